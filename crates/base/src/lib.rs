@@ -1,0 +1,22 @@
+//! What std lacks, and nothing else: the immutable [`Tree`] of one commit, [`Clock`], [`Secret`], diagnostics and
+//! error-chain printing.
+//!
+//! Owns no state and does no IO: no filesystem, network, environment, wall clock (except [`SystemClock`], which
+//! only composition roots construct) or randomness. Imports nothing of ours.
+#![forbid(unsafe_code)]
+
+mod chain;
+mod clock;
+mod diagnostic;
+mod duration;
+mod secret;
+mod suggest;
+mod tree;
+
+pub use chain::{Chain, chain};
+pub use clock::{Clock, FixedClock, SystemClock};
+pub use diagnostic::{Diagnostic, Location, Severity};
+pub use duration::{ParseDurationError, format_duration, parse_duration};
+pub use secret::Secret;
+pub use suggest::suggest;
+pub use tree::{Commit, File, PathError, Tree, TreeBuilder, normalise};

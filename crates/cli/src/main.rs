@@ -1,0 +1,2 @@
+//! The binary `herder`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! observe() and apply(); health and diagnosis. The only crate that imports kube.

@@ -1,0 +1,1 @@
+//! HTTP router: routes by hostname and path to live endpoints, TLS, draining.

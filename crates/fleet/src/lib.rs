@@ -1,0 +1,1 @@
+//! Tree to Fleet: teams, environments, applications, jobs, policies, stacks, with diagnostics.

@@ -1,0 +1,1 @@
+//! Remote to Tree at a commit; commits and pushes. The only crate that speaks git.

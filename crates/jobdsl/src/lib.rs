@@ -1,0 +1,1 @@
+//! Jenkins Job DSL scripts and config.xml to job definitions.

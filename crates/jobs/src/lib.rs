@@ -1,0 +1,1 @@
+//! Runs job definitions: dispatcher, triggers, executors, logs.

@@ -1,0 +1,1 @@
+//! API server, controllers, scheduler and node agent for one machine.

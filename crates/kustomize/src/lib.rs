@@ -1,0 +1,1 @@
+//! Tree to manifests, byte for byte what kustomize build prints.

@@ -1,0 +1,1 @@
+//! Runs, promotions, approvals and the audit chain in SQL (SQLite or PostgreSQL).

@@ -1,0 +1,1 @@
+//! (Fleet, Observed, now) to Plan: diff, order, guards, reasons. Owns the words Observed, Plan, Outcome.

@@ -1,0 +1,1 @@
+//! Vault-compatible server: sans-IO core under an HTTP skin.

@@ -1,0 +1,1 @@
+//! Supervisor, configuration, the flow, platform API, dashboard.

@@ -1,0 +1,1 @@
+//! Versioned key-value store with watch and compare-and-set.

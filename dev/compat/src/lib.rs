@@ -1,0 +1,1 @@
+//! Corpora and real clients as judges.

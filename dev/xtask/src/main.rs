@@ -1,0 +1,2 @@
+//! Development tasks: check, test, tidy, bench.
+fn main() {}
