@@ -1,1 +1,33 @@
-//! Tree to Fleet: teams, environments, applications, jobs, policies, stacks, with diagnostics.
+//! Tree → [`Fleet`]: teams, environments, applications, jobs, policies and every object that is to exist, with
+//! diagnostics beside it.
+//!
+//! Owns the format of the fleet repository and what rendering adds to an object (labels, source, secrets agent). Reads
+//! files of commits and nothing else: no filesystem, network, clock or cluster. [`sources`] says which other
+//! repositories are needed, the caller fetches them, [`read`] does the rest. One bad file never hides the others, and
+//! what could not be read is *held*, not missing.
+#![forbid(unsafe_code)]
+
+pub mod job;
+mod model;
+mod read;
+
+pub use model::{
+    Application, Channel, ConfigSource, Desired, Environment, EnvironmentKind, Fleet, Held, Inputs, Lease,
+    Member, Policy, Role, Settings, SourceRef, Stack, StateRule, Team, Unit, UnitOrigin,
+};
+pub use read::{read, sources};
+
+/// Label naming the fleet an object belongs to; only objects that carry it are ever pruned.
+pub const FLEET_LABEL: &str = "herder.dev/fleet";
+/// Label naming the [`Unit`] an object belongs to.
+pub const UNIT_LABEL: &str = "herder.dev/unit";
+/// Label naming the application an object belongs to.
+pub const APPLICATION_LABEL: &str = "herder.dev/application";
+/// Label on workloads with the short version that people see.
+pub const VERSION_LABEL: &str = "herder.dev/version";
+/// Label and annotation on what is never deleted.
+pub const STATE_LABEL: &str = "herder.dev/state";
+/// Annotation with `repository//path:line@commit`; never compared, so that commits which change nothing write nothing.
+pub const SOURCE_ANNOTATION: &str = "herder.dev/source";
+/// Annotation with the hash of what git wants; a live object with another hash is applied again.
+pub const HASH_ANNOTATION: &str = "herder.dev/hash";

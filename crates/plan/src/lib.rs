@@ -1,1 +1,17 @@
-//! (Fleet, Observed, now) to Plan: diff, order, guards, reasons. Owns the words Observed, Plan, Outcome.
+//! (Fleet, Observed, now) → [`Plan`]: what to change in the cluster, each action with its reason.
+//!
+//! Owns the words [`Observed`], [`Plan`] and [`Outcome`]. Deciding is synchronous and pure; applying chooses nothing.
+//! An object that already is as git says makes no action, and nothing is deleted because something could not be read.
+#![forbid(unsafe_code)]
+
+mod decide;
+mod observed;
+mod order;
+mod outcome;
+mod plan;
+
+pub use decide::{State, plan};
+pub use observed::{Observed, ObservedObject, ServedKind};
+pub use order::Phase;
+pub use outcome::{Effect, Outcome};
+pub use plan::{Action, Plan, Skipped, What};

@@ -1,0 +1,228 @@
+//! The words of a fleet: plain data, no behaviour beyond looking things up.
+
+mod environment;
+mod inputs;
+mod unit;
+
+pub use environment::{ConfigSource, Environment, EnvironmentKind, Lease, StateRule};
+pub use inputs::{Inputs, SourceRef};
+pub use unit::{Desired, Unit, UnitOrigin};
+
+use crate::job::Job;
+use herder_base::{Commit, Location};
+use herder_object::Gvk;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Everything that is to exist, as one commit of the fleet repository and its sources say.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Fleet {
+    /// The fleet's name, the value of the label on everything it owns.
+    pub name: String,
+    /// The commit of the fleet repository.
+    pub commit: Commit,
+    /// What fleet.yaml sets for all.
+    pub settings: Settings,
+    /// Namespaces (and the cluster-level manifests) with their objects.
+    pub units: Vec<Unit>,
+    /// Environments in stage order, then the developer ones.
+    pub environments: Vec<Environment>,
+    /// Applications by name.
+    pub applications: Vec<Application>,
+    /// Teams by name.
+    pub teams: Vec<Team>,
+    /// Jobs by name, from Job DSL and the native form.
+    pub jobs: Vec<Job>,
+    /// Vault policies by name.
+    pub policies: Vec<Policy>,
+    /// Vault roles for service accounts, by name.
+    pub roles: Vec<Role>,
+    /// Terraform stacks, kept as data.
+    pub stacks: Vec<Stack>,
+    /// What could not be read, so that what is missing above must not be taken for removed.
+    pub held: Held,
+}
+
+impl Fleet {
+    /// An environment by name.
+    #[must_use]
+    pub fn environment(&self, name: &str) -> Option<&Environment> {
+        self.environments
+            .iter()
+            .find(|environment| environment.name == name)
+    }
+
+    /// An application by name.
+    #[must_use]
+    pub fn application(&self, name: &str) -> Option<&Application> {
+        self.applications
+            .iter()
+            .find(|application| application.name == name)
+    }
+
+    /// A unit by its id.
+    #[must_use]
+    pub fn unit(&self, id: &str) -> Option<&Unit> {
+        self.units.iter().find(|unit| unit.id == id)
+    }
+
+    /// A job by its whole name.
+    #[must_use]
+    pub fn job(&self, name: &str) -> Option<&Job> {
+        self.jobs.iter().find(|job| job.name == name)
+    }
+
+    /// All objects of all units.
+    pub fn objects(&self) -> impl Iterator<Item = (&Unit, &Desired)> {
+        self.units
+            .iter()
+            .flat_map(|unit| unit.objects.iter().map(move |object| (unit, object)))
+    }
+
+    /// The kinds that occur, for whoever observes.
+    #[must_use]
+    pub fn kinds(&self) -> BTreeSet<Gvk> {
+        self.objects().map(|(_, object)| object.key.gvk.clone()).collect()
+    }
+}
+
+/// Which lists of a [`Fleet`] are incomplete, each with the reason. Whoever makes reality match must not remove an
+/// entry that is absent from a held list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Units: a unit that is not listed may only be missing because a file could not be read.
+    pub units: Option<String>,
+    /// Jobs.
+    pub jobs: Option<String>,
+    /// Vault policies.
+    pub policies: Option<String>,
+    /// Vault roles.
+    pub roles: Option<String>,
+}
+
+/// What fleet.yaml sets for all.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Vault's address as pods see it.
+    pub vault_address: String,
+    /// Where the Kubernetes login method is mounted in Vault.
+    pub vault_mount: String,
+    /// The image of the secrets agent's containers; it has `herder` on its path.
+    pub agent_image: String,
+    /// Host names of the edge, for people and defaults.
+    pub domains: Vec<String>,
+    /// The largest share of the fleet's objects one plan may delete without being told to, in percent.
+    pub prune_limit_percent: u8,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            vault_address: "http://vault.herder-system:8200".to_owned(),
+            vault_mount: "kubernetes".to_owned(),
+            agent_image: "host".to_owned(),
+            domains: Vec::new(),
+            prune_limit_percent: 30,
+        }
+    }
+}
+
+/// An application: what is built from one source and moves through the stages.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Application {
+    /// Its name; also its directory in config repositories and the value of the label.
+    pub name: String,
+    /// The team that owns it.
+    pub team: Option<String>,
+    /// Where its source is, resolved; empty if it is not said.
+    pub repository: String,
+    /// The branch of the source, empty for the remote's default.
+    pub branch: String,
+    /// The images it consists of, as kustomizations name them.
+    pub images: Vec<String>,
+    /// The environments it passes, in stage order; empty in the file means all permanent ones that have it.
+    pub stages: Vec<String>,
+    /// The URL people open, if it is said.
+    pub url: Option<String>,
+    /// Where it is defined; a synthetic application (only found in a config repository) has that directory.
+    pub source: Location,
+}
+
+/// A team: who may do what, and where to reach them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Team {
+    /// Its name.
+    pub name: String,
+    /// Groups and people, with what they may do.
+    pub members: Vec<Member>,
+    /// Where to reach them.
+    pub channel: Option<Channel>,
+    /// Where it is defined.
+    pub source: Location,
+}
+
+/// A group or person in a team.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Member {
+    /// The OIDC group or user.
+    pub subject: String,
+    /// What they may do: `view`, `deploy`, `approve`, `admin`.
+    pub may: Vec<String>,
+    /// In which environments; empty means in all of the team's.
+    pub environments: Vec<String>,
+}
+
+/// A contact channel.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Channel {
+    /// Such as `slack`, `email` or `url`.
+    pub kind: String,
+    /// The address there.
+    pub address: String,
+}
+
+/// A Vault policy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// Its name: the file's name without `.hcl`.
+    pub name: String,
+    /// The HCL text.
+    pub text: String,
+    /// Where it is.
+    pub source: Location,
+}
+
+/// A role of Vault's Kubernetes login: which service accounts in which namespaces get which policies.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Role {
+    /// Its name.
+    pub name: String,
+    /// Service account names; `*` is any.
+    pub service_accounts: Vec<String>,
+    /// Namespaces; `*` is any.
+    pub namespaces: Vec<String>,
+    /// Policy names.
+    pub policies: Vec<String>,
+    /// How long its tokens live.
+    pub ttl: Option<Duration>,
+    /// How long they can be renewed for.
+    pub max_ttl: Option<Duration>,
+    /// The audience the service account token must have.
+    pub audience: Option<String>,
+    /// Where it is.
+    pub source: Location,
+}
+
+/// A Terraform stack: a directory of files and variables per environment.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Stack {
+    /// The directory's name.
+    pub name: String,
+    /// The directory.
+    pub path: String,
+    /// Content of its `stack.yaml`, or null.
+    pub settings: Value,
+    /// Where it is.
+    pub source: Location,
+}

@@ -1,0 +1,59 @@
+//! Units: what is read, applied and pruned as a whole.
+
+use super::StateRule;
+use herder_base::Location;
+use herder_object::Key;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A namespace with everything in it, or the cluster-level manifests.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unit {
+    /// Its id, safe as a label value: the namespace's name, or `cluster.manifests`.
+    pub id: String,
+    /// Its namespace; empty for cluster-level manifests.
+    pub namespace: String,
+    /// Where it comes from.
+    pub origin: UnitOrigin,
+    /// The environment it is, if it is one.
+    pub environment: Option<String>,
+    /// What is to exist, in the order it was read.
+    pub objects: Vec<Desired>,
+    /// Why it could not be read. Nothing of a held unit may be changed or deleted.
+    pub held: Option<String>,
+    /// Applications of it that could not be read, with the reason. Nothing with their label may be changed or deleted.
+    pub held_applications: BTreeMap<String, String>,
+    /// What of it is never deleted.
+    pub state_rules: Vec<StateRule>,
+    /// Whether it exists only while its environment's lease is up.
+    pub leased: bool,
+}
+
+/// Where a unit comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnitOrigin {
+    /// A file in `environments/`.
+    Environment,
+    /// A folder that a discovery glob matched.
+    Discovered,
+    /// `manifests/`.
+    Manifests,
+}
+
+/// An object that is to exist.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Desired {
+    /// Which object.
+    pub key: Key,
+    /// The whole object, labels and annotations of ours included.
+    pub value: Arc<Value>,
+    /// The file it comes from.
+    pub source: Location,
+    /// The application it belongs to.
+    pub application: Option<String>,
+    /// The short version of what it runs: an image tag or the reference of its base.
+    pub version: Option<String>,
+    /// Hash of the value without the annotations that name source and hash.
+    pub hash: String,
+}

@@ -1,0 +1,105 @@
+//! What a cluster looks like at one moment, as far as planning needs it.
+
+use herder_object::{Gvk, Key};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A cluster at one moment: the objects that carry a fleet label (more does no harm) and the kinds it serves.
+#[derive(Debug, Clone, Default)]
+pub struct Observed {
+    objects: BTreeMap<Key, ObservedObject>,
+    kinds: BTreeMap<(String, String), ServedKind>,
+}
+
+/// A live object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObservedObject {
+    /// Its identity, with the version it was read in.
+    pub key: Key,
+    /// The whole object.
+    pub value: Arc<Value>,
+}
+
+/// A kind that the cluster serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServedKind {
+    /// The versions, the preferred one first.
+    pub versions: Vec<String>,
+    /// The name in URLs, such as `deployments`.
+    pub plural: String,
+    /// Whether its objects are in namespaces.
+    pub namespaced: bool,
+}
+
+/// The key without its version: what an object is, not how it is written.
+#[must_use]
+pub(crate) fn identity(key: &Key) -> Key {
+    Key {
+        gvk: Gvk {
+            group: key.gvk.group.clone(),
+            version: String::new(),
+            kind: key.gvk.kind.clone(),
+        },
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
+    }
+}
+
+impl Observed {
+    /// Adds or replaces a live object; one without kind or name is ignored.
+    pub fn insert(&mut self, value: impl Into<Arc<Value>>) {
+        let value = value.into();
+        if let Some(key) = Key::of(&value) {
+            self.objects.insert(identity(&key), ObservedObject { key, value });
+        }
+    }
+
+    /// Removes an object.
+    pub fn remove(&mut self, key: &Key) -> Option<ObservedObject> {
+        self.objects.remove(&identity(key))
+    }
+
+    /// Says that a kind is served.
+    pub fn serve(&mut self, group: &str, kind: &str, served: ServedKind) {
+        self.kinds.insert((group.to_owned(), kind.to_owned()), served);
+    }
+
+    /// A live object, whatever version either side is written in.
+    #[must_use]
+    pub fn get(&self, key: &Key) -> Option<&ObservedObject> {
+        self.objects.get(&identity(key))
+    }
+
+    /// All live objects, in order of kind, namespace and name.
+    pub fn objects(&self) -> impl Iterator<Item = &ObservedObject> {
+        self.objects.values()
+    }
+
+    /// How many objects there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.objects.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
+    /// What is known of a kind, if the cluster serves it in that version.
+    #[must_use]
+    pub fn served(&self, gvk: &Gvk) -> Option<&ServedKind> {
+        self.kinds
+            .get(&(gvk.group.clone(), gvk.kind.clone()))
+            .filter(|served| served.versions.contains(&gvk.version))
+    }
+
+    /// All served kinds as (group, kind).
+    pub fn kinds(&self) -> impl Iterator<Item = (&str, &str, &ServedKind)> {
+        self.kinds
+            .iter()
+            .map(|((group, kind), served)| (group.as_str(), kind.as_str(), served))
+    }
+}

@@ -1,0 +1,129 @@
+//! A plan: named, immutable, printable.
+
+use crate::Phase;
+use herder_base::{Commit, Diagnostic, Location};
+use herder_object::Key;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// What to change, in the order to change it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plan {
+    /// Hash of what it says; equal plans have equal ids.
+    pub id: String,
+    /// The plan it follows.
+    pub parent: Option<String>,
+    /// Counts plans; a plan with a lower generation than the last applied one is stale.
+    pub generation: u64,
+    /// The fleet's name.
+    pub fleet: String,
+    /// The fleet repository's commit.
+    pub commit: Commit,
+    /// What to do: by phase, then as the fleet has it.
+    pub actions: Vec<Action>,
+    /// Objects of kinds that the cluster does not serve.
+    pub skipped: Vec<Skipped>,
+    /// How many objects already are as git says.
+    pub unchanged: usize,
+    /// What people should know.
+    pub notes: Vec<Diagnostic>,
+}
+
+/// One change, or one change that is deliberately not made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Action {
+    /// What to do.
+    pub what: What,
+    /// With which object.
+    pub key: Key,
+    /// The object as it is to be, for [`What::Apply`].
+    pub value: Option<Arc<Value>>,
+    /// Its unit.
+    pub unit: String,
+    /// Its application.
+    pub application: Option<String>,
+    /// When in the plan.
+    pub phase: Phase,
+    /// Why, for people.
+    pub reason: String,
+    /// The place in git it comes from.
+    pub source: Option<Location>,
+}
+
+/// What to do with an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum What {
+    /// Make it so (server-side apply).
+    Apply,
+    /// Remove it.
+    Delete,
+    /// Leave it as it is although git says otherwise; the reason says why.
+    Hold,
+}
+
+/// Objects of a kind that the cluster does not serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// `cert-manager.io/v1 Certificate`.
+    pub kind: String,
+    /// How many objects.
+    pub count: usize,
+    /// The first place that has one.
+    pub first: Option<Location>,
+}
+
+impl Plan {
+    /// Whether applying it would write nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.actions.iter().all(|action| action.what == What::Hold)
+    }
+
+    /// The actions that write, in order.
+    pub fn writes(&self) -> impl Iterator<Item = &Action> {
+        self.actions.iter().filter(|action| action.what != What::Hold)
+    }
+
+    /// The units it writes to, in order, each once.
+    #[must_use]
+    pub fn units(&self) -> Vec<&str> {
+        let mut units: Vec<&str> = self.writes().map(|action| action.unit.as_str()).collect();
+        units.sort_unstable();
+        units.dedup();
+        units
+    }
+
+    /// The plan without the objects' values, to store and show.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        json!({
+            "id": self.id,
+            "parent": self.parent,
+            "generation": self.generation,
+            "fleet": self.fleet,
+            "commit": self.commit.as_str(),
+            "unchanged": self.unchanged,
+            "actions": self.actions.iter().map(Action::to_json).collect::<Vec<_>>(),
+            "skipped": self.skipped.iter().map(|skipped| json!({
+                "kind": skipped.kind, "count": skipped.count, "first": skipped.first.as_ref().map(ToString::to_string),
+            })).collect::<Vec<_>>(),
+            "notes": self.notes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl Action {
+    fn to_json(&self) -> Value {
+        json!({
+            "what": match self.what { What::Apply => "apply", What::Delete => "delete", What::Hold => "hold" },
+            "apiVersion": self.key.gvk.api_version(),
+            "kind": self.key.gvk.kind,
+            "namespace": self.key.namespace,
+            "name": self.key.name,
+            "unit": self.unit,
+            "application": self.application,
+            "reason": self.reason,
+            "source": self.source.as_ref().map(ToString::to_string),
+        })
+    }
+}
