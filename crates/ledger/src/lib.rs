@@ -1,1 +1,30 @@
-//! Runs, promotions, approvals and the audit chain in SQL (SQLite or PostgreSQL).
+//! What happened: runs, rollouts, promotions, leases, deployments, the findings of the last read, and an audit chain.
+//!
+//! Owns the SQL and nothing else: one schema and one set of statements for SQLite (the default, one file) and
+//! PostgreSQL (by URL). It decides nothing, reads no clock and knows no other crate's types; times are arguments.
+//! Nothing secret belongs here: callers mask before they record.
+#![forbid(unsafe_code)]
+
+mod audit;
+mod deployments;
+mod error;
+mod facts;
+mod findings;
+mod heads;
+mod leases;
+mod open;
+mod promotions;
+mod rollouts;
+mod row;
+mod runs;
+
+pub use audit::{AuditEntry, AuditFault, AuditRecord, AuditReport};
+pub use deployments::{Deployment, NewDeployment};
+pub use error::{Error, OpenError};
+pub use findings::Finding;
+pub use heads::{DecisionRecord, Head};
+pub use leases::Lease;
+pub use open::Ledger;
+pub use promotions::{NewPromotion, Promotion};
+pub use rollouts::Rollout;
+pub use runs::{NewRun, RunChange, RunFilter, RunRow};

@@ -1,0 +1,83 @@
+//! What can go wrong with the ledger.
+
+use thiserror::Error;
+
+/// The ledger could not be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The URL names no database this binary speaks to.
+    #[error("`{0}` is no ledger address: write a path, `sqlite://PATH` or `postgres://USER@HOST/DATABASE`")]
+    Address(String),
+    /// The directory of the database file cannot be made.
+    #[error("the ledger's directory `{path}` cannot be created")]
+    Directory {
+        /// The directory.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The database refused the connection.
+    #[error("the ledger at `{at}` cannot be opened")]
+    Connect {
+        /// The address, without a password.
+        at: String,
+        /// What the driver said.
+        source: sqlx::Error,
+    },
+    /// The tables could not be brought up to date.
+    #[error("the ledger's tables at `{at}` cannot be brought to version {version}")]
+    Migrate {
+        /// The address, without a password.
+        at: String,
+        /// The schema version that failed.
+        version: i64,
+        /// What the driver said.
+        source: sqlx::Error,
+    },
+    /// A newer binary wrote this ledger.
+    #[error("the ledger at `{at}` has version {found}, this binary knows {known}: use the newer binary")]
+    Newer {
+        /// The address, without a password.
+        at: String,
+        /// The version found.
+        found: i64,
+        /// The newest version known here.
+        known: i64,
+    },
+}
+
+/// A statement failed, or a row holds what it should not.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The database failed.
+    #[error("the ledger cannot {action}")]
+    Database {
+        /// What was tried.
+        action: &'static str,
+        /// What the driver said.
+        source: sqlx::Error,
+    },
+    /// A stored value cannot be read back.
+    #[error("the ledger's column `{column}` holds `{value}`, which cannot be read")]
+    Column {
+        /// The column.
+        column: &'static str,
+        /// What it holds.
+        value: String,
+    },
+    /// There is no such run.
+    #[error("there is no run {job} #{number}")]
+    NoRun {
+        /// The job.
+        job: String,
+        /// The number.
+        number: u64,
+    },
+}
+
+impl Error {
+    /// Wraps a driver's error with what was tried.
+    pub(crate) fn database(action: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
+        move |source| Self::Database { action, source }
+    }
+}
