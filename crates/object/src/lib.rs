@@ -5,5 +5,6 @@
 #![forbid(unsafe_code)]
 
 mod identity;
+pub mod yaml;
 
 pub use identity::{Gvk, Key, annotations, api_version, kind, labels, name, namespace, uid};
