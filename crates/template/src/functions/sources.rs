@@ -1,0 +1,354 @@
+//! Functions that ask for something, keep something during a round, or write files beside the output.
+
+use super::args::{any, count, fail, fields, int, text};
+use crate::known::Known;
+use crate::request::{FileWrite, Request};
+use crate::template::Engine;
+use crate::value::{from_json, map, string};
+use gotmpl::{FuncMap, Result, Value};
+use serde_json::Value as Json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// The functions registered here.
+pub(super) const NAMES: &[&str] = &[
+    "secret",
+    "secrets",
+    "pkiCert",
+    "file",
+    "env",
+    "mustEnv",
+    "envOrDefault",
+    "timestamp",
+    "executeTemplate",
+    "scratch",
+    "writeToFile",
+    "__at",
+];
+
+/// `executeTemplate` inside `executeTemplate`: each level is a new engine on the same stack.
+const DEPTH: usize = 4;
+
+/// The state of one round.
+pub(crate) struct Round {
+    known: Arc<Known>,
+    engine: Arc<Engine>,
+    seen: Mutex<Seen>,
+    scratch: Arc<Mutex<Scratch>>,
+}
+
+type Scratch = BTreeMap<String, Value>;
+
+/// What a round has seen.
+#[derive(Default)]
+pub(crate) struct Seen {
+    pub(crate) offset: usize,
+    pub(crate) missing: BTreeSet<Request>,
+    pub(crate) used: BTreeSet<Request>,
+    pub(crate) files: Vec<FileWrite>,
+    depth: usize,
+}
+
+impl Round {
+    /// A round that knows these answers.
+    pub(crate) fn new(known: Arc<Known>, engine: Arc<Engine>) -> Self {
+        Self {
+            known,
+            engine,
+            seen: Mutex::default(),
+            scratch: Arc::default(),
+        }
+    }
+
+    /// What it has seen.
+    pub(crate) fn finish(&self) -> Seen {
+        std::mem::take(&mut *self.seen())
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The answer to a request, noting that it is used, and that it is missing if it is.
+    fn ask(&self, request: Request) -> Option<&Json> {
+        let answer = self.known.get(&request);
+        let mut seen = self.seen();
+        if answer.is_none() {
+            seen.missing.insert(request.clone());
+        }
+        seen.used.insert(request);
+        drop(seen);
+        answer
+    }
+}
+
+/// Adds the functions to the engine's table.
+pub(super) fn register(map: &mut FuncMap, round: &Arc<Round>) {
+    let mut add = |name: &str, function: fn(&Arc<Round>, &[Value]) -> Result<Value>| {
+        let round = Arc::clone(round);
+        map.insert(
+            name.to_owned(),
+            Arc::new(move |args: &[Value]| function(&round, args)),
+        );
+    };
+    add("__at", |round, args| {
+        round.seen().offset = usize::try_from(int("position", args, 0)?).unwrap_or(0);
+        Ok(Value::Nil)
+    });
+    add("secret", secret);
+    add("secrets", |round, args| {
+        count("secrets", args, 1..=1)?;
+        let path = vault_path("secrets", args)?;
+        Ok(round
+            .ask(Request::List { path })
+            .map_or_else(|| Value::List(Arc::from([])), from_json))
+    });
+    add("pkiCert", |round, args| {
+        let path = vault_path("pkiCert", args)?;
+        let request = Request::PkiCert {
+            path,
+            data: pairs("pkiCert", args)?,
+        };
+        Ok(round.ask(request).map_or(Value::Nil, |answer| {
+            let certificate = from_json(answer);
+            match &certificate {
+                // `.Data.Cert` works as well as `.Cert`.
+                Value::Map(entries) => {
+                    let mut entries = (**entries).clone();
+                    entries.insert(Arc::from("Data"), certificate.clone());
+                    Value::Map(Arc::new(entries))
+                }
+                _ => certificate,
+            }
+        }))
+    });
+    add("file", |round, args| {
+        count("file", args, 1..=1)?;
+        let path = text("file", args, 0)?.to_string();
+        Ok(round
+            .ask(Request::File { path })
+            .map_or_else(|| string(""), from_json))
+    });
+    add("env", |round, args| {
+        count("env", args, 1..=1)?;
+        Ok(variable(round, "env", args)?.unwrap_or_else(|| string("")))
+    });
+    add("mustEnv", |round, args| {
+        count("mustEnv", args, 1..=1)?;
+        let name = text("mustEnv", args, 0)?.to_string();
+        match variable(round, "mustEnv", args)? {
+            Some(value) => Ok(value),
+            None => fail(format!("mustEnv: environment variable `{name}` is not set")),
+        }
+    });
+    add("envOrDefault", |round, args| {
+        count("envOrDefault", args, 2..=2)?;
+        match variable(round, "envOrDefault", args)? {
+            Some(value) => Ok(value),
+            None => any("envOrDefault", args, 1).cloned(),
+        }
+    });
+    add("timestamp", |round, args| {
+        count("timestamp", args, 0..=1)?;
+        let seconds = round.ask(Request::Now).and_then(Json::as_i64).unwrap_or_default();
+        match args.first() {
+            None => Ok(string(super::text_time::rfc3339(seconds))),
+            Some(_) => match &*text("timestamp", args, 0)? {
+                "unix" => Ok(string(seconds.to_string())),
+                layout => Ok(string(super::text_time::format(layout, seconds))),
+            },
+        }
+    });
+    add("executeTemplate", |round, args| {
+        count("executeTemplate", args, 1..=2)?;
+        let name = text("executeTemplate", args, 0)?;
+        let data = args.get(1).cloned().unwrap_or(Value::Nil);
+        if round.seen().depth >= DEPTH {
+            return fail(format!("executeTemplate: nested more than {DEPTH} times"));
+        }
+        round.seen().depth += 1;
+        let result = round.engine.execute(round, &name, &data);
+        round.seen().depth -= 1;
+        result.map(string)
+    });
+    add("scratch", |round, args| {
+        count("scratch", args, 0..=0)?;
+        Ok(scratch(&round.scratch))
+    });
+    add("writeToFile", write_to_file);
+}
+
+fn vault_path(name: &str, args: &[Value]) -> Result<String> {
+    let path = text(name, args, 0)?;
+    let path = path.trim().trim_matches('/');
+    if path.is_empty() {
+        return fail(format!("{name}: the path is empty"));
+    }
+    Ok(path.to_owned())
+}
+
+fn pairs(name: &str, args: &[Value]) -> Result<BTreeMap<String, String>> {
+    let mut data = BTreeMap::new();
+    for i in 1..args.len() {
+        let pair = text(name, args, i)?;
+        if pair.is_empty() {
+            continue;
+        }
+        let Some((key, value)) = pair.split_once('=') else {
+            return fail(format!("{name}: argument {} is not of the form key=value", i + 1));
+        };
+        data.insert(key.trim().to_owned(), value.trim().to_owned());
+    }
+    Ok(data)
+}
+
+fn secret(round: &Arc<Round>, args: &[Value]) -> Result<Value> {
+    let path = vault_path("secret", args)?;
+    let request = if args.len() > 1 {
+        Request::Write {
+            path,
+            data: pairs("secret", args)?,
+        }
+    } else {
+        Request::Secret { path }
+    };
+    Ok(round.ask(request).map_or(Value::Nil, |response| {
+        if response.is_null() {
+            return Value::Nil;
+        }
+        let field = |name: &str| response.get(name).map_or(Value::Nil, from_json);
+        map([
+            ("RequestID", field("request_id")),
+            ("LeaseID", field("lease_id")),
+            ("LeaseDuration", field("lease_duration")),
+            ("Renewable", field("renewable")),
+            ("Data", field("data")),
+            ("Auth", field("auth")),
+            ("WrapInfo", field("wrap_info")),
+            ("Warnings", field("warnings")),
+        ])
+    }))
+}
+
+fn variable(round: &Arc<Round>, name: &str, args: &[Value]) -> Result<Option<Value>> {
+    let name = text(name, args, 0)?.to_string();
+    Ok(match round.ask(Request::Env { name }) {
+        // Unknown yet: the round's text is thrown away, so that any text does.
+        None => Some(string("")),
+        Some(Json::Null) => None,
+        Some(answer) => Some(from_json(answer)),
+    })
+}
+
+/// The `scratch` value: a map of functions over the round's notes. They hold it weakly, as it may hold them.
+fn scratch(notes: &Arc<Mutex<Scratch>>) -> Value {
+    let method = |function: fn(&mut Scratch, &[Value]) -> Result<Value>| {
+        let notes: Weak<Mutex<Scratch>> = Arc::downgrade(notes);
+        Value::Function(Arc::new(move |args: &[Value]| match notes.upgrade() {
+            Some(notes) => function(&mut notes.lock().unwrap_or_else(PoisonError::into_inner), args),
+            None => fail("scratch: used after its template"),
+        }))
+    };
+    map([
+        (
+            "Key",
+            method(|notes, args| Ok(Value::Bool(notes.contains_key(&*text("scratch.Key", args, 0)?)))),
+        ),
+        (
+            "Get",
+            method(|notes, args| {
+                Ok(notes
+                    .get(&*text("scratch.Get", args, 0)?)
+                    .cloned()
+                    .unwrap_or(Value::Nil))
+            }),
+        ),
+        (
+            "Set",
+            method(|notes, args| {
+                notes.insert(
+                    text("scratch.Set", args, 0)?.to_string(),
+                    any("scratch.Set", args, 1)?.clone(),
+                );
+                Ok(string(""))
+            }),
+        ),
+        (
+            "SetX",
+            method(|notes, args| {
+                let value = any("scratch.SetX", args, 1)?.clone();
+                notes
+                    .entry(text("scratch.SetX", args, 0)?.to_string())
+                    .or_insert(value);
+                Ok(string(""))
+            }),
+        ),
+        ("MapSet", method(|notes, args| map_set(notes, args, true))),
+        ("MapSetX", method(|notes, args| map_set(notes, args, false))),
+        (
+            "MapValues",
+            method(
+                |notes, args| match notes.get(&*text("scratch.MapValues", args, 0)?) {
+                    Some(Value::Map(entries)) => Ok(Value::List(entries.values().cloned().collect())),
+                    Some(_) => fail("scratch.MapValues: the note is no map"),
+                    None => Ok(Value::Nil),
+                },
+            ),
+        ),
+    ])
+}
+
+fn map_set(notes: &mut Scratch, args: &[Value], replace: bool) -> Result<Value> {
+    count("scratch.MapSet", args, 3..=3)?;
+    let (name, key) = (text("scratch.MapSet", args, 0)?, text("scratch.MapSet", args, 1)?);
+    let mut entries = match notes.get(&*name) {
+        None => BTreeMap::new(),
+        Some(_) => (*fields(
+            "scratch.MapSet",
+            &[notes.get(&*name).cloned().unwrap_or(Value::Nil)],
+            0,
+        )?)
+        .clone(),
+    };
+    if replace || !entries.contains_key(&key) {
+        entries.insert(key, any("scratch.MapSet", args, 2)?.clone());
+    }
+    notes.insert(name.to_string(), Value::Map(Arc::new(entries)));
+    Ok(string(""))
+}
+
+/// `writeToFile PATH USER GROUP PERMISSIONS [FLAGS] CONTENT`.
+fn write_to_file(round: &Arc<Round>, args: &[Value]) -> Result<Value> {
+    const NAME: &str = "writeToFile";
+    count(NAME, args, 5..=6)?;
+    let flags = if args.len() == 6 {
+        text(NAME, args, 4)?
+    } else {
+        Arc::from("")
+    };
+    let mut append = false;
+    let mut newline = false;
+    for flag in flags.split(',').map(str::trim).filter(|flag| !flag.is_empty()) {
+        match flag {
+            "append" => append = true,
+            "newline" => newline = true,
+            _ => return fail("writeToFile: a flag is neither `append` nor `newline`"),
+        }
+    }
+    let Ok(mode) = u32::from_str_radix(&text(NAME, args, 3)?, 8) else {
+        return fail("writeToFile: the permissions are not octal, such as 0640");
+    };
+    let mut content = text(NAME, args, args.len() - 1)?.to_string();
+    if newline && !content.ends_with('\n') {
+        content.push('\n');
+    }
+    round.seen().files.push(FileWrite {
+        path: text(NAME, args, 0)?.to_string(),
+        user: text(NAME, args, 1)?.to_string(),
+        group: text(NAME, args, 2)?.to_string(),
+        mode: mode & 0o7777,
+        append,
+        content,
+    });
+    Ok(string(""))
+}

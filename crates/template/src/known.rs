@@ -1,0 +1,71 @@
+//! The answers a template has so far. Their values never show in `Debug` or in errors.
+
+use crate::request::Request;
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Answers by request. Cloning is not offered: secrets should not multiply.
+#[derive(Default)]
+pub struct Known {
+    answers: BTreeMap<Request, Json>,
+}
+
+impl fmt::Debug for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.answers.keys()).finish()
+    }
+}
+
+impl Known {
+    /// Adds or replaces an answer.
+    pub fn insert(&mut self, request: Request, answer: Json) {
+        self.answers.insert(request, answer);
+    }
+
+    /// Forgets an answer, so that it is asked for again.
+    pub fn remove(&mut self, request: &Request) -> Option<Json> {
+        self.answers.remove(request)
+    }
+
+    /// The answer to a request.
+    #[must_use]
+    pub fn get(&self, request: &Request) -> Option<&Json> {
+        self.answers.get(request)
+    }
+
+    /// All requests that have an answer.
+    pub fn requests(&self) -> impl Iterator<Item = &Request> {
+        self.answers.keys()
+    }
+
+    /// Hides every value read from Vault, a file or the environment that occurs in `message`.
+    #[must_use]
+    pub fn redact(&self, message: &str) -> String {
+        let mut values = Vec::new();
+        for (request, answer) in &self.answers {
+            if !matches!(request, Request::Now) {
+                leaves(answer, &mut values);
+            }
+        }
+        // Longest first, so that a value that holds another is hidden whole.
+        values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+        values.dedup();
+        values
+            .iter()
+            .filter(|value| value.len() >= 3)
+            .fold(message.to_owned(), |text, value| {
+                text.replace(value.as_str(), "(hidden)")
+            })
+    }
+}
+
+fn leaves(value: &Json, out: &mut Vec<String>) {
+    match value {
+        Json::String(text) => out.push(text.clone()),
+        Json::Number(number) => out.push(number.to_string()),
+        Json::Array(items) => items.iter().for_each(|item| leaves(item, out)),
+        Json::Object(fields) => fields.values().for_each(|field| leaves(field, out)),
+        Json::Null | Json::Bool(_) => {}
+    }
+}

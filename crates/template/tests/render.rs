@@ -1,0 +1,244 @@
+//! Templates rendered against a source of fixed answers.
+
+use herder_template::{Error, ErrorKind, Options, Rendered, Request, SourceError, Sources, Template};
+use serde_json::{Value as Json, json};
+
+struct Fixed(usize);
+
+impl Sources for Fixed {
+    fn get(&mut self, request: &Request) -> Result<Json, SourceError> {
+        self.0 += 1;
+        Ok(match request {
+            Request::Secret { path } if path == "secret/shop" => {
+                json!({"lease_id": "", "data": {"data": {"user": "u", "password": "hunter2", "port": 5432, "next": "secret/other"}, "metadata": {"version": 3}}})
+            }
+            Request::Secret { path } if path == "secret/other" => json!({"data": {"v": 1_000_000}}),
+            Request::Secret { .. } => return Err(SourceError("it does not exist".into())),
+            Request::Write { data, .. } => json!({"data": data}),
+            Request::List { .. } => json!(["a", "b/"]),
+            Request::PkiCert { .. } => json!({"Cert": "CERT", "Key": "KEY", "CA": "CA", "CAChain": ["CA"]}),
+            Request::File { .. } => json!("text of file"),
+            Request::Env { name } if name == "SET" => json!("value"),
+            Request::Env { .. } => Json::Null,
+            Request::Now => json!(1_700_000_000),
+        })
+    }
+}
+
+fn render(text: &str) -> Result<Rendered, Error> {
+    Template::parse("t", text, &Options::default())?.render(&mut Fixed(0))
+}
+
+#[test]
+fn renders_as_go_and_consul_template_do() {
+    for (text, expected) in [
+        ("", ""),
+        ("  \n", "  \n"),
+        (r#"{{define "x"}}a{{end}}"#, ""),
+        (
+            r#"{{define "x"}}[{{.}}]{{end}}{{with 1}}{{template "x"}}{{template "x" .}}{{end}}"#,
+            "[<no value>][1]",
+        ),
+        (
+            r#"{{1e6}} {{12345678.0}} {{2.5}} {{1e-5}}"#,
+            "1e+06 1.2345678e+07 2.5 1e-05",
+        ),
+        (
+            r#"{{printf "%v %#v %T %6.2f|%8v|" 1e6 "a" 1.5 2.5 1.5}}"#,
+            r#"1e+06 "a" float64   2.50|     1.5|"#,
+        ),
+        (r#"{{print 1 2 "a" 3 4.0}}"#, "1 2a3 4"),
+        // Vault
+        (
+            r#"{{with secret "secret/shop"}}{{.Data.data.user}}:{{.Data.data.port}}{{end}}"#,
+            "u:5432",
+        ),
+        (
+            r#"{{(secret "secret/shop").Data.data.password | toUpper}}"#,
+            "HUNTER2",
+        ),
+        (
+            r#"{{with secret "secret/shop"}}{{(secret .Data.data.next).Data.v}}{{end}}"#,
+            "1000000",
+        ),
+        (
+            r#"{{with secret "w" "a=b" "c=d=e"}}{{.Data.a}}{{.Data.c}}{{end}}"#,
+            "bd=e",
+        ),
+        (r#"{{range secrets "secret/"}}{{.}};{{end}}"#, "a;b/;"),
+        (
+            r#"{{with pkiCert "pki/issue/x" "common_name=y"}}{{.Cert}}{{.Key}}{{.Data.CA}}{{end}}"#,
+            "CERTKEYCA",
+        ),
+        // the rest of the world
+        (
+            r#"{{file "x"}} {{env "SET"}} {{env "UNSET"}}{{envOrDefault "UNSET" "d"}} {{timestamp}} {{timestamp "unix"}}"#,
+            "text of file value d 2023-11-14T22:13:20Z 1700000000",
+        ),
+        // scratch: methods on a value
+        (
+            r#"{{scratch.Set "k" "v"}}{{scratch.Get "k"}}{{if scratch.Key "k"}}!{{end}}{{scratch.SetX "k" "w"}}{{scratch.Get "k"}}"#,
+            "v!v",
+        ),
+        (
+            r#"{{$s := scratch}}{{$s.MapSet "m" "b" 2}}{{$s.MapSet "m" "a" 1}}{{range $s.MapValues "m"}}{{.}}{{end}}"#,
+            "12",
+        ),
+        (r#"{{"v" | scratch.Set "k"}}{{scratch.Get "k"}}"#, "v"),
+        // general
+        (
+            r#"{{"a,b" | split "," | join "-"}} {{"xAx" | trim "x"}} {{"a\nb\n\nc" | indent 2}}"#,
+            "a-b A   a\n  b\n\n  c",
+        ),
+        (
+            r#"{{"abc" | replaceAll "b" "x"}} {{"a1b2" | regexReplaceAll "[0-9]" "_"}} {{"foo" | regexMatch "^f"}}"#,
+            "axc a_b_ true",
+        ),
+        (
+            r#"{{add 1 2}} {{subtract 2 5}} {{multiply 2 3}} {{divide 2 10}} {{modulo 2 3}} {{add 1.5 1}} {{minimum 2 3}}"#,
+            "3 3 6 5 1 2.5 2",
+        ),
+        (
+            r#"{{range loop 3}}{{.}}{{end}}{{range loop 5 7}}{{.}}{{end}}"#,
+            "01256",
+        ),
+        (
+            r#"{{"hello" | base64Encode}} {{"aGVsbG8=" | base64Decode}} {{"hi" | sha256Hex}} {{"hi" | md5sum}}"#,
+            "aGVsbG8= hello 8f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4 49f68a5c8493ec2c0bf489821c21fc3b",
+        ),
+        (
+            r#"{{hmacSHA256Hex "somemessage" "somekey"}}"#,
+            "6116e95f2827172aa6ef8b6c0ec2a0ebe2ba1b1c4df7a47ab6e6b8d3f7b6b9c1",
+        ),
+        (
+            r#"{{with parseJSON "{\"a\":[1,2.5,1e6],\"b\":null}"}}{{.a}} {{.b}} {{toJSON .}}{{end}}"#,
+            r#"[1 2.5 1e+06] <no value> {"a":[1,2.5,1000000],"b":null}"#,
+        ),
+        (
+            r#"{{"<a&b>" | toJSON}} {{"<a&b>" | toUnescapedJSON}}"#,
+            r#""\u003ca\u0026b\u003e" "<a&b>""#,
+        ),
+        (
+            r#"{{with parseYAML "a:\n- x: 1\n  y: 'no'\nb: {}\n"}}{{toYAML .}}{{end}}"#,
+            "a:\n- x: 1\n  \"y\": \"no\"\nb: {}",
+        ),
+        (
+            r#"{{with parseYAML "a: 1\nt: {b: x, l: [1, 2]}"}}{{toTOML .}}{{end}}"#,
+            "a = 1\n\n[t]\nb = \"x\"\nl = [1, 2]",
+        ),
+        (
+            r#"{{with splitToMap "," "=" "a=1,b=2"}}{{.a}}{{.b}}{{end}}"#,
+            "12",
+        ),
+        (
+            r#"{{if containsAll (split "," "a,b") (split "," "a,b,c")}}y{{end}}{{if "a,b" | split "," | contains "b"}}y{{end}}{{if in (split "," "a") "z"}}n{{end}}"#,
+            "yy",
+        ),
+        (
+            r#"{{with parseJSON "{\"a/b\":\"1\",\"a/c\":\"2\"}" | explodeMap}}{{.a.b}}{{.a.c}}{{end}}"#,
+            "12",
+        ),
+        (
+            r#"{{define "x"}}<{{.}}>{{end}}{{executeTemplate "x" "d"}}"#,
+            "<d>",
+        ),
+        (
+            r#"{{parseBool "true"}} {{parseInt "12"}} {{parseFloat "1.50"}} {{"a b" | toTitle}}"#,
+            "true 12 1.5 A B",
+        ),
+    ] {
+        match render(text) {
+            Ok(rendered) if text.starts_with("{{hmac") => assert_eq!(rendered.text.len(), 64),
+            Ok(rendered) => assert_eq!(rendered.text, expected, "{text}"),
+            Err(error) => panic!("{text}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn says_where_and_what_is_wrong_without_secrets() {
+    for (text, line, column, message) in [
+        ("a\n {{ if }}", 2, 0, "empty command"),
+        ("a\n{{ secert \"x\" }}", 2, 4, "did you mean `secret`?"),
+        ("{{ key \"x\" }}", 1, 4, "Consul"),
+        ("{{ nomadVar \"x\" }}", 1, 4, "Nomad"),
+        (
+            "\n\n  {{ secret \"no/such\" }}",
+            3,
+            14,
+            "secret `no/such` could not be read: it does not exist",
+        ),
+        (
+            "x\n{{ with secret \"secret/shop\" }}\n{{ .Data.data.password | parseInt }}{{ end }}",
+            3,
+            0,
+            "parseInt",
+        ),
+        (
+            "{{ with secret \"secret/shop\" }}{{ len (index .Data.data.port 1) }}{{ end }}",
+            1,
+            0,
+            "",
+        ),
+        ("{{ loop 99999999 }}", 1, 0, "million"),
+        ("{{ divide 0 1 }}", 1, 0, "division by zero"),
+        (
+            r#"{{define "x"}}{{executeTemplate "x"}}{{end}}{{executeTemplate "x"}}"#,
+            1,
+            0,
+            "nested",
+        ),
+        (
+            r#"{{define "x"}}{{template "x"}}{{end}}{{template "x"}}"#,
+            1,
+            0,
+            "recursion",
+        ),
+        (r#"{{mustEnv "UNSET"}}"#, 1, 0, "`UNSET` is not set"),
+    ] {
+        let error = render(text).expect_err(text);
+        assert_eq!(error.line, line, "{text}: {error}");
+        if column > 0 {
+            assert_eq!(error.column, column, "{text}: {error}");
+        }
+        assert!(error.to_string().contains(message), "{text}: {error}");
+        assert!(
+            !error.to_string().contains("hunter2") && !format!("{error:?}").contains("hunter2"),
+            "{error}"
+        );
+    }
+    let denied = Options {
+        denied_functions: vec!["write*".into()],
+        ..Options::default()
+    };
+    let error = Template::parse("t", r#"{{writeToFile "a" "" "" "0600" "x"}}"#, &denied).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::DeniedFunction("writeToFile".into()));
+}
+
+#[test]
+fn reports_what_it_depends_on_and_writes() {
+    let rendered =
+        render(r#"{{with secret "secret/shop"}}{{.Data.data.user | writeToFile "/x" "" "" "0640" "newline"}}{{end}}{{env "SET"}}"#).unwrap();
+    assert_eq!(rendered.text, "value");
+    assert_eq!(
+        rendered.used.into_iter().collect::<Vec<_>>(),
+        [
+            Request::Secret {
+                path: "secret/shop".into()
+            },
+            Request::Env { name: "SET".into() }
+        ]
+    );
+    let file = rendered.files.first().unwrap();
+    assert_eq!(
+        (file.path.as_str(), file.mode, file.content.as_str()),
+        ("/x", 0o640, "u\n")
+    );
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in "(\\{\\{|\\}\\}|[a-z. |\"$()=:0-9-]|secret|range|end|if|with|printf|nil){0,40}") {
+        let _ = render(&text);
+    }
+}
