@@ -66,6 +66,8 @@ pub struct RunChange {
     pub status: Option<String>,
     /// New reason.
     pub reason: Option<String>,
+    /// All causes, after more triggers coalesced into it.
+    pub cause: Option<String>,
     /// Commits now known.
     pub commits: Option<BTreeMap<String, String>>,
     /// The attempt under way.
@@ -146,8 +148,8 @@ impl Ledger {
         let done = sqlx::query(
             "UPDATE runs SET status = COALESCE($1, status), reason = COALESCE($2, reason), \
              commits = COALESCE($3, commits), attempt = COALESCE($4, attempt), \
-             started_at = COALESCE(started_at, $5), finished_at = COALESCE($6, finished_at) \
-             WHERE job = $7 AND number = $8",
+             started_at = COALESCE(started_at, $5), finished_at = COALESCE($6, finished_at), \
+             cause = COALESCE($7, cause) WHERE job = $8 AND number = $9",
         )
         .bind(change.status.as_deref())
         .bind(change.reason.as_deref())
@@ -155,6 +157,7 @@ impl Ledger {
         .bind(change.attempt.map(signed))
         .bind(change.started_at.map(millis))
         .bind(change.finished_at.map(millis))
+        .bind(change.cause.as_deref())
         .bind(job)
         .bind(signed(number))
         .execute(&self.pool)
@@ -221,6 +224,22 @@ impl Ledger {
         .fetch_all(&self.pool)
         .await
         .map_err(Error::database("list the latest runs"))?
+        .iter()
+        .map(read)
+        .collect()
+    }
+
+    /// Runs that are `queued` or `running`, oldest first.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn unfinished_runs(&self) -> Result<Vec<RunRow>, Error> {
+        sqlx::query(sqlx::AssertSqlSafe(format!(
+            "{COLUMNS} WHERE status IN ('queued', 'running') ORDER BY queued_at, job, number"
+        )))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Error::database("list unfinished runs"))?
         .iter()
         .map(read)
         .collect()

@@ -1,4 +1,5 @@
 //! The ledger on SQLite; on PostgreSQL too when `HERDER_TEST_POSTGRES` names a database.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use herder_base::{Diagnostic, Location};
 use herder_ledger::{
@@ -63,6 +64,7 @@ async fn everything_is_read_back_as_written() {
                 status: Some("failed".into()),
                 reason: Some("step 2 ended with 1".into()),
                 commits: Some([("url".into(), "c0ffee".into())].into()),
+                cause: None,
                 attempt: Some(1),
                 started_at: Some(at(1)),
                 finished_at: Some(at(9)),
