@@ -1,6 +1,6 @@
 //! API server, controllers, scheduler and node agent for one machine.
+//!
+//! The registry is the single place where objects change; the HTTP server, the controllers and the node agents are
+//! its clients and see each other only through it.
 
-pub mod fabric;
-mod internal;
-
-pub use internal::internal_main;
+pub mod registry;

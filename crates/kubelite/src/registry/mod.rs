@@ -1,0 +1,22 @@
+//! The registry: every object of the cluster, parsed once, with the rules that hold for all writers.
+//!
+//! Owns identity (uid, creationTimestamp, generation, resourceVersion), optimistic concurrency, finalizers and graceful
+//! deletion, defaults, validation and the ordered stream of events. Must not know HTTP, users or media types.
+
+mod catalog;
+mod delete;
+mod event;
+mod index;
+mod kinds;
+mod meta;
+mod status;
+mod strategy;
+mod write;
+
+pub use catalog::{Catalog, Resource};
+pub use delete::{DeleteOptions, Propagation};
+pub use event::{Event, EventKind, Subscription};
+pub use herder_store::Gone;
+pub use index::{OpenError, Registry};
+pub use status::{Cause, Status};
+pub use write::WriteOptions;
