@@ -1,1 +1,19 @@
-//! Remote to Tree at a commit; commits and pushes. The only crate that speaks git.
+//! A remote at a branch, tag or commit → [`Tree`](herder_base::Tree); commits and pushes. The only crate that runs git.
+//!
+//! Drives the `git` program, plumbing only, hardened against what repositories and addresses can contain: no hooks, no
+//! `ext` transport, no prompts, no option injection, a deadline for every call, and the whole process group dies with
+//! the future that waits for it. Keeps one bare cache per remote below the directory it is given and no working tree.
+#![forbid(unsafe_code)]
+
+mod commit;
+mod error;
+mod git;
+mod objects;
+mod poller;
+mod program;
+mod remote;
+
+pub use commit::{Change, Signature};
+pub use error::Error;
+pub use git::{CommitInfo, Git, Limits};
+pub use poller::{Poller, Seen};
