@@ -1,2 +1,83 @@
-//! Development tasks: check, test, tidy, bench.
-fn main() {}
+//! Development tasks, the one door for people and CI: `cargo xtask check|test|tidy|bench`.
+//!
+//! Owns no product behaviour; everything here could be typed by hand.
+
+mod bench;
+mod run;
+mod tidy;
+
+use anyhow::{Result, bail};
+use run::cargo;
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask check | test [ARGS] | tidy | bench [NAME]
+
+  check   what CI runs: formatting, lints, tidy, tests, dependency rules
+  test    the tests, end-to-end tests included
+  tidy    the project's own rules: crate arrows, purity, file sizes, module docs, paths in ARCHITECTURE.md
+  bench   measures the product against its goals; prints figures with the machine's noise";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(args: &[String]) -> Result<()> {
+    let (task, rest) = args
+        .split_first()
+        .map_or(("", &[][..]), |(task, rest)| (task.as_str(), rest));
+    match task {
+        "check" => check(),
+        "test" => test(rest),
+        "tidy" => tidy::run(),
+        "bench" => bench::run(rest),
+        "" | "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        other => bail!("no task `{other}`\n{USAGE}"),
+    }
+}
+
+/// Everything CI holds a change to, cheapest first.
+fn check() -> Result<()> {
+    cargo(&["fmt", "--all", "--check"])?;
+    tidy::run()?;
+    cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--quiet",
+        "--",
+        "-D",
+        "warnings",
+    ])?;
+    deny()?;
+    test(&[])
+}
+
+/// Licences, sources and duplicate versions, by cargo-deny where it is installed.
+fn deny() -> Result<()> {
+    if run::succeeds("cargo", &["deny", "--version"]) {
+        return cargo(&["deny", "--offline", "check", "bans", "licenses", "sources"]);
+    }
+    if std::env::var_os("CI").is_some() {
+        bail!("cargo-deny is not installed: `cargo install --locked cargo-deny`");
+    }
+    println!("deny: skipped, cargo-deny is not installed (cargo install --locked cargo-deny)");
+    Ok(())
+}
+
+/// Builds the binary that end-to-end tests run, then runs all tests.
+fn test(args: &[String]) -> Result<()> {
+    cargo(&["build", "--package", "herder"])?;
+    let mut command = vec!["test", "--workspace", "--no-fail-fast"];
+    command.extend(args.iter().map(String::as_str));
+    cargo(&command)
+}
