@@ -1,1 +1,20 @@
-//! Vault HTTP client side: policy sync, preflight, leases, the agent that renders templates.
+//! The client side of Vault: requests with people's errors, logins, policy and role synchronisation, and the agent
+//! that renders secrets and certificates into files and keeps them fresh.
+//!
+//! Talks to any Vault-compatible address and never asks whether it is the embedded one. Secrets live in memory only;
+//! what is written to disk is what a template or file asked for. Owns no server and no command line.
+#![forbid(unsafe_code)]
+
+pub mod agent;
+mod client;
+mod error;
+mod jitter;
+mod kv;
+mod sources;
+mod sync;
+
+pub use client::{Client, Config, Identity, Method};
+pub use error::{BuildError, Error};
+pub use kv::Mount;
+pub use sources::{Fetcher, RenderError};
+pub use sync::{Change, KubernetesRole, Policy, Scope, SyncError, plan, sync, sync_with};
