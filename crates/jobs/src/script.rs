@@ -1,0 +1,46 @@
+//! How a shell step runs, as Jenkins does it.
+
+/// The command line for a step whose text lies in `file`: what its first line names, else `/bin/sh -xe`.
+#[must_use]
+pub fn command(text: &str, file: &str) -> Vec<String> {
+    let first = text.lines().next().unwrap_or_default();
+    let mut argv: Vec<String> = match first.strip_prefix("#!") {
+        Some(interpreter) if !interpreter.trim().is_empty() => {
+            interpreter.split_whitespace().map(str::to_owned).collect()
+        }
+        _ => vec!["/bin/sh".to_owned(), "-xe".to_owned()],
+    };
+    argv.push(file.to_owned());
+    argv
+}
+
+/// A step's first telling line, shortened.
+#[must_use]
+pub fn title(text: &str) -> String {
+    let line = text
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty() && !line.starts_with('#') && !line.starts_with("set "))
+        .unwrap_or("shell");
+    match line.char_indices().nth(100) {
+        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or(line)),
+        None => line.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_and_titles() {
+        assert_eq!(command("make", "/f"), ["/bin/sh", "-xe", "/f"]);
+        assert_eq!(
+            command("#!/usr/bin/env bash -e\nmake", "/f"),
+            ["/usr/bin/env", "bash", "-e", "/f"]
+        );
+        assert_eq!(command("#!\nmake", "/f"), ["/bin/sh", "-xe", "/f"]);
+        assert_eq!(title("#!/bin/sh\n\nset -e\n  make all \n"), "make all");
+        assert_eq!(title(""), "shell");
+    }
+}
