@@ -1,1 +1,3 @@
 //! Supervisor, configuration, the flow, platform API, dashboard.
+
+pub mod wire;

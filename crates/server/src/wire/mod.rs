@@ -1,0 +1,3 @@
+//! Adapters between crates that do not know each other.
+
+pub mod journal;
