@@ -3,4 +3,10 @@
 //! The registry is the single place where objects change; the HTTP server, the controllers and the node agents are
 //! its clients and see each other only through it.
 
+pub mod controllers;
+pub mod fabric;
+mod internal;
 pub mod registry;
+mod scheduler;
+
+pub use internal::internal_main;
