@@ -18,7 +18,7 @@ pub use chain::{Chain, chain};
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use diagnostic::{Diagnostic, Location, Severity};
 pub use duration::{ParseDurationError, format_duration, parse_duration};
-pub use remote::{remote_identity, resolve_remote};
+pub use remote::{remote_identity, resolve_remote, show_remote};
 pub use secret::Secret;
 pub use suggest::suggest;
 pub use tree::{Commit, File, PathError, Tree, TreeBuilder, normalise};

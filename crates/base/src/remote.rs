@@ -51,6 +51,22 @@ pub fn remote_identity(remote: &str) -> String {
     }
 }
 
+/// The remote as people may see it: without a password.
+#[must_use]
+pub fn show_remote(remote: &str) -> String {
+    let Some((scheme, rest)) = remote.split_once("://") else {
+        return remote.to_owned();
+    };
+    let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
+    match authority.rsplit_once('@') {
+        Some((user, host)) => {
+            let user = user.split_once(':').map_or(user, |(user, _)| user);
+            format!("{scheme}://{user}@{host}{path}")
+        }
+        None => remote.to_owned(),
+    }
+}
+
 /// The part that names a machine, and the path on it.
 fn split_remote(remote: &str) -> (&str, &str) {
     if let Some(at) = remote.find("://") {
@@ -85,6 +101,12 @@ mod tests {
         ] {
             assert_eq!(resolve_remote(base, remote), expected, "{base} {remote}");
         }
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        assert_eq!(show_remote("https://me:secret@h/x"), "https://me@h/x");
+        assert_eq!(show_remote("git@h:x"), "git@h:x");
     }
 
     #[test]

@@ -7,15 +7,18 @@
 //! what could not be read is *held*, not missing.
 #![forbid(unsafe_code)]
 
+pub mod format;
 pub mod job;
 mod model;
 mod read;
+mod render;
 
 pub use model::{
     Application, Channel, ConfigSource, Desired, Environment, EnvironmentKind, Fleet, Held, Inputs, Lease,
     Member, Policy, Role, Settings, SourceRef, Stack, StateRule, Team, Unit, UnitOrigin,
 };
 pub use read::{read, sources};
+pub use render::inject;
 
 /// Label naming the fleet an object belongs to; only objects that carry it are ever pruned.
 pub const FLEET_LABEL: &str = "herder.dev/fleet";

@@ -2,9 +2,9 @@
 
 use crate::git::{Cache, local_error, remote_error};
 use crate::program::{Failure, Run};
-use crate::remote::{check_reference, check_url, is_full_id, shown};
+use crate::remote::{check_reference, check_url, is_full_id};
 use crate::{Error, Git};
-use herder_base::{Commit, normalise};
+use herder_base::{Commit, normalise, show_remote as shown};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use tokio::sync::MutexGuard;

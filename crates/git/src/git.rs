@@ -2,9 +2,9 @@
 
 use crate::objects::{self, Blobs};
 use crate::program::{Failure, Run};
-use crate::remote::{cache_name, check_reference, check_url, is_full_id, is_short_id, shown};
+use crate::remote::{cache_name, check_reference, check_url, is_full_id, is_short_id};
 use crate::{Error, error};
-use herder_base::{Commit, Tree, suggest};
+use herder_base::{Commit, Tree, show_remote as shown, suggest};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};

@@ -2,9 +2,8 @@
 
 use crate::git::local_error;
 use crate::program::Run;
-use crate::remote::shown;
 use crate::{Error, Limits};
-use herder_base::{Commit, File, Tree, TreeBuilder};
+use herder_base::{Commit, File, Tree, TreeBuilder, show_remote as shown};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;

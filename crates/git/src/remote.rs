@@ -114,21 +114,6 @@ pub(crate) fn cache_name(url: &str) -> String {
     format!("{readable}-{}.git", digest.get(..16).unwrap_or(&digest))
 }
 
-/// The address without a password, for messages.
-pub(crate) fn shown(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url.to_owned();
-    };
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    match authority.rsplit_once('@') {
-        Some((user, host)) => {
-            let user = user.split_once(':').map_or(user, |(user, _)| user);
-            format!("{scheme}://{user}@{host}/{path}")
-        }
-        None => url.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,9 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn passwords_are_not_shown() {
-        assert_eq!(shown("https://me:secret@h/x"), "https://me@h/x");
-        assert_eq!(shown("git@h:x"), "git@h:x");
+    fn caches_have_names_of_their_own() {
         assert_ne!(cache_name("https://a/x"), cache_name("https://b/x"));
     }
 }

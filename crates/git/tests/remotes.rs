@@ -1,4 +1,5 @@
 //! Against real repositories on disk, through the real git program.
+#![allow(clippy::unwrap_used, reason = "tests may")]
 
 use herder_base::Commit;
 use herder_git::{Change, Error, Git, Limits, Poller, Signature};

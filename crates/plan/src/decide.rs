@@ -1,9 +1,16 @@
-//! The decision.
+//! The decision: what to apply, what to delete, what to leave alone although git says otherwise.
 
-use crate::{Observed, Plan};
-use herder_fleet::Fleet;
+use crate::compare::difference;
+use crate::observed::{ObservedObject, identity};
+use crate::prune::prune;
+use crate::{Action, Observed, Phase, Plan, Skipped, What};
+use herder_base::Diagnostic;
+use herder_fleet::{Desired, Fleet, Unit};
+use herder_object::{Gvk, Key};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What planning must know besides git and the cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,15 +27,232 @@ pub struct State {
     pub generation: u64,
 }
 
+impl State {
+    /// Whether a unit is to exist now.
+    pub(crate) fn wants(&self, unit: &Unit, now: Timestamp) -> bool {
+        if self.everything_down {
+            return false;
+        }
+        let environment = unit.environment.as_deref().unwrap_or_default();
+        !unit.leased || self.leases.get(environment).is_some_and(|until| *until > now)
+    }
+}
+
 /// Decides what to change.
 #[must_use]
 pub fn plan(fleet: &Fleet, observed: &Observed, state: &State, now: Timestamp) -> Plan {
-    let _ = (observed, now);
-    Plan {
+    let mut plan = Plan {
         fleet: fleet.name.clone(),
         commit: fleet.commit.clone(),
         generation: state.generation + 1,
         parent: state.parent.clone(),
         ..Plan::default()
+    };
+    if observed.kinds().next().is_none() {
+        plan.notes.push(
+            Diagnostic::error("not-observed", "the cluster has not said which kinds it serves")
+                .hint("nothing is changed until it has; check that it can be reached"),
+        );
+        plan.id = id(&plan);
+        return plan;
     }
+    let mut wanted = BTreeSet::new();
+    apply(fleet, observed, state, now, &mut plan, &mut wanted);
+    prune(fleet, observed, state, now, &wanted, &mut plan);
+    plan.actions.sort_by_key(|action| action.phase);
+    plan.id = id(&plan);
+    plan
+}
+
+fn apply(
+    fleet: &Fleet,
+    observed: &Observed,
+    state: &State,
+    now: Timestamp,
+    plan: &mut Plan,
+    wanted: &mut BTreeSet<Key>,
+) {
+    let defined = definitions(fleet);
+    let mut skipped: BTreeMap<Gvk, Skipped> = BTreeMap::new();
+    for unit in &fleet.units {
+        if let Some(why) = &unit.held {
+            plan.notes.push(Diagnostic::note(
+                "held",
+                format!("{} is left as it is: {why}", named(unit)),
+            ));
+            continue;
+        }
+        for (application, why) in &unit.held_applications {
+            let message = format!("{application} in {} is left as it is: {why}", named(unit));
+            plan.notes.push(Diagnostic::note("held", message));
+        }
+        if !state.wants(unit, now) {
+            continue;
+        }
+        for object in &unit.objects {
+            if !wanted.insert(identity(&object.key)) {
+                let message = format!(
+                    "{} is wanted by two units; {} is left out",
+                    object.key, object.source
+                );
+                plan.notes
+                    .push(Diagnostic::error("duplicate-object", message).at(object.source.clone()));
+                continue;
+            }
+            let gvk = &object.key.gvk;
+            match observed.served(gvk) {
+                Some(served) if !served.namespaced && !object.key.namespace.is_empty() => {
+                    let reason = format!(
+                        "{} are cluster-level objects, but this one is in a namespace",
+                        served.plural
+                    );
+                    plan.actions.push(action(unit, object, What::Hold, reason));
+                }
+                None if !defined.contains(gvk) => {
+                    let entry = skipped.entry(gvk.clone()).or_insert_with(|| Skipped {
+                        kind: gvk.to_string(),
+                        count: 0,
+                        first: Some(object.source.clone()),
+                    });
+                    entry.count += 1;
+                }
+                _ => decide(observed, unit, object, plan),
+            }
+        }
+    }
+    for (gvk, skipped) in skipped {
+        let versions = observed.versions(&gvk).join(", ");
+        let mut note = Diagnostic::note(
+            "kind-not-served",
+            format!(
+                "the cluster has no {gvk}; {} of the fleet's objects are left out",
+                skipped.count
+            ),
+        )
+        .hint(if versions.is_empty() {
+            "install what defines it, or remove them; nothing else waits for this".to_owned()
+        } else {
+            format!("it serves the versions {versions}")
+        });
+        note.at.clone_from(&skipped.first);
+        plan.notes.push(note);
+        plan.skipped.push(skipped);
+    }
+}
+
+fn decide(observed: &Observed, unit: &Unit, object: &Desired, plan: &mut Plan) {
+    let going = |live: &ObservedObject| {
+        live.value
+            .pointer("/metadata/deletionTimestamp")
+            .is_some_and(Value::is_string)
+    };
+    let namespace = Key {
+        gvk: Gvk::new("v1", "Namespace"),
+        namespace: String::new(),
+        name: object.key.namespace.clone(),
+    };
+    if !object.key.namespace.is_empty() && observed.get(&namespace).is_some_and(going) {
+        let reason = "its namespace is still being deleted; it comes back when that is done".to_owned();
+        plan.actions.push(action(unit, object, What::Hold, reason));
+        return;
+    }
+    let reason = match observed.get(&object.key) {
+        None => "it does not exist".to_owned(),
+        Some(live) if going(live) => {
+            let reason = "it is still being deleted; it comes back when that is done".to_owned();
+            plan.actions.push(action(unit, object, What::Hold, reason));
+            return;
+        }
+        Some(live) => match difference(&object.value, &live.value) {
+            None => {
+                plan.unchanged += 1;
+                return;
+            }
+            Some(difference) => difference,
+        },
+    };
+    plan.actions.push(action(unit, object, What::Apply, reason));
+}
+
+fn action(unit: &Unit, object: &Desired, what: What, reason: String) -> Action {
+    Action {
+        what,
+        key: object.key.clone(),
+        value: Some(object.value.clone()),
+        unit: unit.id.clone(),
+        application: object.application.clone(),
+        phase: Phase::of_apply(&object.key.gvk),
+        reason,
+        source: Some(object.source.clone()),
+    }
+}
+
+/// What people call a unit.
+pub(crate) fn named(unit: &Unit) -> String {
+    match &unit.environment {
+        Some(environment) => format!("environment {environment}"),
+        None if unit.namespace.is_empty() => unit.id.clone(),
+        None => format!("namespace {}", unit.namespace),
+    }
+}
+
+/// The kinds that definitions in the fleet itself will make the cluster serve.
+fn definitions(fleet: &Fleet) -> BTreeSet<Gvk> {
+    let mut kinds = BTreeSet::new();
+    for (_, object) in fleet
+        .objects()
+        .filter(|(_, o)| o.key.gvk.kind == "CustomResourceDefinition")
+    {
+        let text = |pointer: &str| {
+            object
+                .value
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let versions = object.value.pointer("/spec/versions").and_then(Value::as_array);
+        for version in versions.into_iter().flatten() {
+            kinds.insert(Gvk {
+                group: text("/spec/group"),
+                version: version
+                    .get("name")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned(),
+                kind: text("/spec/names/kind"),
+            });
+        }
+    }
+    kinds
+}
+
+/// A name for what the plan does: equal for equal plans.
+fn id(plan: &Plan) -> String {
+    let mut digest = Sha256::new();
+    let mut add = |text: &str| {
+        digest.update(text.as_bytes());
+        digest.update([0]);
+    };
+    add(&plan.fleet);
+    add(plan.commit.as_str());
+    for action in &plan.actions {
+        add(match action.what {
+            What::Apply => "apply",
+            What::Delete => "delete",
+            What::Hold => "hold",
+        });
+        add(&action.key.gvk.to_string());
+        add(&action.key.namespace);
+        add(&action.key.name);
+        add(&action.reason);
+        if let Some(value) = action.value.as_ref().filter(|_| action.what == What::Apply) {
+            let hash =
+                herder_object::annotations(value).find(|(name, _)| *name == herder_fleet::HASH_ANNOTATION);
+            add(hash.map(|(_, hash)| hash).unwrap_or_default());
+        }
+    }
+    let mut text = hex::encode(digest.finalize());
+    text.truncate(16);
+    text
 }

@@ -4,12 +4,16 @@
 //! An object that already is as git says makes no action, and nothing is deleted because something could not be read.
 #![forbid(unsafe_code)]
 
+mod check;
+mod compare;
 mod decide;
 mod observed;
 mod order;
 mod outcome;
 mod plan;
+mod prune;
 
+pub use check::check;
 pub use decide::{State, plan};
 pub use observed::{Observed, ObservedObject, ServedKind};
 pub use order::Phase;

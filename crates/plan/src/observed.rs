@@ -96,6 +96,15 @@ impl Observed {
             .filter(|served| served.versions.contains(&gvk.version))
     }
 
+    /// The versions in which a kind is served.
+    #[must_use]
+    pub fn versions(&self, gvk: &Gvk) -> &[String] {
+        self.kinds
+            .get(&(gvk.group.clone(), gvk.kind.clone()))
+            .map(|served| served.versions.as_slice())
+            .unwrap_or_default()
+    }
+
     /// All served kinds as (group, kind).
     pub fn kinds(&self) -> impl Iterator<Item = (&str, &str, &ServedKind)> {
         self.kinds

@@ -36,7 +36,7 @@ pub struct Action {
     pub what: What,
     /// With which object.
     pub key: Key,
-    /// The object as it is to be, for [`What::Apply`].
+    /// The object as it is to be; for [`What::Delete`] as it was seen, so that its uid can be a precondition.
     pub value: Option<Arc<Value>>,
     /// Its unit.
     pub unit: String,

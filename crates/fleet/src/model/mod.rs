@@ -45,6 +45,12 @@ pub struct Fleet {
 }
 
 impl Fleet {
+    /// The value of the fleet label.
+    #[must_use]
+    pub fn label(&self) -> String {
+        crate::render::label_value(&self.name)
+    }
+
     /// An environment by name.
     #[must_use]
     pub fn environment(&self, name: &str) -> Option<&Environment> {
@@ -114,6 +120,10 @@ pub struct Settings {
     pub domains: Vec<String>,
     /// The largest share of the fleet's objects one plan may delete without being told to, in percent.
     pub prune_limit_percent: u8,
+    /// The kubeconfig file of the cluster it runs on; `None` is the embedded one.
+    pub kubeconfig: Option<String>,
+    /// The context in that file.
+    pub context: Option<String>,
 }
 
 impl Default for Settings {
@@ -124,6 +134,8 @@ impl Default for Settings {
             agent_image: "host".to_owned(),
             domains: Vec::new(),
             prune_limit_percent: 30,
+            kubeconfig: None,
+            context: None,
         }
     }
 }
@@ -165,7 +177,7 @@ pub struct Team {
 /// A group or person in a team.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Member {
-    /// The OIDC group or user.
+    /// `group:NAME` (an OIDC group) or `user:NAME`.
     pub subject: String,
     /// What they may do: `view`, `deploy`, `approve`, `admin`.
     pub may: Vec<String>,

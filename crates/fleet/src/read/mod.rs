@@ -1,46 +1,78 @@
 //! Reading: which repositories are needed, and what they say.
 
+mod applications;
+mod configs;
+mod discover;
+mod documents;
+mod environments;
+mod glob;
+mod jobs;
+mod kustomize;
+mod objects;
+pub(crate) mod outline;
+mod policies;
+mod settings;
+mod stacks;
+mod teams;
+mod units;
+
+pub(crate) use glob::wildcard;
+
 use crate::{Fleet, Inputs, SourceRef};
 use herder_base::Diagnostic;
+use std::collections::BTreeSet;
 
-/// The other repositories that `inputs` refers to, as far as its trees show. Fetch what is missing from
-/// `inputs.trees` and ask again, until nothing is.
+/// The other repositories that `inputs` refers to, as far as its trees show: configs of environments, and remote bases
+/// of kustomizations. Fetch what is missing from `inputs.trees` and ask again, until nothing is.
 #[must_use]
 pub fn sources(inputs: &Inputs) -> Vec<SourceRef> {
-    let _ = inputs;
-    Vec::new()
-}
-
-/// Reads the fleet.
-#[must_use]
-pub fn read(inputs: &Inputs) -> (Fleet, Vec<Diagnostic>) {
-    let _ = inputs;
-    (Fleet::default(), Vec::new())
-}
-
-/// Whether `text` matches `pattern`, in which `*` is any run of characters and `?` any one.
-pub(crate) fn wildcard(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-    let (mut p, mut t, mut star) = (0, 0, None);
-    while t < text.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(c) if *c == '?' || Some(c) == text.get(t) => {
-                p += 1;
-                t += 1;
-            }
-            _ => match star {
-                Some((at, from)) => {
-                    p = at + 1;
-                    t = from + 1;
-                    star = Some((at, from + 1));
-                }
-                None => return false,
-            },
+    let outline = outline::read(inputs, &mut Vec::new());
+    let mut wanted = BTreeSet::new();
+    for environment in &outline.environments {
+        if let Some(config) = &environment.config
+            && !configs::is_root(inputs, config)
+        {
+            wanted.insert(SourceRef {
+                url: config.repository.clone(),
+                reference: config.branch.clone(),
+                why: environment.source.clone(),
+            });
         }
     }
-    pattern.iter().skip(p).all(|c| *c == '*')
+    kustomize::remotes(inputs, &outline, &mut wanted);
+    wanted.into_iter().collect()
+}
+
+/// Reads the fleet. What cannot be read is held and said, everything else is there.
+#[must_use]
+pub fn read(inputs: &Inputs) -> (Fleet, Vec<Diagnostic>) {
+    let mut found = Vec::new();
+    let outline = outline::read(inputs, &mut found);
+    let jobs = jobs::read(inputs, &outline, &mut found);
+    let (policies, roles, held_policies) = policies::read(inputs, &mut found);
+    let stacks = stacks::read(inputs, &mut found);
+    let units = units::read(inputs, &outline, &mut found);
+    let mut held = outline.held;
+    held.jobs = jobs.held;
+    held.policies = held_policies.policies;
+    held.roles = held_policies.roles;
+    let applications =
+        applications::complete(outline.applications, &outline.environments, &units, &mut found);
+    let fleet = Fleet {
+        name: outline.name,
+        commit: inputs.root.commit().clone(),
+        settings: outline.settings,
+        units,
+        environments: outline.environments,
+        applications,
+        teams: outline.teams,
+        jobs: jobs.jobs,
+        policies,
+        roles,
+        stacks,
+        held,
+    };
+    found.sort_by(|a, b| (&a.at, a.severity, &a.message).cmp(&(&b.at, b.severity, &b.message)));
+    found.dedup();
+    (fleet, found)
 }

@@ -1,0 +1,399 @@
+//! The tables.
+
+use super::Type::{Bool, Duration, Either, Integer, List, Map, Name, Object, Scalar, Text, Word};
+use super::{Field, Kind, Type};
+
+const fn field(name: &'static str, is: Type, doc: &'static str) -> Field {
+    Field {
+        name,
+        is,
+        required: false,
+        doc,
+    }
+}
+
+const fn needed(name: &'static str, is: Type, doc: &'static str) -> Field {
+    Field {
+        name,
+        is,
+        required: true,
+        doc,
+    }
+}
+
+const TEXTS: Type = Either(&[Text, List(&Text)]);
+
+/// All kinds.
+pub const KINDS: &[&Kind] = &[&FLEET, &TEAM, &ENVIRONMENT, &APPLICATION, &JOB, &ROLES, &STACK];
+
+/// fleet.yaml.
+pub(crate) const FLEET: Kind = Kind {
+    name: "Fleet",
+    files: "fleet.yaml",
+    doc: "What holds for the whole fleet. Every field may be left out.",
+    fields: &[
+        field(
+            "name",
+            Name,
+            "The fleet's name, the value of the label `herder.dev/fleet` on everything it owns. Default: `fleet`. Changing it makes another fleet.",
+        ),
+        field(
+            "discover",
+            TEXTS,
+            "Globs of folders, such as `namespaces/*`. Each matched folder is a namespace: the YAML files directly in it, or its kustomization.",
+        ),
+        field(
+            "vault",
+            Object(&[
+                field(
+                    "address",
+                    Text,
+                    "Vault's address as pods see it. Default: `http://vault.herder-system:8200`.",
+                ),
+                field(
+                    "mount",
+                    Text,
+                    "Where Vault's Kubernetes login is mounted. Default: `kubernetes`.",
+                ),
+            ]),
+            "Where secrets come from.",
+        ),
+        field(
+            "agentImage",
+            Text,
+            "The image of the containers that fetch secrets; it needs `herder` on its path. Default: `host`.",
+        ),
+        field("domains", List(&Text), "Host names of the edge."),
+        field(
+            "pruneLimit",
+            Integer(0, 100),
+            "The largest share of the fleet's objects that one pass may delete without being told to, in percent. Default: 30.",
+        ),
+        field(
+            "cluster",
+            Object(&[
+                field(
+                    "engine",
+                    Word(&["embedded", "kubeconfig"]),
+                    "`embedded` is Herder's own; `kubeconfig` is any Kubernetes. Default: `embedded`.",
+                ),
+                field("kubeconfig", Text, "The file, for `engine: kubeconfig`."),
+                field("context", Text, "The context in it."),
+            ]),
+            "The cluster that the fleet runs on.",
+        ),
+    ],
+};
+
+const REPOSITORY: Field = needed(
+    "repository",
+    Text,
+    "A git remote: a URL, or a path relative to this repository's own address (`../shop.git`).",
+);
+const BRANCH: Field = field("branch", Text, "The branch. Default: the remote's own.");
+
+/// teams/*.yaml.
+pub(crate) const TEAM: Kind = Kind {
+    name: "Team",
+    files: "teams/*.yaml",
+    doc: "Who may do what, and where to reach them.",
+    fields: &[
+        field("name", Name, "Default: the file's name."),
+        field(
+            "members",
+            List(&Object(&[
+                field("group", Text, "An OIDC group."),
+                field("user", Text, "A person, instead of a group."),
+                field(
+                    "may",
+                    List(&Word(&["view", "deploy", "promote", "approve", "admin"])),
+                    "What they may do. Default: `view`.",
+                ),
+                field(
+                    "environments",
+                    List(&Name),
+                    "Where. Default: in all of the team's environments.",
+                ),
+            ])),
+            "The members.",
+        ),
+        field(
+            "channel",
+            Object(&[
+                field("slack", Text, "A Slack channel."),
+                field("email", Text, "An address."),
+                field("url", Text, "A page."),
+            ]),
+            "Where to reach them.",
+        ),
+    ],
+};
+
+/// environments/*.yaml.
+pub(crate) const ENVIRONMENT: Kind = Kind {
+    name: "Environment",
+    files: "environments/*.yaml",
+    doc: "One namespace with a config repository of its own.",
+    fields: &[
+        field("name", Name, "Default: the file's name."),
+        field("namespace", Name, "Default: the environment's name."),
+        field(
+            "kind",
+            Word(&["permanent", "developer"]),
+            "`permanent` always exists; `developer` only while somebody holds a lease on it (`herder env up`). Default: `permanent`.",
+        ),
+        field("after", Name, "The environment before it in the order of stages."),
+        field(
+            "config",
+            Either(&[
+                Text,
+                Object(&[
+                    field(
+                        "repository",
+                        Text,
+                        "A git remote: a URL, or a path relative to this repository's own address (`../config-staging.git`). Default: this repository.",
+                    ),
+                    BRANCH,
+                    field("path", Text, "The directory in it. Default: its root."),
+                ]),
+            ]),
+            "Where its config is: one directory per application, each with a kustomization.",
+        ),
+        field(
+            "include",
+            List(&Name),
+            "The only applications to take from the config. Default: all.",
+        ),
+        field(
+            "state",
+            List(&Text),
+            "What is never deleted: `Kind/name` with `*`, such as `PersistentVolumeClaim/*`.",
+        ),
+        field(
+            "lease",
+            Object(&[
+                field(
+                    "default",
+                    Duration,
+                    "How long a lease lasts if nothing is said. Default: 8h.",
+                ),
+                field("max", Duration, "How long at most. Default: 7d."),
+            ]),
+            "For developer environments.",
+        ),
+        field("team", Name, "The team it belongs to."),
+        field("labels", Map(&Scalar), "Labels of its namespace."),
+        field(
+            "quota",
+            Map(&Scalar),
+            "Hard limits of its ResourceQuota, such as `pods: 20`.",
+        ),
+        field(
+            "deployer",
+            Object(&[field(
+                "clusterRole",
+                Text,
+                "The ClusterRole that jobs get in the namespace. Default: a Role of Herder's that may change what runs, config, Secrets and routes in the namespace, but no rights and no quotas.",
+            )]),
+            "What the jobs that deploy there may do.",
+        ),
+    ],
+};
+
+/// applications/*.yaml.
+pub(crate) const APPLICATION: Kind = Kind {
+    name: "Application",
+    files: "applications/*.yaml",
+    doc: "What is built from one source and moves through the stages.",
+    fields: &[
+        field(
+            "name",
+            Name,
+            "Its directory in config repositories. Default: the file's name.",
+        ),
+        field("team", Name, "The team that owns it."),
+        field(
+            "source",
+            Either(&[Text, Object(&[REPOSITORY, BRANCH])]),
+            "The repository it is built from.",
+        ),
+        field(
+            "images",
+            List(&Text),
+            "The images it consists of, as kustomizations name them.",
+        ),
+        field(
+            "stages",
+            List(&Name),
+            "The environments it passes. Default: all permanent ones whose config has it.",
+        ),
+        field("url", Text, "The page people open."),
+    ],
+};
+
+/// jobs/**/*.yaml.
+pub(crate) const JOB: Kind = Kind {
+    name: "Job",
+    files: "jobs/**/*.yaml",
+    doc: "A job. Jenkins Job DSL (`jobs/**/*.groovy`) is read as well.",
+    fields: &[
+        field(
+            "name",
+            Text,
+            "Folders separated by `/`. Default: the file's path below `jobs/`.",
+        ),
+        field("description", Text, "What it is for."),
+        field(
+            "parameters",
+            List(&Object(&[
+                needed("name", Text, "Also the environment variable's name."),
+                field(
+                    "type",
+                    Word(&["text", "lines", "boolean", "choice", "password"]),
+                    "Default: `text`.",
+                ),
+                field("default", Scalar, "The value if none is given."),
+                field(
+                    "choices",
+                    List(&Scalar),
+                    "For `type: choice`; the first is the default.",
+                ),
+                field("description", Text, "What it is for."),
+            ])),
+            "What a person can set when starting it.",
+        ),
+        field(
+            "source",
+            Either(&[Text, Object(&[REPOSITORY, BRANCH])]),
+            "The repository it checks out into its workspace.",
+        ),
+        field(
+            "sources",
+            List(&Object(&[
+                REPOSITORY,
+                BRANCH,
+                field(
+                    "directory",
+                    Text,
+                    "The directory in the workspace. Default: its root.",
+                ),
+            ])),
+            "Several repositories, instead of `source`.",
+        ),
+        field(
+            "triggers",
+            Object(&[
+                field(
+                    "poll",
+                    TEXTS,
+                    "When to look for new commits, as Jenkins writes times: `H/15 * * * *`.",
+                ),
+                field("cron", TEXTS, "When to run."),
+                field(
+                    "webhook",
+                    Bool,
+                    "Whether a notification about one of its repositories starts it.",
+                ),
+                field("upstream", List(&Text), "Jobs whose end starts it."),
+                field(
+                    "threshold",
+                    Word(&["success", "unstable", "failure"]),
+                    "The worst result of those that still counts. Default: `success`.",
+                ),
+            ]),
+            "What starts it, besides people.",
+        ),
+        field(
+            "steps",
+            List(&Either(&[
+                Text,
+                Object(&[
+                    field("name", Text, "For the log."),
+                    needed("shell", Text, "A script for /bin/sh, unless it begins with `#!`."),
+                ]),
+            ])),
+            "What it does, in order.",
+        ),
+        field(
+            "environment",
+            Text,
+            "The environment it deploys to; its pod runs there. `$NAME` takes it from a parameter.",
+        ),
+        field("namespace", Text, "The same by namespace."),
+        field("image", Text, "The image of its pod. Default: `host`."),
+        field("env", Map(&Scalar), "Environment variables."),
+        field("timeout", Duration, "How long a run may take."),
+        field(
+            "retries",
+            Integer(0, 100),
+            "How often a failed run is tried again. Default: 0.",
+        ),
+        field(
+            "concurrent",
+            Bool,
+            "Whether two runs may go on at once. Default: false.",
+        ),
+        field("disabled", Bool, "Whether it is switched off. Default: false."),
+        field(
+            "quietPeriod",
+            Duration,
+            "How long it waits for further commits before it starts.",
+        ),
+        field(
+            "retention",
+            Object(&[
+                field("runs", Integer(1, 1_000_000), "At most so many runs."),
+                field("age", Duration, "At most so long."),
+            ]),
+            "What is kept of finished runs.",
+        ),
+        field(
+            "artefacts",
+            List(&Text),
+            "Globs of files to keep from the workspace.",
+        ),
+    ],
+};
+
+/// policies/roles.yaml.
+pub(crate) const ROLES: Kind = Kind {
+    name: "Roles",
+    files: "policies/roles.yaml",
+    doc: "Which service account in which namespace gets which Vault policies.",
+    fields: &[needed(
+        "roles",
+        Map(&Object(&[
+            needed("serviceAccounts", TEXTS, "Names of service accounts; `*` is any."),
+            needed("namespaces", TEXTS, "Names of namespaces; `*` is any."),
+            needed(
+                "policies",
+                TEXTS,
+                "Names of policies: `policies/NAME.hcl` without `.hcl`.",
+            ),
+            field(
+                "ttl",
+                Duration,
+                "How long a token lives before it must be renewed.",
+            ),
+            field("maxTtl", Duration, "How long it can be renewed for."),
+            field(
+                "audience",
+                Text,
+                "The audience that the service account's token must have.",
+            ),
+        ])),
+        "The roles by name.",
+    )],
+};
+
+/// stacks/*/stack.yaml.
+pub(crate) const STACK: Kind = Kind {
+    name: "Stack",
+    files: "stacks/*/stack.yaml",
+    doc: "A Terraform directory and its variables.",
+    fields: &[
+        field("description", Text, "What it is for."),
+        field("variables", Map(&Scalar), "Variables for all environments."),
+        field("environments", Map(&Map(&Scalar)), "Variables per environment."),
+    ],
+};

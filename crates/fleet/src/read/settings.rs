@@ -1,0 +1,128 @@
+//! fleet.yaml.
+
+use super::documents;
+use super::outline::Outline;
+use crate::Inputs;
+use crate::format::FLEET;
+use herder_base::{Diagnostic, Location};
+use serde_json::Value;
+
+/// Reads fleet.yaml into the outline and returns the discovery globs with their places.
+pub(crate) fn read(
+    inputs: &Inputs,
+    outline: &mut Outline,
+    found: &mut Vec<Diagnostic>,
+) -> Vec<(String, Location)> {
+    "fleet".clone_into(&mut outline.name);
+    let path = if inputs.root.file("fleet.yaml").is_none() && inputs.root.file("fleet.yml").is_some() {
+        "fleet.yml"
+    } else {
+        "fleet.yaml"
+    };
+    if inputs.root.file(path).is_none() {
+        outline.held.units = Some("there is no fleet.yaml".to_owned());
+        found.push(
+            Diagnostic::error("missing-file", "this repository has no fleet.yaml")
+                .at(Location::new("fleet.yaml", 0, 0))
+                .hint("an empty fleet.yaml is enough; `discover: namespaces/*` makes every folder below namespaces/ a namespace"),
+        );
+        return Vec::new();
+    }
+    let (mut all, bad) = documents::file(&inputs.root, path, &FLEET, found);
+    if bad {
+        outline.held.units = Some(format!("{path} could not be read"));
+    }
+    if all.len() > 1 {
+        found.push(
+            Diagnostic::error(
+                "duplicate",
+                "fleet.yaml holds several documents; only the first is read",
+            )
+            .at(Location::new(
+                path,
+                all.get(1).map_or(0, |second| second.at.line),
+                0,
+            )),
+        );
+        all.truncate(1);
+    }
+    let Some(fleet) = all.pop() else { return Vec::new() };
+    // A file's own name is no name for a fleet, but it is the default one.
+    fleet.name.clone_into(&mut outline.name);
+    let settings = &mut outline.settings;
+    if let Some(vault) = fleet.get("vault") {
+        if let Some(address) = vault.get("address").and_then(Value::as_str) {
+            address
+                .trim_end_matches('/')
+                .clone_into(&mut settings.vault_address);
+        }
+        if let Some(mount) = vault.get("mount").and_then(Value::as_str) {
+            mount.trim_matches('/').clone_into(&mut settings.vault_mount);
+        }
+    }
+    if let Some(image) = fleet.text("agentImage") {
+        image.clone_into(&mut settings.agent_image);
+    }
+    settings.domains = texts(fleet.get("domains"));
+    if let Some(limit) = fleet.get("pruneLimit").and_then(Value::as_u64) {
+        settings.prune_limit_percent = u8::try_from(limit.min(100)).unwrap_or(100);
+    }
+    if let Some(cluster) = fleet.get("cluster") {
+        let text = |name: &str| cluster.get(name).and_then(Value::as_str).map(str::to_owned);
+        settings.kubeconfig = text("kubeconfig");
+        settings.context = text("context");
+        let external = text("engine").as_deref() == Some("kubeconfig");
+        if external && settings.kubeconfig.is_none() {
+            found.push(
+                Diagnostic::error(
+                    "missing-field",
+                    "engine `kubeconfig` needs the field `kubeconfig`",
+                )
+                .at(fleet.place("/cluster")),
+            );
+        }
+    }
+    let globs = texts(fleet.get("discover"));
+    let listed = fleet.get("discover").is_some_and(Value::is_array);
+    globs
+        .into_iter()
+        .enumerate()
+        .map(|(index, glob)| {
+            let place = if listed {
+                fleet.place(&format!("/discover/{index}"))
+            } else {
+                fleet.place("/discover")
+            };
+            (glob, place)
+        })
+        .collect()
+}
+
+/// A text or a list of texts, as a list.
+pub(crate) fn texts(value: Option<&Value>) -> Vec<String> {
+    match value {
+        Some(Value::String(text)) => vec![text.clone()],
+        Some(Value::Array(all)) => all.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A text, number or boolean as text.
+pub(crate) fn scalar(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// A mapping to scalars.
+pub(crate) fn scalars(value: Option<&Value>) -> std::collections::BTreeMap<String, String> {
+    value
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| (key.clone(), scalar(value)))
+        .collect()
+}
+
+/// A duration that the format has checked.
+pub(crate) fn duration(value: Option<&Value>) -> Option<std::time::Duration> {
+    herder_base::parse_duration(&scalar(value?)).ok()
+}

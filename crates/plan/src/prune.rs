@@ -1,0 +1,268 @@
+//! What to delete: only what carries our labels, whose unit is readable and does not want it; never state; never much.
+
+use crate::decide::{State, named};
+use crate::observed::{ObservedObject, identity};
+use crate::{Action, Observed, Phase, Plan, What};
+use herder_base::Diagnostic;
+use herder_fleet::{
+    APPLICATION_LABEL, FLEET_LABEL, Fleet, HASH_ANNOTATION, STATE_LABEL, StateRule, UNIT_LABEL, Unit,
+};
+use herder_object::{Gvk, Key};
+use jiff::Timestamp;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Fewer deletions than this are never too many.
+const FEW: usize = 10;
+
+/// Namespaces that no plan deletes.
+pub(crate) const PROTECTED: [&str; 5] = [
+    "default",
+    "kube-system",
+    "kube-public",
+    "kube-node-lease",
+    "herder-system",
+];
+
+/// A deletion that is considered.
+struct Candidate<'a> {
+    live: &'a ObservedObject,
+    unit: String,
+    application: Option<String>,
+    reason: String,
+    /// The end of a lease or of everything: told, so that the guard does not count it.
+    told: bool,
+    rules: &'a [StateRule],
+}
+
+/// Adds the deletions to a plan.
+pub(crate) fn prune(
+    fleet: &Fleet,
+    observed: &Observed,
+    state: &State,
+    now: Timestamp,
+    wanted: &BTreeSet<Key>,
+    plan: &mut Plan,
+) {
+    let mut ours = 0usize;
+    let mut unknown: BTreeMap<String, usize> = BTreeMap::new();
+    let mut candidates = Vec::new();
+    for live in observed.objects().filter(|live| is_ours(fleet, live)) {
+        ours += 1;
+        if wanted.contains(&identity(&live.key)) || is_going(live) {
+            continue;
+        }
+        let id = label(live, UNIT_LABEL).unwrap_or_default().to_owned();
+        let application = label(live, APPLICATION_LABEL).map(str::to_owned);
+        match fleet.unit(&id) {
+            Some(unit) => candidates.extend(known(live, unit, application, state, now)),
+            None if state.everything_down => candidates.push(Candidate {
+                live,
+                unit: id,
+                application,
+                reason: "everything is to go".to_owned(),
+                told: true,
+                rules: &[],
+            }),
+            None if fleet.held.units.is_some() => *unknown.entry(id).or_default() += 1,
+            None => candidates.push(Candidate {
+                live,
+                reason: format!("git no longer has {id}"),
+                unit: id,
+                application,
+                told: false,
+                rules: &[],
+            }),
+        }
+    }
+    if let (Some(why), false) = (&fleet.held.units, unknown.is_empty()) {
+        let count: usize = unknown.values().sum();
+        let names: Vec<&str> = unknown.keys().take(3).map(String::as_str).collect();
+        let more = if unknown.len() > names.len() { ", …" } else { "" };
+        let message = format!(
+            "{count} objects of {}{more} are left as they are: {why}",
+            names.join(", ")
+        );
+        plan.notes.push(Diagnostic::warning("held", message));
+    }
+    let gone: BTreeSet<String> = candidates
+        .iter()
+        .filter(|candidate| is_namespace(&candidate.live.key))
+        .map(|candidate| candidate.live.key.name.clone())
+        .collect();
+    let kept = keep(observed, &gone, &candidates);
+    decide(fleet, state, ours, candidates, &gone, &kept, plan);
+}
+
+fn known<'a>(
+    live: &'a ObservedObject,
+    unit: &'a Unit,
+    application: Option<String>,
+    state: &State,
+    now: Timestamp,
+) -> Option<Candidate<'a>> {
+    let (reason, told) = if state.everything_down {
+        ("everything is to go".to_owned(), true)
+    } else if !state.wants(unit, now) {
+        // The lease is what ends it, whether or not its config can be read at the moment.
+        (format!("{} has no lease any more", named(unit)), true)
+    } else if unit.held.is_some()
+        || application
+            .as_ref()
+            .is_some_and(|application| unit.held_applications.contains_key(application))
+    {
+        return None;
+    } else {
+        (format!("git no longer has it in {}", named(unit)), false)
+    };
+    Some(Candidate {
+        live,
+        unit: unit.id.clone(),
+        application,
+        reason,
+        told,
+        rules: &unit.state_rules,
+    })
+}
+
+/// The namespaces among `gone` that hold state which would be lost with them, with the object that holds it.
+fn keep(observed: &Observed, gone: &BTreeSet<String>, candidates: &[Candidate<'_>]) -> BTreeMap<String, Key> {
+    let mut rules: BTreeMap<&str, &[StateRule]> = BTreeMap::new();
+    for candidate in candidates
+        .iter()
+        .filter(|candidate| is_namespace(&candidate.live.key))
+    {
+        rules.insert(&candidate.live.key.name, candidate.rules);
+    }
+    let mut kept = BTreeMap::new();
+    for live in observed
+        .objects()
+        .filter(|live| gone.contains(&live.key.namespace))
+    {
+        let rules = rules
+            .get(live.key.namespace.as_str())
+            .copied()
+            .unwrap_or_default();
+        if is_state(live, rules) && !survives(observed, live) {
+            kept.entry(live.key.namespace.clone())
+                .or_insert_with(|| live.key.clone());
+        }
+    }
+    kept
+}
+
+/// Whether a claim's data outlives the claim: unbound, or on a volume that is retained.
+fn survives(observed: &Observed, live: &ObservedObject) -> bool {
+    if live.key.gvk.kind != "PersistentVolumeClaim" {
+        return false;
+    }
+    let volume = live
+        .value
+        .pointer("/spec/volumeName")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    if volume.is_empty() {
+        return true;
+    }
+    let volume = Key {
+        gvk: Gvk::new("v1", "PersistentVolume"),
+        namespace: String::new(),
+        name: volume.to_owned(),
+    };
+    observed.get(&volume).is_some_and(|volume| {
+        let policy = volume.value.pointer("/spec/persistentVolumeReclaimPolicy");
+        policy.and_then(Value::as_str) == Some("Retain") || marked(volume)
+    })
+}
+
+fn decide(
+    fleet: &Fleet,
+    state: &State,
+    ours: usize,
+    candidates: Vec<Candidate<'_>>,
+    gone: &BTreeSet<String>,
+    kept: &BTreeMap<String, Key>,
+    plan: &mut Plan,
+) {
+    let counted = candidates.iter().filter(|candidate| !candidate.told).count();
+    let limit = ours * usize::from(fleet.settings.prune_limit_percent) / 100;
+    let too_many = counted > FEW.max(limit) && !state.allow_mass_delete;
+    if too_many {
+        plan.notes.push(
+            Diagnostic::error(
+                "mass-delete",
+                format!("git no longer has {counted} of the {ours} objects it had; none of them is deleted"),
+            )
+            .hint("if that is meant, allow it once with --prune, or raise `pruneLimit` in fleet.yaml"),
+        );
+    }
+    for candidate in candidates {
+        let key = &candidate.live.key;
+        let mut what = What::Delete;
+        let mut reason = candidate.reason;
+        // What lies in a namespace that goes as a whole goes with it.
+        let with_namespace = gone.contains(&key.namespace) && !kept.contains_key(&key.namespace);
+        if too_many && !candidate.told {
+            what = What::Hold;
+            reason = format!("{reason}, but that would delete too much at once");
+        } else if is_namespace(key) && PROTECTED.contains(&key.name.as_str()) {
+            what = What::Hold;
+            reason = format!("{reason}, but this namespace is never deleted");
+        } else if let Some(state) = kept.get(&key.name).filter(|_| is_namespace(key)) {
+            what = What::Hold;
+            reason = format!("{reason}, but it holds {state}, which is state");
+        } else if with_namespace {
+            continue;
+        } else if is_state(candidate.live, candidate.rules) {
+            what = What::Hold;
+            reason = format!("{reason}, but it is state and never deleted");
+        }
+        plan.actions.push(Action {
+            what,
+            key: key.clone(),
+            value: Some(candidate.live.value.clone()),
+            unit: candidate.unit,
+            application: candidate.application,
+            phase: Phase::of_delete(&key.gvk),
+            reason,
+            source: None,
+        });
+    }
+}
+
+fn label<'a>(live: &'a ObservedObject, name: &str) -> Option<&'a str> {
+    herder_object::labels(&live.value)
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value)
+}
+
+/// Whether this fleet made an object. Controllers copy labels (Endpoints) or annotations (ReplicaSets) to what they
+/// make, but not both, and what they make mostly has an owner.
+fn is_ours(fleet: &Fleet, live: &ObservedObject) -> bool {
+    let owned = live
+        .value
+        .pointer("/metadata/ownerReferences")
+        .and_then(Value::as_array);
+    label(live, FLEET_LABEL) == Some(fleet.label().as_str())
+        && herder_object::annotations(&live.value).any(|(name, _)| name == HASH_ANNOTATION)
+        && owned.is_none_or(Vec::is_empty)
+}
+
+fn is_going(live: &ObservedObject) -> bool {
+    live.value
+        .pointer("/metadata/deletionTimestamp")
+        .is_some_and(Value::is_string)
+}
+
+pub(crate) fn is_namespace(key: &Key) -> bool {
+    key.gvk.group.is_empty() && key.gvk.kind == "Namespace"
+}
+
+fn is_state(live: &ObservedObject, rules: &[StateRule]) -> bool {
+    marked(live) || rules.iter().any(|rule| rule.covers(&live.key))
+}
+
+fn marked(live: &ObservedObject) -> bool {
+    label(live, STATE_LABEL) == Some("true")
+        || herder_object::annotations(&live.value).any(|(name, value)| name == STATE_LABEL && value == "true")
+}
