@@ -136,7 +136,7 @@ impl World {
     /// Waits until a state holds, checking after every event. The limit is only against hanging.
     async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let mut events = self.registry.subscribe();
-        let waited = tokio::time::timeout(Duration::from_secs(60), async {
+        let waited = tokio::time::timeout(Duration::from_secs(10), async {
             while !holds(self) {
                 let _woken = tokio::time::timeout(Duration::from_millis(100), events.next()).await;
             }
@@ -158,6 +158,9 @@ impl World {
                         text(&object, "/message")
                     );
                 }
+            }
+            for volume in self.registry.list("persistentvolumes", None).0 {
+                eprintln!("{volume}");
             }
             panic!("waited too long for: {what}");
         }

@@ -18,6 +18,15 @@ pub(super) async fn reconcile(ctx: &Context, name: &str) -> Outcome {
     if deleting(&namespace) {
         return empty(ctx, &namespace).await;
     }
+    // What keeps a deleted namespace until it is empty.
+    ctx.modify("namespaces", "", name, |n| {
+        let held = !super::field::items(n, "/spec/finalizers").is_empty();
+        if !held && !deleting(n) {
+            put(n, &["spec", "finalizers"], json!(["kubernetes"]));
+        }
+        !held
+    })
+    .await?;
     let account = async {
         if ctx.get("serviceaccounts", name, "default").is_none() {
             let account = json!({"apiVersion": "v1", "kind": "ServiceAccount",

@@ -256,7 +256,10 @@ impl Scheduler {
         if known {
             return Ok(());
         }
-        self.recorder.record(p, "Warning", "FailedScheduling", why);
+        // A claim is usually bound a moment after its pod was made: that is nothing to warn of.
+        if !why.contains("unbound immediate") {
+            self.recorder.record(p, "Warning", "FailedScheduling", why);
+        }
         let now = self.clock.now();
         let written = self
             .registry
