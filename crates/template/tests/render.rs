@@ -1,4 +1,12 @@
 //! Templates rendered against a source of fixed answers.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test ends where it fails"
+)]
 
 use herder_template::{Error, ErrorKind, Options, Rendered, Request, SourceError, Sources, Template};
 use serde_json::{Value as Json, json};

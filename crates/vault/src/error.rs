@@ -46,19 +46,8 @@ pub enum Error {
         address: String,
     },
     /// The token may not do this.
-    #[error("{}", denied(path, operation, role.as_deref(), policies, reason))]
-    Denied {
-        /// The path.
-        path: String,
-        /// The method used.
-        operation: &'static str,
-        /// The role that logged in, if it was a role.
-        role: Option<String>,
-        /// The token's policies.
-        policies: Vec<String>,
-        /// Why, as far as Vault says.
-        reason: DeniedReason,
-    },
+    #[error(transparent)]
+    Denied(Box<Denial>),
     /// Nothing is there.
     #[error("Vault has nothing at `{path}`")]
     NotFound {
@@ -111,6 +100,22 @@ pub enum Error {
     },
 }
 
+/// A denied request: what was wanted, by whom, and why not.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{}", denied(path, operation, role.as_deref(), policies, reason))]
+pub struct Denial {
+    /// The path.
+    pub path: String,
+    /// The right that was wanted, such as `read`.
+    pub operation: &'static str,
+    /// The role that logged in, if it was a role.
+    pub role: Option<String>,
+    /// The token's policies.
+    pub policies: Vec<String>,
+    /// Why, as far as Vault says.
+    pub reason: DeniedReason,
+}
+
 /// Why a request was denied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeniedReason {
@@ -140,13 +145,8 @@ impl Error {
     /// Whether the token is of no use any more, so that logging in again helps.
     #[must_use]
     pub fn needs_login(&self) -> bool {
-        matches!(
-            self,
-            Self::Denied {
-                reason: DeniedReason::InvalidToken | DeniedReason::NoToken,
-                ..
-            }
-        )
+        matches!(self, Self::Denied(denial)
+            if matches!(denial.reason, DeniedReason::InvalidToken | DeniedReason::NoToken))
     }
 }
 
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn a_denial_names_path_role_and_policy() {
         let error = |policies: &[&str], reason| {
-            Error::Denied {
+            Denial {
                 path: "secret/data/shop/db".into(),
                 operation: "read",
                 role: Some("shop".into()),

@@ -66,7 +66,7 @@ impl Client {
             Ok(answer) => answer,
             Err(
                 Error::NotFound { .. }
-                | Error::Denied { .. }
+                | Error::Denied(_)
                 | Error::Refused {
                     status: 400..=499, ..
                 },

@@ -14,7 +14,7 @@ mod sources;
 mod sync;
 
 pub use client::{Client, Config, Identity, Method};
-pub use error::{BuildError, Error};
+pub use error::{BuildError, Denial, DeniedReason, Error};
 pub use kv::Mount;
 pub use sources::{Fetcher, RenderError};
 pub use sync::{Change, KubernetesRole, Policy, Scope, SyncError, plan, sync, sync_with};

@@ -38,11 +38,9 @@ pub enum RenderError {
     #[error(transparent)]
     Template(#[from] TemplateError),
     /// Vault has no answer.
-    #[error("template {name} needs {what}")]
+    #[error("{what}")]
     Vault {
-        /// The template.
-        name: String,
-        /// What was asked for.
+        /// The template and what it needs.
         what: String,
         /// Vault's reason.
         #[source]
@@ -84,8 +82,7 @@ impl Fetcher {
             for request in missing {
                 let answer = self.fetch(&request).await.map_err(|failure| match failure {
                     Fetch::Vault(source) => RenderError::Vault {
-                        name: template.name().to_owned(),
-                        what: request.to_string(),
+                        what: format!("template {} needs {request}", template.name()),
                         source,
                     },
                     Fetch::Local(reason) => RenderError::Template(template.source_error(&request, reason)),

@@ -291,7 +291,7 @@ async fn keep(
         if renew
             && failures == 0
             && let Err(error) = client.lookup_self().await
-            && !matches!(error, herder_vault::Error::Denied { .. })
+            && !matches!(error, herder_vault::Error::Denied(_))
         {
             eprintln!("herder template: {}", chain(&error));
         }

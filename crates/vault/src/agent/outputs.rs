@@ -8,7 +8,7 @@ use crate::error::{BuildError, Error};
 use crate::sources::{Fetcher, RenderError};
 use herder_base::{Clock, Secret};
 use herder_template::{Error as TemplateError, Options, Template};
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thiserror::Error;
@@ -184,15 +184,17 @@ impl Agent {
     }
 
     async fn issue(&self, tls: &TlsOutput, outputs: &mut Vec<Output>) -> Result<(), AgentError> {
-        let mut body = json!({"common_name": tls.common_name});
+        let mut body = Map::new();
+        body.insert("common_name".to_owned(), json!(tls.common_name));
         for (field, items) in [("alt_names", &tls.alt_names), ("ip_sans", &tls.ip_sans)] {
             if !items.is_empty() {
-                body[field] = json!(items.join(","));
+                body.insert(field.to_owned(), json!(items.join(",")));
             }
         }
         if let Some(ttl) = &tls.ttl {
-            body["ttl"] = json!(ttl);
+            body.insert("ttl".to_owned(), json!(ttl));
         }
+        let body = Json::Object(body);
         let issued = self.client.call(Method::Post, &tls.issue, Some(&body)).await?;
         let text = |name: &'static str| {
             let found = issued.pointer(&format!("/data/{name}")).and_then(Json::as_str);

@@ -3,7 +3,7 @@
 mod login;
 mod transport;
 
-use crate::error::{BuildError, DeniedReason, Error};
+use crate::error::{BuildError, Denial, DeniedReason, Error};
 use crate::jitter::backoff;
 use crate::kv::Mount;
 use herder_base::Secret;
@@ -218,12 +218,14 @@ impl Client {
 
     /// Finds out why a path is denied: the token, its policies, or one missing right.
     async fn explain_denial(&self, method: Method, path: &str) -> Error {
-        let denied = |identity: Identity, reason| Error::Denied {
-            path: path.split('?').next().unwrap_or(path).to_owned(),
-            operation: method.capability(),
-            role: identity.role,
-            policies: identity.policies,
-            reason,
+        let denied = |identity: Identity, reason| {
+            Error::Denied(Box::new(Denial {
+                path: path.split('?').next().unwrap_or(path).to_owned(),
+                operation: method.capability(),
+                role: identity.role,
+                policies: identity.policies,
+                reason,
+            }))
         };
         if self.token().is_none() {
             return denied(self.identity(), DeniedReason::NoToken);
@@ -245,7 +247,7 @@ impl Client {
         let reason = match self.capabilities(path).await {
             Ok(rights) if rights.iter().all(|right| right == "deny") => DeniedReason::NoRule,
             Ok(rights) => DeniedReason::Only(rights),
-            Err(Error::Refused { .. } | Error::Denied { .. }) => DeniedReason::InvalidToken,
+            Err(Error::Refused { .. } | Error::Denied(_)) => DeniedReason::InvalidToken,
             Err(_) => DeniedReason::Unknown,
         };
         denied(identity, reason)
