@@ -127,23 +127,23 @@ fn known<'a>(
 
 /// The namespaces among `gone` that hold state which would be lost with them, with the object that holds it.
 fn keep(observed: &Observed, gone: &BTreeSet<String>, candidates: &[Candidate<'_>]) -> BTreeMap<String, Key> {
-    let mut rules: BTreeMap<&str, &[StateRule]> = BTreeMap::new();
+    let mut namespaces: BTreeMap<&str, &Candidate<'_>> = BTreeMap::new();
     for candidate in candidates
         .iter()
         .filter(|candidate| is_namespace(&candidate.live.key))
     {
-        rules.insert(&candidate.live.key.name, candidate.rules);
+        namespaces.insert(&candidate.live.key.name, candidate);
     }
     let mut kept = BTreeMap::new();
     for live in observed
         .objects()
         .filter(|live| gone.contains(&live.key.namespace))
     {
-        let rules = rules
-            .get(live.key.namespace.as_str())
-            .copied()
-            .unwrap_or_default();
-        if is_state(live, rules) && !survives(observed, live) {
+        let Some(namespace) = namespaces.get(live.key.namespace.as_str()) else {
+            continue;
+        };
+        // Told to go, a namespace takes claims along whose data stays; vanished from git, it takes no state at all.
+        if is_state(live, namespace.rules) && !(namespace.told && survives(observed, live)) {
             kept.entry(live.key.namespace.clone())
                 .or_insert_with(|| live.key.clone());
         }

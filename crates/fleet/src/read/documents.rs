@@ -85,7 +85,7 @@ pub(crate) fn unique(what: &str, mut all: Vec<Checked>, found: &mut Vec<Diagnost
             found.push(
                 Diagnostic::error(
                     "duplicate",
-                    format!("there is a {what} `{}` already", checked.name),
+                    format!("the {what} `{}` is defined twice", checked.name),
                 )
                 .at(checked.place("/name"))
                 .hint(format!("the first one is at {}", first.at)),

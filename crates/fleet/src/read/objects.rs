@@ -113,9 +113,11 @@ pub(crate) fn is_cluster_scoped(key: &Key) -> bool {
 }
 
 /// Puts an object into the namespace of its unit, or says why it cannot be there.
-pub(crate) fn settle(raw: &mut Raw, namespace: &str) -> Result<(), Diagnostic> {
+pub(crate) fn settle(raw: &mut Raw, namespace: &str) -> Result<(), Box<Diagnostic>> {
     let Some(key) = Key::of(&raw.value) else {
-        return Err(Diagnostic::error("object", "this object does not say what it is").at(raw.at.clone()));
+        return Err(Diagnostic::error("object", "this object does not say what it is")
+            .at(raw.at.clone())
+            .into());
     };
     if is_cluster_scoped(&key) {
         if key.gvk.kind == "Namespace" && key.name == namespace {
@@ -126,7 +128,8 @@ pub(crate) fn settle(raw: &mut Raw, namespace: &str) -> Result<(), Diagnostic> {
             format!("{key} is outside every namespace, but this is for namespace {namespace}"),
         )
         .at(raw.at.clone())
-        .hint("cluster-level objects belong into manifests/ of the fleet repository"));
+        .hint("cluster-level objects belong into manifests/ of the fleet repository")
+        .into());
     }
     if key.namespace.is_empty() {
         if let Some(metadata) = raw.value.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -140,7 +143,8 @@ pub(crate) fn settle(raw: &mut Raw, namespace: &str) -> Result<(), Diagnostic> {
             format!("{key} addresses a namespace that is not theirs; theirs is {namespace}"),
         )
         .at(raw.at.clone())
-        .hint("remove `metadata.namespace`, or move the object to where that namespace is defined"));
+        .hint("remove `metadata.namespace`, or move the object to where that namespace is defined")
+        .into());
     }
     Ok(())
 }

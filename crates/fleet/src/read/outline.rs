@@ -17,6 +17,8 @@ pub(crate) struct Outline {
     /// Folders that discovery matched.
     pub(crate) folders: Vec<String>,
     pub(crate) held: Held,
+    /// Why fleet.yaml is of no use: nothing at all may be changed then.
+    pub(crate) broken: Option<String>,
 }
 
 /// Reads it.

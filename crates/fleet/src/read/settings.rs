@@ -20,7 +20,8 @@ pub(crate) fn read(
         "fleet.yaml"
     };
     if inputs.root.file(path).is_none() {
-        outline.held.units = Some("there is no fleet.yaml".to_owned());
+        outline.broken = Some("there is no fleet.yaml".to_owned());
+        outline.held.units.clone_from(&outline.broken);
         found.push(
             Diagnostic::error("missing-file", "this repository has no fleet.yaml")
                 .at(Location::new("fleet.yaml", 0, 0))
@@ -30,7 +31,12 @@ pub(crate) fn read(
     }
     let (mut all, bad) = documents::file(&inputs.root, path, &FLEET, found);
     if bad {
-        outline.held.units = Some(format!("{path} could not be read"));
+        // What it would set is unknown: the defaults might change everything that runs.
+        outline.broken = Some(format!("{path} could not be read"));
+        outline.held.units.clone_from(&outline.broken);
+        if let Some(name) = inputs.root.text(path).and_then(name) {
+            outline.name = name;
+        }
     }
     if all.len() > 1 {
         found.push(
@@ -96,6 +102,16 @@ pub(crate) fn read(
             (glob, place)
         })
         .collect()
+}
+
+/// The fleet's name in a file of which something else is wrong.
+fn name(text: &str) -> Option<String> {
+    let (documents, _) = herder_object::yaml::parse(text);
+    let root = &documents.first()?.root;
+    let name = root.get("name").or_else(|| root.get("metadata")?.get("name"))?;
+    name.text()
+        .filter(|name| crate::format::is_name(name))
+        .map(str::to_owned)
 }
 
 /// A text or a list of texts, as a list.

@@ -39,6 +39,9 @@ pub(crate) fn read(inputs: &Inputs, outline: &Outline, found: &mut Vec<Diagnosti
     if let Some(unit) = of_manifests(inputs, outline, &units, found) {
         units.push(unit);
     }
+    if let Some(why) = &outline.broken {
+        units.iter_mut().for_each(|unit| hold(unit, why));
+    }
     units.sort_by(|a, b| a.id.cmp(&b.id));
     units
 }
@@ -136,7 +139,7 @@ fn add_application(
     let before = unit.objects.len();
     for mut raw in objects {
         match objects::settle(&mut raw, &unit.namespace) {
-            Err(diagnostic) => found.push(diagnostic),
+            Err(diagnostic) => found.push(*diagnostic),
             // The environment itself makes its namespace.
             Ok(()) if raw.value.get("kind").and_then(Value::as_str) == Some("Namespace") => {}
             Ok(()) => {
@@ -317,7 +320,7 @@ fn of_folder(inputs: &Inputs, outline: &Outline, folder: &str, found: &mut Vec<D
     for mut raw in raws {
         let application = said(&raw.value);
         if let Err(diagnostic) = objects::settle(&mut raw, &namespace) {
-            found.push(diagnostic);
+            found.push(*diagnostic);
         } else if let Err(diagnostic) = render::inject(&mut raw.value, dress.settings) {
             let why = diagnostic.message.clone();
             found.push(diagnostic.at(raw.at));

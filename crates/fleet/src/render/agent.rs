@@ -25,7 +25,7 @@ const SIDECAR: &str = "herder-agent";
 ///
 /// # Errors
 /// If an annotation cannot be understood, with what to write instead.
-pub fn inject(object: &mut Value, settings: &Settings) -> Result<(), Diagnostic> {
+pub fn inject(object: &mut Value, settings: &Settings) -> Result<(), Box<Diagnostic>> {
     let Some(pointer) = template_of(herder_object::kind(object)) else {
         return Ok(());
     };
@@ -40,7 +40,8 @@ pub fn inject(object: &mut Value, settings: &Settings) -> Result<(), Diagnostic>
                 "vault-role",
                 format!("the annotation {PREFIX}{annotation} needs {PREFIX}vault-role beside it"),
             )
-            .hint("name the Vault role that the pod's service account logs in as")),
+            .hint("name the Vault role that the pod's service account logs in as")
+            .into()),
         };
     };
     if wishes.first().is_none() {
@@ -114,7 +115,12 @@ fn with_list(spec: &mut Map<String, Value>, name: &str, change: impl FnOnce(&mut
 }
 
 /// Mounts the secrets into the containers of a list, and starts those that want variables through the agent.
-fn mount(spec: &mut Map<String, Value>, name: &str, agent_image: &str, wrap: bool) -> Result<(), Diagnostic> {
+fn mount(
+    spec: &mut Map<String, Value>,
+    name: &str,
+    agent_image: &str,
+    wrap: bool,
+) -> Result<(), Box<Diagnostic>> {
     let Some(containers) = spec.get_mut(name).and_then(Value::as_array_mut) else {
         return Ok(());
     };
@@ -134,7 +140,7 @@ fn mount(spec: &mut Map<String, Value>, name: &str, agent_image: &str, wrap: boo
 }
 
 /// `herder agent exec -- COMMAND`, where the image has `herder`. Other images read `/herder/secrets/env` themselves.
-fn start_through_agent(container: &mut Map<String, Value>, agent_image: &str) -> Result<(), Diagnostic> {
+fn start_through_agent(container: &mut Map<String, Value>, agent_image: &str) -> Result<(), Box<Diagnostic>> {
     let image = container.get("image").and_then(Value::as_str).unwrap_or_default();
     let name = |image: &str| image.split([':', '@']).next().unwrap_or_default().to_owned();
     if name(image) != name(agent_image) {
@@ -148,7 +154,8 @@ fn start_through_agent(container: &mut Map<String, Value>, agent_image: &str) ->
                 container.get("name").and_then(Value::as_str).unwrap_or_default()
             ),
         )
-        .hint(format!("write its `command` out, or use {PREFIX}file.NAME")));
+        .hint(format!("write its `command` out, or use {PREFIX}file.NAME"))
+        .into());
     };
     let words = ["herder", "agent", "exec", "--"];
     let wrapped =
@@ -174,7 +181,7 @@ impl Wishes {
         self.first.as_deref()
     }
 
-    fn read(pod: &Value) -> Result<Self, Diagnostic> {
+    fn read(pod: &Value) -> Result<Self, Box<Diagnostic>> {
         let all: BTreeMap<&str, &str> = herder_object::annotations(pod)
             .filter_map(|(name, value)| Some((name.strip_prefix(PREFIX)?, value)))
             .collect();
@@ -226,7 +233,8 @@ impl Wishes {
                             "vault-path",
                             format!("{PREFIX}{annotation} names no key"),
                         )
-                        .hint(format!("write `{secret}#KEY`")));
+                        .hint(format!("write `{secret}#KEY`"))
+                        .into());
                     }
                     wishes.variables.push(json!({ "name": name, "secret": secret }));
                 }
@@ -238,7 +246,7 @@ impl Wishes {
 }
 
 /// Annotations of ours that are not about secrets are left alone, spelling mistakes are not.
-fn unknown(annotation: &str, what: &str) -> Result<(), Diagnostic> {
+fn unknown(annotation: &str, what: &str) -> Result<(), Box<Diagnostic>> {
     match suggest(what, ["vault-role", "file", "template", "env", "mode"]) {
         Some(near) if near != what => Err(Diagnostic::error(
             "unknown-annotation",
@@ -247,12 +255,13 @@ fn unknown(annotation: &str, what: &str) -> Result<(), Diagnostic> {
         .hint(format!(
             "did you mean {PREFIX}{}?",
             annotation.replacen(what, near, 1)
-        ))),
+        ))
+        .into()),
         _ => Ok(()),
     }
 }
 
-fn file_name(annotation: &str, name: &str) -> Result<(), Diagnostic> {
+fn file_name(annotation: &str, name: &str) -> Result<(), Box<Diagnostic>> {
     let good = !name.is_empty()
         && name != "env"
         && !name.starts_with('.')
@@ -263,13 +272,15 @@ fn file_name(annotation: &str, name: &str) -> Result<(), Diagnostic> {
         return Ok(());
     }
     Err(
-        Diagnostic::error("vault-file", format!("{PREFIX}{annotation} names no file")).hint(format!(
-            "write `{PREFIX}file.NAME`; the file is then {DIR}/NAME (`env` is taken)"
-        )),
+        Diagnostic::error("vault-file", format!("{PREFIX}{annotation} names no file"))
+            .hint(format!(
+                "write `{PREFIX}file.NAME`; the file is then {DIR}/NAME (`env` is taken)"
+            ))
+            .into(),
     )
 }
 
-fn variable_name(annotation: &str, name: &str) -> Result<(), Diagnostic> {
+fn variable_name(annotation: &str, name: &str) -> Result<(), Box<Diagnostic>> {
     let mut chars = name.chars();
     let good = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
         && chars.all(|c| c.is_ascii_alphanumeric() || c == '_');
@@ -278,12 +289,13 @@ fn variable_name(annotation: &str, name: &str) -> Result<(), Diagnostic> {
     }
     Err(
         Diagnostic::error("vault-env", format!("{PREFIX}{annotation} names no variable"))
-            .hint(format!("write `{PREFIX}env.NAME` with letters, digits and `_`")),
+            .hint(format!("write `{PREFIX}env.NAME` with letters, digits and `_`"))
+            .into(),
     )
 }
 
 /// `path#key`, checked.
-fn secret(annotation: &str, value: &str) -> Result<String, Diagnostic> {
+fn secret(annotation: &str, value: &str) -> Result<String, Box<Diagnostic>> {
     let value = value.trim();
     let path = value.split('#').next().unwrap_or_default().trim_matches('/');
     if path.is_empty() || !path.contains('/') || value.contains(char::is_whitespace) {
@@ -291,17 +303,18 @@ fn secret(annotation: &str, value: &str) -> Result<String, Diagnostic> {
             "vault-path",
             format!("`{value}` in {PREFIX}{annotation} is no path in Vault"),
         )
-        .hint("write `secret/data/NAME#KEY`, or `pki/issue/ROLE common_name=NAME` for a certificate"));
+        .hint("write `secret/data/NAME#KEY`, or `pki/issue/ROLE common_name=NAME` for a certificate")
+        .into());
     }
     Ok(value.to_owned())
 }
 
 /// `pki/issue/ROLE common_name=… alt_names=a,b ip_sans=… ttl=…`.
-fn certificate(annotation: &str, name: &str, value: &str, mode: &str) -> Result<Value, Diagnostic> {
-    let wrong = |message: String| {
+fn certificate(annotation: &str, name: &str, value: &str, mode: &str) -> Result<Value, Box<Diagnostic>> {
+    let wrong = |message: String| -> Box<Diagnostic> {
         Diagnostic::error("vault-certificate", message).hint(format!(
             "write {PREFIX}{annotation}: pki/issue/ROLE common_name=NAME [alt_names=A,B] [ip_sans=…] [ttl=1h]"
-        ))
+        )).into()
     };
     let mut words = value.split_whitespace();
     let issue = words.next().unwrap_or_default();

@@ -1,0 +1,269 @@
+//! Fleets as texts, what is read from them, and what is said about them.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests may")]
+
+use herder_base::{Commit, Diagnostic, Tree, TreeBuilder};
+use herder_fleet::{Fleet, Inputs, SourceRef, read, sources};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// A tree from one text: `-- path --` begins a file.
+fn tree(text: &str, commit: char) -> Tree {
+    let mut builder = TreeBuilder::default();
+    let mut files: Vec<(&str, String)> = Vec::new();
+    for line in text.lines() {
+        if let Some(path) = line.strip_prefix("-- ").and_then(|line| line.strip_suffix(" --")) {
+            files.push((path, String::new()));
+        } else if let Some((_, file)) = files.last_mut() {
+            file.push_str(line);
+            file.push('\n');
+        }
+    }
+    for (path, file) in files {
+        builder.insert(path, file.into_bytes()).unwrap();
+    }
+    builder.build(Commit::new(commit.to_string().repeat(40)))
+}
+
+fn inputs(root: &str, others: &[(&str, &str, Result<&str, &str>)]) -> Inputs {
+    let mut trees = BTreeMap::new();
+    for (url, reference, text) in others {
+        let found = text.map(|text| tree(text, 'c')).map_err(str::to_owned);
+        trees.insert(SourceRef::new(*url, *reference), found);
+    }
+    Inputs {
+        fleet_url: "/git/fleet.git".to_owned(),
+        root: tree(root, 'f'),
+        trees,
+    }
+}
+
+fn said(found: &[Diagnostic]) -> String {
+    found
+        .iter()
+        .fold(String::new(), |text, d| text + &d.to_string() + "\n")
+}
+
+/// A fleet for people: units with their objects and what is held.
+fn outline(fleet: &Fleet) -> String {
+    let mut text = String::new();
+    for unit in &fleet.units {
+        let held = unit
+            .held
+            .as_ref()
+            .map(|why| format!(" HELD {why}"))
+            .unwrap_or_default();
+        writeln!(text, "unit {} ({:?}){held}", unit.id, unit.origin).unwrap();
+        for (application, why) in &unit.held_applications {
+            writeln!(text, "  {application} HELD {why}").unwrap();
+        }
+        for object in &unit.objects {
+            let application = object.application.as_deref().unwrap_or("-");
+            let version = object
+                .version
+                .as_deref()
+                .map(|v| format!(" @{v}"))
+                .unwrap_or_default();
+            writeln!(
+                text,
+                "  {} {application}{version} from {}",
+                object.key, object.source
+            )
+            .unwrap();
+        }
+    }
+    for e in &fleet.environments {
+        writeln!(text, "environment {} stage {:?} {:?}", e.name, e.stage, e.kind).unwrap();
+    }
+    for a in &fleet.applications {
+        writeln!(text, "application {} in {}", a.name, a.stages.join(", ")).unwrap();
+    }
+    let held = &fleet.held;
+    for (what, why) in [
+        ("units", &held.units),
+        ("jobs", &held.jobs),
+        ("policies", &held.policies),
+        ("roles", &held.roles),
+    ] {
+        if let Some(why) = why {
+            writeln!(text, "{what} HELD {why}").unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn a_folder_per_namespace() {
+    let inputs = inputs(
+        "
+-- fleet.yaml --
+discover: namespaces/*
+-- namespaces/a/ns.yaml --
+apiVersion: v1
+kind: Namespace
+metadata: {name: a-real-name}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: one}
+data: {a: b}
+-- namespaces/a/resources/main.tf --
+x
+-- namespaces/a/resources/not-read.yaml --
+kind: [
+-- namespaces/b/all.yml --
+apiVersion: v1
+kind: List
+items:
+- {apiVersion: v1, kind: ConfigMap, metadata: {name: two}}
+- {apiVersion: v1, kind: ConfigMap, metadata: {name: theirs, namespace: a-real-name}}
+- {apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: all-mighty}}
+-- namespaces/broken/ns.yaml --
+apiVersion: v1
+kind: Namespace
+metadata: {name: broken-name}
+-- namespaces/broken/x.yaml --
+a: b: c
+-- namespaces/nameless/x.yaml --
+apiVersion: v1
+kind: ConfigMap
+metadata: {}
+-- namespaces/again/ns.yaml --
+apiVersion: v1
+kind: Namespace
+metadata: {name: b}
+-- manifests/roles.yaml --
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: reader}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: mine, namespace: a-real-name}
+",
+        &[],
+    );
+    let (fleet, found) = read(&inputs);
+    insta::assert_snapshot!(outline(&fleet) + "\n" + &said(&found));
+    let object = &fleet.unit("a-real-name").unwrap().objects[1];
+    insta::assert_json_snapshot!(*object.value);
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_line_and_the_rest_goes_on() {
+    let inputs = inputs(
+        "
+-- fleet.yaml --
+name: shop
+discover:
+- namespace/*
+- ../elsewhere/*
+-- teams/a.yaml --
+members:
+- {group: devs, may: [deply]}
+-- environments/testing.yaml --
+nmespace: testing
+-- environments/staging.yaml --
+apiVersion: herder.dev/v1
+kind: Environment
+metadata: {name: staging}
+spec:
+  after: tsting
+  team: b
+-- environments/many.yaml --
+name: one
+kind: developer
+lease: {default: 1h, max: 2 fortnights}
+---
+name: two
+after: three
+---
+name: three
+after: two
+---
+name: three
+---
+after: two
+-- applications/shop.yaml --
+stages: [stagin]
+source: {repository: ../shop.git, brnch: main}
+-- policies/shop.hcl --
+path \"secret/data/shop/*\" { capabilities = [\"read\"] }
+-- policies/roles.yaml --
+roles:
+  shop: {serviceAccounts: shop, namespaces: [staging], policies: [shp]}
+-- jobs/a.yaml --
+steps: [make]
+environment: nowhere
+-- jobs/b.yaml --
+steps: {}
+-- jobs/folder/c.yaml --
+parameters: [{name: NAMESPACE, default: staging}]
+namespace: $NAMESPACE
+source: ../shop.git
+triggers: {poll: H/15 * * * *, webhook: true}
+steps:
+- mvn test
+- name: Deploy
+  shell: kustomize build . | kubectl apply -f -
+timeout: 5m
+",
+        &[],
+    );
+    let (fleet, found) = read(&inputs);
+    insta::assert_snapshot!(outline(&fleet) + "\n" + &said(&found));
+    insta::assert_debug_snapshot!(fleet.jobs);
+}
+
+#[test]
+fn sources_are_the_configs_resolved() {
+    let inputs = inputs(
+        "
+-- fleet.yaml --
+-- environments/testing.yaml --
+config: ../config-testing.git
+-- environments/staging.yaml --
+config: {repository: https://host/config-staging, branch: live, path: k8s}
+-- environments/here.yaml --
+config: {path: config/here}
+",
+        &[("/git/config-testing.git", "", Err("it is down"))],
+    );
+    let wanted: Vec<String> = sources(&inputs)
+        .iter()
+        .map(|s| format!("{} {}", s.url, s.reference))
+        .collect();
+    assert_eq!(
+        wanted,
+        ["/git/config-testing.git ", "https://host/config-staging live"]
+    );
+    let (fleet, found) = read(&inputs);
+    insta::assert_snapshot!(outline(&fleet) + "\n" + &said(&found));
+}
+
+#[test]
+fn a_broken_fleet_file_changes_nothing() {
+    let (fleet, found) = read(&inputs(
+        "-- fleet.yaml --\nname: shop\npruneLimit: 300\n-- environments/testing.yaml --\nkind: permanent\n",
+        &[],
+    ));
+    insta::assert_snapshot!(outline(&fleet) + "\n" + &said(&found));
+    assert_eq!(fleet.name, "shop");
+}
+
+#[test]
+fn nothing_to_read_holds_everything() {
+    for root in [
+        "-- README.md --\n",
+        "-- fleet.yaml --\ndiscover: [\n",
+        "-- fleet.yaml --\ndiscover: none/*\n",
+    ] {
+        let (fleet, found) = read(&inputs(root, &[]));
+        assert!(fleet.held.units.is_some(), "{root}");
+        assert_eq!(found.len(), 1, "{}", said(&found));
+    }
+    let (fleet, found) = read(&inputs("-- fleet.yaml --\n", &[]));
+    assert_eq!(
+        (fleet.held.units, fleet.name.as_str(), found.len()),
+        (None, "fleet", 0)
+    );
+}
