@@ -6,6 +6,7 @@
 pub mod controllers;
 pub mod fabric;
 mod internal;
+mod node;
 pub mod registry;
 mod scheduler;
 

@@ -1,9 +1,20 @@
 //! The fabric: the process that owns the cluster's network namespace, and the handle by which the control plane asks
 //! it to dial, to listen, to publish services and to run node agents. Must not know Kubernetes objects.
 
-mod cgroups;
+mod ancillary;
+pub(crate) mod cgroups;
+mod dns;
 mod handle;
+pub(crate) mod link;
+pub(crate) mod namespaces;
+mod pid_one;
+pub(crate) mod process;
+mod proxy;
 mod types;
+mod udp;
+mod upstream;
+mod wire;
+mod zone;
 
 pub use cgroups::remove_cgroups;
 pub use handle::Fabric;

@@ -1,0 +1,123 @@
+//! A pod's network, host name and IPC namespaces, held by descriptors: no pause process, no files. Closing the
+//! descriptors after the containers ended makes the kernel remove them.
+
+use crate::fabric::link::{LinkError, Links};
+use herder_base::chain;
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::sethostname;
+use std::fs::{self, File};
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+/// Why a pod's namespaces could not be made.
+#[derive(Debug, Error)]
+pub(crate) enum SandboxError {
+    /// The thread that makes them.
+    #[error("the pod's namespaces could not be made")]
+    Make(#[source] io::Error),
+    /// The network inside.
+    #[error("the pod's network could not be set up: {0}")]
+    Inside(String),
+    /// The outer end.
+    #[error("the pod could not be connected to the bridge")]
+    Attach(#[source] LinkError),
+}
+
+/// A pod's namespaces.
+#[derive(Debug)]
+pub(crate) struct Sandbox {
+    /// The pod's address.
+    pub(crate) address: Ipv4Addr,
+    net: OwnedFd,
+    ipc: OwnedFd,
+    uts: OwnedFd,
+    device: String,
+}
+
+impl Sandbox {
+    /// Makes them and connects the pod.
+    pub(crate) async fn new(
+        links: &Links,
+        outside: &Arc<OwnedFd>,
+        address: Ipv4Addr,
+        hostname: &str,
+    ) -> Result<Self, SandboxError> {
+        let [_, _, node, host] = address.octets();
+        let device = format!("veth{node}x{host}");
+        // A namespace that is just being taken apart may still hold the name.
+        links.delete(&device).await.map_err(SandboxError::Attach)?;
+        let (sender, receiver) = oneshot::channel();
+        let (outside, hostname, peer) = (Arc::clone(outside), hostname.to_owned(), device.clone());
+        // A thread of its own: it leaves the agent's namespaces and never comes back.
+        std::thread::Builder::new()
+            .name("sandbox".to_owned())
+            .stack_size(512 << 10)
+            .spawn(move || {
+                // Whoever asked may have given up; the descriptors close then.
+                _ = sender.send(make(address, &hostname, &peer, &outside));
+            })
+            .map_err(SandboxError::Make)?;
+        let made = receiver
+            .await
+            .map_err(|_| SandboxError::Make(io::Error::other("the thread ended")))?;
+        let (net, ipc, uts) = made?;
+        links.attach(&device).await.map_err(SandboxError::Attach)?;
+        Ok(Self {
+            address,
+            net,
+            ipc,
+            uts,
+            device,
+        })
+    }
+
+    /// `(kind, path)` of each, as the container runtime wants them; valid inside the agent's pid namespace.
+    pub(crate) fn paths(&self) -> [(&'static str, String); 3] {
+        let path = |fd: &OwnedFd| format!("/proc/1/fd/{}", fd.as_raw_fd());
+        [
+            ("network", path(&self.net)),
+            ("ipc", path(&self.ipc)),
+            ("uts", path(&self.uts)),
+        ]
+    }
+
+    /// Takes the pod off the network at once, without waiting for the kernel to notice that the namespace is unused.
+    pub(crate) async fn disconnect(&self, links: &Links) {
+        if let Err(error) = links.delete(&self.device).await {
+            tracing::warn!(device = self.device, error = %chain(&error), "a pod's device could not be removed");
+        }
+    }
+}
+
+fn make(
+    address: Ipv4Addr,
+    hostname: &str,
+    peer: &str,
+    outside: &OwnedFd,
+) -> Result<(OwnedFd, OwnedFd, OwnedFd), SandboxError> {
+    let flags = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
+    unshare(flags).map_err(|errno| SandboxError::Make(errno.into()))?;
+    sethostname(hostname).map_err(|errno| SandboxError::Make(errno.into()))?;
+    let open = |kind: &str| {
+        let file = File::open(format!("/proc/thread-self/ns/{kind}")).map_err(SandboxError::Make)?;
+        Ok(OwnedFd::from(file))
+    };
+    let namespaces = (open("net")?, open("ipc")?, open("uts")?);
+    // What container runtimes set for pods; kernels without them are fine.
+    _ = fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+    _ = fs::write("/proc/sys/net/ipv4/ping_group_range", "0 0");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(SandboxError::Make)?;
+    runtime.block_on(async {
+        let inside = |error: LinkError| SandboxError::Inside(chain(&error).to_string());
+        let links = Links::open().map_err(inside)?;
+        links.build_pod(address, peer, outside).await.map_err(inside)
+    })?;
+    Ok(namespaces)
+}

@@ -1,0 +1,226 @@
+//! Who a container runs as: security contexts of pod and container, joined. Pure.
+
+use super::env::ConfigError;
+use k8s_openapi::api::core::v1::{Container, Pod};
+
+/// The identity and rights of a container's first process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct User {
+    /// User id.
+    pub(crate) uid: u32,
+    /// Group id.
+    pub(crate) gid: u32,
+    /// Further groups, `fsGroup` among them.
+    pub(crate) groups: Vec<u32>,
+    /// Capabilities, `CAP_…`.
+    pub(crate) capabilities: Vec<String>,
+    /// Everything allowed.
+    pub(crate) privileged: bool,
+    /// `allowPrivilegeEscalation: false`.
+    pub(crate) no_new_privileges: bool,
+    /// `readOnlyRootFilesystem`.
+    pub(crate) read_only: bool,
+}
+
+const DEFAULT: [&str; 14] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FSETID",
+    "FOWNER",
+    "MKNOD",
+    "NET_RAW",
+    "SETGID",
+    "SETUID",
+    "SETFCAP",
+    "SETPCAP",
+    "NET_BIND_SERVICE",
+    "SYS_CHROOT",
+    "KILL",
+    "AUDIT_WRITE",
+];
+
+const ALL: [&str; 41] = [
+    "AUDIT_CONTROL",
+    "AUDIT_READ",
+    "AUDIT_WRITE",
+    "BLOCK_SUSPEND",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "KILL",
+    "LEASE",
+    "LINUX_IMMUTABLE",
+    "MAC_ADMIN",
+    "MAC_OVERRIDE",
+    "MKNOD",
+    "NET_ADMIN",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_RAW",
+    "PERFMON",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYSLOG",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_CHROOT",
+    "SYS_MODULE",
+    "SYS_NICE",
+    "SYS_PACCT",
+    "SYS_PTRACE",
+    "SYS_RAWIO",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "WAKE_ALARM",
+];
+
+/// Joins the contexts; `root` says whether the cluster runs as root.
+pub(crate) fn user(pod: &Pod, container: &Container, root: bool) -> Result<User, ConfigError> {
+    let outer = pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.security_context.clone())
+        .unwrap_or_default();
+    let inner = container.security_context.clone().unwrap_or_default();
+    let id = |value: Option<i64>, what: &str| match value {
+        None => Ok(None),
+        Some(value) => u32::try_from(value)
+            .map(Some)
+            .map_err(|_| ConfigError::Wrong(format!("{what}: {value} is no user or group id"))),
+    };
+    let uid = id(inner.run_as_user.or(outer.run_as_user), "runAsUser")?.unwrap_or(0);
+    let gid = id(inner.run_as_group.or(outer.run_as_group), "runAsGroup")?.unwrap_or(0);
+    if inner.run_as_non_root.or(outer.run_as_non_root) == Some(true) && uid == 0 {
+        return Err(ConfigError::Wrong(
+            "container has runAsNonRoot and image will run as root; set runAsUser to another id than 0"
+                .to_owned(),
+        ));
+    }
+    let mut groups = Vec::new();
+    for group in outer
+        .supplemental_groups
+        .iter()
+        .flatten()
+        .copied()
+        .chain(outer.fs_group)
+    {
+        groups.extend(id(Some(group), "supplementalGroups")?);
+    }
+    let privileged = inner.privileged == Some(true);
+    if !root {
+        let needs_root = |what: &str| {
+            ConfigError::Wrong(format!(
+                "{what} needs Herder to run as root: an ordinary user's cluster has no other ids and no rights on \
+                 the machine (remove it from the securityContext, or start Herder as root)"
+            ))
+        };
+        if privileged {
+            return Err(needs_root("privileged: true"));
+        }
+        // One id is mapped, so that is who every container runs as; asking for another would silently do otherwise.
+        if uid != 0 || gid != 0 {
+            return Err(needs_root(&format!("running as user {uid}, group {gid}")));
+        }
+        groups.clear();
+    }
+    let mut capabilities: Vec<&str> = if privileged {
+        ALL.to_vec()
+    } else {
+        DEFAULT.to_vec()
+    };
+    let changes = inner.capabilities.unwrap_or_default();
+    let plain = |name: &String| name.strip_prefix("CAP_").unwrap_or(name).to_uppercase();
+    for name in changes.drop.iter().flatten().map(plain) {
+        capabilities.retain(|known| name != "ALL" && *known != name);
+    }
+    for name in changes.add.iter().flatten().map(plain) {
+        if name == "ALL" {
+            capabilities = ALL.to_vec();
+        } else if let Some(known) = ALL.iter().find(|known| **known == name) {
+            capabilities.push(known);
+        } else {
+            return Err(ConfigError::Wrong(format!("unknown capability {name:?}")));
+        }
+    }
+    capabilities.sort_unstable();
+    capabilities.dedup();
+    Ok(User {
+        uid,
+        gid,
+        groups,
+        capabilities: capabilities
+            .into_iter()
+            .map(|name| format!("CAP_{name}"))
+            .collect(),
+        privileged,
+        no_new_privileges: inner.allow_privilege_escalation == Some(false),
+        read_only: inner.read_only_root_filesystem == Some(true),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn try_user(pod: serde_json::Value, container: serde_json::Value, root: bool) -> Result<User, String> {
+        let pod: Pod =
+            serde_json::from_value(json!({"spec": {"containers": [], "securityContext": pod}})).unwrap();
+        let container: Container =
+            serde_json::from_value(json!({"name": "c", "securityContext": container})).unwrap();
+        user(&pod, &container, root).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn contexts_join() {
+        let plain = try_user(json!({}), json!({}), false).unwrap();
+        assert_eq!(
+            (plain.uid, plain.capabilities.len(), plain.no_new_privileges),
+            (0, 14, false)
+        );
+        let joined = try_user(
+            json!({"runAsUser": 1, "runAsGroup": 2, "fsGroup": 3, "supplementalGroups": [4]}),
+            json!({"runAsUser": 5, "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]},
+                   "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true}),
+            true,
+        )
+        .unwrap();
+        assert_eq!((joined.uid, joined.gid, joined.groups), (5, 2, vec![4, 3]));
+        assert_eq!(joined.capabilities, ["CAP_NET_ADMIN"]);
+        assert!(joined.no_new_privileges && joined.read_only);
+        for (pod, container, root, says) in [
+            (json!({"runAsNonRoot": true}), json!({}), true, "runAsNonRoot"),
+            (
+                json!({}),
+                json!({"privileged": true}),
+                false,
+                "needs Herder to run as root",
+            ),
+            (
+                json!({"runAsUser": 1000}),
+                json!({}),
+                false,
+                "needs Herder to run as root",
+            ),
+            (json!({"runAsUser": -1}), json!({}), true, "no user or group id"),
+            (
+                json!({}),
+                json!({"capabilities": {"add": ["FLY"]}}),
+                true,
+                "unknown capability",
+            ),
+        ] {
+            let error = try_user(pod, container, root).unwrap_err();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+}
