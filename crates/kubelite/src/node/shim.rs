@@ -133,7 +133,7 @@ fn run(job: &Job) -> Result<i32, ShimError> {
                 .map_err(ShimError::Runtime)?;
             container.start().map_err(ShimError::Runtime)?;
             let pid = container.pid().map(|pid| pid.as_raw());
-            pid.ok_or_else(|| ShimError::Runtime(LibcontainerError::NoDirectory))
+            pid.ok_or(ShimError::Runtime(LibcontainerError::NoDirectory))
         }
         Task::Exec { process } => {
             let pid = builder
