@@ -3,6 +3,7 @@
 
 use herder_base::{Commit, Diagnostic, Tree, TreeBuilder};
 use herder_fleet::{Fleet, Inputs, SourceRef, read, sources};
+use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -266,4 +267,27 @@ fn nothing_to_read_holds_everything() {
         (fleet.held.units, fleet.name.as_str(), found.len()),
         (None, "fleet", 0)
     );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn any_text_is_read_or_complained_about(
+        path in prop::sample::select(vec![
+            "fleet.yaml", "teams/a.yaml", "environments/a.yaml", "applications/a.yaml", "jobs/a.yaml", "jobs/a.groovy",
+            "policies/roles.yaml", "stacks/a/stack.yaml", "manifests/a.yaml", "n/a/a.yaml", "c/app/kustomization.yaml",
+        ]),
+        text in "(name|kind|apiVersion|metadata|roles|steps|discover|config|resources|images|after|[a-z]{1,3}|[-:{}\\[\\]|&*!#'\"\n ,0-9]){0,30}",
+    ) {
+        let mut builder = TreeBuilder::default();
+        builder.insert("fleet.yaml", *b"discover: n/*").unwrap();
+        builder.insert("environments/e.yaml", *b"config: {path: c}").unwrap();
+        builder.insert("n/b/b.yaml", *b"{apiVersion: v1, kind: ConfigMap, metadata: {name: b}}").unwrap();
+        builder.insert(path, text.clone().into_bytes()).unwrap();
+        let inputs = Inputs { fleet_url: "/f".to_owned(), root: builder.build(Commit::default()), ..Inputs::default() };
+        let (fleet, _) = read(&inputs);
+        prop_assert!(sources(&inputs).len() < 30);
+        prop_assert!(path == "fleet.yaml" || fleet.unit("b").is_some(), "{text}");
+    }
 }

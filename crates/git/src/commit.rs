@@ -30,8 +30,8 @@ pub struct Signature {
 }
 
 impl Git {
-    /// Commits changes on top of `parent` and pushes them to `branch`, whole or not at all. An empty parent means
-    /// that the branch does not exist yet. Changes that change nothing push nothing and return the parent.
+    /// Commits changes on top of `parent` and pushes them to `branch`, whole or not at all. An empty branch is the
+    /// remote's default one; an empty parent means that the branch does not exist yet. Changes that change nothing push nothing and return the parent.
     ///
     /// # Errors
     /// [`Error::Conflict`] if the branch is not at `parent` any more; otherwise if the remote refuses.
@@ -46,14 +46,18 @@ impl Git {
     ) -> Result<Commit, Error> {
         check_url(url)?;
         check_reference(branch)?;
-        if branch.is_empty() || !(parent.as_str().is_empty() || is_full_id(parent.as_str())) {
-            let reference = if branch.is_empty() {
-                String::new()
-            } else {
-                parent.to_string()
-            };
-            return Err(Error::Name { reference });
+        if !(parent.as_str().is_empty() || is_full_id(parent.as_str())) {
+            return Err(Error::Name {
+                reference: parent.to_string(),
+            });
         }
+        let default;
+        let branch = if branch.is_empty() {
+            default = self.default_branch(url).await?;
+            &default
+        } else {
+            branch
+        };
         let mut paths = BTreeMap::new();
         for change in changes {
             let path = normalise(&change.path).map_err(Error::Path)?;

@@ -183,6 +183,27 @@ impl Git {
         })
     }
 
+    /// The name of the remote's default branch.
+    ///
+    /// # Errors
+    /// If the remote cannot be read or has none.
+    pub async fn default_branch(&self, url: &str) -> Result<String, Error> {
+        check_url(url)?;
+        let output = Run::new(
+            None,
+            self.0.limits.ask,
+            ["ls-remote", "--symref", "--quiet", "--", url, "HEAD"],
+        )
+        .output()
+        .await
+        .map_err(|failure| remote_error(failure, "read", url, self.0.limits.ask))?;
+        let text = String::from_utf8_lossy(&output);
+        text.lines()
+            .find_map(|line| line.strip_prefix("ref: refs/heads/")?.split('\t').next())
+            .map(str::to_owned)
+            .ok_or_else(|| Error::Empty { url: shown(url) })
+    }
+
     /// The files at a branch, tag or commit; the empty reference is the remote's default branch. Fetches only what the
     /// cache lacks, and reads again only what changed.
     ///

@@ -101,16 +101,10 @@ async fn commits_are_read_back_and_conflicts_refused() {
     assert!(matches!(again, Err(Error::Conflict { .. })), "{again:?}");
     assert_eq!(git.fetch(&url, "").await.unwrap().commit(), &second);
 
+    assert_eq!(git.default_branch(&url).await.unwrap(), "main");
     // What changes nothing pushes nothing.
     let same = git
-        .commit(
-            &url,
-            "main",
-            &second,
-            &[put("a/b.txt", "one")],
-            "Same",
-            &author(4),
-        )
+        .commit(&url, "", &second, &[put("a/b.txt", "one")], "Same", &author(4))
         .await
         .unwrap();
     assert_eq!(same, second);

@@ -5,7 +5,8 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A cluster at one moment: the objects that carry a fleet label (more does no harm) and the kinds it serves.
+/// A cluster at one moment: every object that carries a fleet label, every PersistentVolumeClaim and PersistentVolume
+/// (whether state outlives its namespace is read from them), and the kinds it serves. More does no harm.
 #[derive(Debug, Clone, Default)]
 pub struct Observed {
     objects: BTreeMap<Key, ObservedObject>,

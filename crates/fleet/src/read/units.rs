@@ -256,7 +256,7 @@ fn shared_between(unit: &mut Unit, found: &mut Vec<Diagnostic>) {
 fn of_folder(inputs: &Inputs, outline: &Outline, folder: &str, found: &mut Vec<Diagnostic>) -> Option<Unit> {
     let base = folder.rsplit('/').next().unwrap_or(folder);
     let raws = if kustomize::is_root(&inputs.root, folder) {
-        kustomize::build(inputs, &inputs.root, &inputs.fleet_url, folder, found)
+        kustomize::build(inputs, &inputs.root, "", folder, found)
     } else {
         objects::files(&inputs.root, "", folder, false, found)
     };
@@ -362,7 +362,7 @@ fn of_manifests(
     let mut unit = empty("", UnitOrigin::Manifests);
     MANIFESTS.clone_into(&mut unit.id);
     let raws = if kustomize::is_root(&inputs.root, dir) {
-        kustomize::build(inputs, &inputs.root, &inputs.fleet_url, dir, found)
+        kustomize::build(inputs, &inputs.root, "", dir, found)
     } else {
         objects::files(&inputs.root, "", dir, true, found)
     };
