@@ -96,7 +96,7 @@ pub(crate) fn sprintln(args: &[Value]) -> String {
 }
 
 /// The type as `%T` names it.
-fn type_name(value: &Value) -> &'static str {
+pub(crate) fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Nil => "<nil>",
         Value::List(_) => "[]interface {}",

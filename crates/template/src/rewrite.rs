@@ -29,6 +29,8 @@ impl Rewriter<'_> {
             if let Some(pos) = located(&node) {
                 nodes.push(mark(pos));
             }
+            let (before, node) = in_place(node);
+            nodes.extend(before.map(|node| self.node(node)));
             nodes.push(self.node(node));
         }
         ListNode { pos: list.pos, nodes }
@@ -193,6 +195,45 @@ fn mark(pos: Pos) -> Node {
             is_assign: false,
         },
     })
+}
+
+/// Sprig's `set $map "key" value` changes the map that a variable holds; values are immutable here, so that the
+/// variable is assigned first: `{{$_ := set $map …}}` becomes `{{$map = set $map …}}{{$_ := $map}}`.
+fn in_place(node: Node) -> (Option<Node>, Node) {
+    let Node::Action(mut action) = node else {
+        return (None, node);
+    };
+    let variable = match action.pipe.commands.as_slice() {
+        [command] => match command.args.as_slice() {
+            [
+                Expr::Identifier(_, name),
+                Expr::Variable(pos, variable, fields),
+                ..,
+            ] if fields.is_empty() && matches!(name.as_str(), "sprig_set" | "sprig_unset") => {
+                Some((*pos, variable.clone()))
+            }
+            _ => None,
+        },
+        _ => None,
+    };
+    let Some((pos, variable)) = variable else {
+        return (None, Node::Action(action));
+    };
+    let value = CommandNode {
+        pos,
+        args: vec![Expr::Variable(pos, variable.clone(), Vec::new())],
+    };
+    let commands = std::mem::replace(&mut action.pipe.commands, vec![value]);
+    let assign = PipeNode {
+        pos,
+        decl: vec![variable],
+        commands,
+        is_assign: true,
+    };
+    (
+        Some(Node::Action(ActionNode { pos, pipe: assign })),
+        Node::Action(action),
+    )
 }
 
 /// `*` matches any run of characters.

@@ -164,6 +164,81 @@ fn renders_as_go_and_consul_template_do() {
 }
 
 #[test]
+fn sprig_functions_work_under_their_prefix() {
+    for (text, expected) in [
+        (
+            r#"{{sprig_abbrev 5 "hello world"}} {{sprig_trunc 3 "abcdef"}} {{sprig_trunc -3 "abcdef"}} {{sprig_substr 1 3 "abcdef"}}"#,
+            "he... abc def bc",
+        ),
+        (
+            r#"{{sprig_snakecase "FirstName"}} {{sprig_kebabcase "FirstName"}} {{sprig_camelcase "http_server"}}"#,
+            "first_name first-name HttpServer",
+        ),
+        (
+            r#"{{sprig_quote "a" 1}} {{sprig_squote "a"}} {{sprig_cat "a" 1 "b"}} {{"x" | sprig_repeat 3}}"#,
+            r#""a" "1" 'a' a 1 b xxx"#,
+        ),
+        (
+            r#"{{"a\nb" | sprig_indent 2}}{{"a" | sprig_nindent 2}}"#,
+            "  a\n  b\n  a",
+        ),
+        (
+            r#"{{sprig_add 1 2 3}} {{sprig_sub 5 2}} {{sprig_mul 2 3}} {{sprig_div 7 2}} {{sprig_mod 7 2}} {{sprig_max 1 3 2}} {{sprig_round 3.14159 2}} {{sprig_floor 3.7}}"#,
+            "6 3 6 3 1 3 3.14 3",
+        ),
+        (
+            r#"{{sprig_seq 5}} {{sprig_seq 0 2 6}} {{sprig_until 3}} {{sprig_untilStep 3 0 -1}}"#,
+            "1 2 3 4 5 0 2 4 6 [0 1 2] [3 2 1]",
+        ),
+        (
+            r#"{{sprig_list 1 2 3 | sprig_rest}} {{sprig_list "b" "a" | sprig_sortAlpha | sprig_join "-"}} {{sprig_has 2 (sprig_list 1 2)}} {{sprig_list 1 1 2 | sprig_uniq}}"#,
+            "[2 3] a-b true [1 2]",
+        ),
+        (
+            r#"{{$d := sprig_dict "a" 1}}{{$_ := sprig_set $d "b" 2}}{{$d}} {{$_ := sprig_unset $d "a"}}{{sprig_keys $d}} {{sprig_hasKey $d "b"}} {{sprig_get $d "zz"}}"#,
+            "map[a:1 b:2] [b] true ",
+        ),
+        (
+            r#"{{sprig_merge (sprig_dict "a" 1) (sprig_dict "a" 2 "b" 3)}} {{sprig_mergeOverwrite (sprig_dict "a" 1) (sprig_dict "a" 2)}}"#,
+            "map[a:1 b:3] map[a:2]",
+        ),
+        (
+            r#"{{sprig_default "d" ""}} {{sprig_default "d" "v"}} {{sprig_coalesce "" 0 "x"}} {{sprig_ternary "y" "n" true}} {{sprig_empty 0}}"#,
+            "d v x y true",
+        ),
+        (
+            r#"{{sprig_dig "a" "b" "none" (sprig_dict "a" (sprig_dict "b" 7))}} {{sprig_dig "x" "none" (sprig_dict)}}"#,
+            "7 none",
+        ),
+        (
+            r#"{{sprig_regexFind "[a-z]+" "12abc"}} {{sprig_regexReplaceAll "a(x*)b" "-ab-axxb-" "${1}W"}} {{sprig_regexSplit "z+" "pizza" -1}}"#,
+            "abc -W-xxW- [pi a]",
+        ),
+        (
+            r#"{{sprig_base "/a/b.txt"}} {{sprig_dir "/a/b.txt"}} {{sprig_ext "/a/b.txt"}} {{sprig_clean "/a/../b//c"}}"#,
+            "b.txt /a .txt /b/c",
+        ),
+        (
+            r#"{{sprig_b64enc "hi"}} {{sprig_b64dec "aGk="}} {{sprig_adler32sum "Wikipedia"}} {{(sprig_urlParse "http://u@h:8/p?q#f").hostname}}"#,
+            "aGk= hi 300286872 h",
+        ),
+        (
+            r#"{{sprig_kindOf (sprig_list)}} {{sprig_typeOf 1.5}} {{(sprig_split "$" "a$b")._1}} {{sprig_toJson (sprig_dict "k" (sprig_list 1 "x"))}}"#,
+            r#"slice float64 b {"k":[1,"x"]}"#,
+        ),
+    ] {
+        match render(text) {
+            Ok(rendered) => assert_eq!(rendered.text, expected, "{text}"),
+            Err(error) => panic!("{text}: {error}"),
+        }
+    }
+    for refused in ["sprig_now", "sprig_genCA", "sprig_env", "sprig_getHostByName"] {
+        let error = Template::parse("t", &format!("{{{{{refused}}}}}"), &Options::default()).unwrap_err();
+        assert!(matches!(error.kind, ErrorKind::Unsupported(..)), "{error}");
+    }
+}
+
+#[test]
 fn says_where_and_what_is_wrong_without_secrets() {
     for (text, line, column, message) in [
         ("a\n {{ if }}", 2, 0, "empty command"),

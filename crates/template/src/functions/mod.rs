@@ -6,6 +6,7 @@ mod encode;
 mod hash;
 mod math;
 mod sources;
+mod sprig;
 mod text;
 mod text_time;
 mod yaml;
@@ -68,7 +69,7 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
         ],
     ),
     ("programs of the machine", &["plugin"]),
-    ("the machine's network", &["sockaddr", "sprig_getHostByName"]),
+    ("the machine's network", &["sockaddr"]),
 ];
 
 static PURE: LazyLock<BTreeMap<&'static str, Pure>> = LazyLock::new(|| {
@@ -80,6 +81,7 @@ static PURE: LazyLock<BTreeMap<&'static str, Pure>> = LazyLock::new(|| {
         math::FUNCTIONS,
     ]
     .iter()
+    .chain(sprig::TABLES)
     .flat_map(|table| table.iter().copied())
     .collect()
 });
@@ -107,6 +109,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 pub(crate) fn unsupported(name: &str) -> Option<&'static str> {
     ELSEWHERE
         .iter()
+        .chain(sprig::ELSEWHERE)
         .find(|(_, names)| names.contains(&name))
         .map(|(product, _)| *product)
 }

@@ -1,0 +1,179 @@
+//! Lists.
+
+use super::super::Pure;
+use super::super::args::{any, count, fail, list};
+use super::{empty, int_at, strval};
+use crate::value::string;
+use gotmpl::{Result, Value};
+use std::sync::Arc;
+
+pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
+    ("sprig_list", |a| Ok(Value::List(a.into()))),
+    ("sprig_tuple", |a| Ok(Value::List(a.into()))),
+    ("sprig_append", append),
+    ("sprig_push", append),
+    ("sprig_mustAppend", append),
+    ("sprig_mustPush", append),
+    ("sprig_prepend", prepend),
+    ("sprig_mustPrepend", prepend),
+    ("sprig_first", first),
+    ("sprig_mustFirst", first),
+    ("sprig_last", last),
+    ("sprig_mustLast", last),
+    ("sprig_rest", rest),
+    ("sprig_mustRest", rest),
+    ("sprig_initial", initial),
+    ("sprig_mustInitial", initial),
+    ("sprig_reverse", reverse),
+    ("sprig_mustReverse", reverse),
+    ("sprig_uniq", uniq),
+    ("sprig_mustUniq", uniq),
+    ("sprig_without", without),
+    ("sprig_mustWithout", without),
+    ("sprig_compact", compact),
+    ("sprig_mustCompact", compact),
+    ("sprig_has", has),
+    ("sprig_mustHas", has),
+    ("sprig_slice", slice),
+    ("sprig_mustSlice", slice),
+    ("sprig_chunk", chunk),
+    ("sprig_mustChunk", chunk),
+    ("sprig_concat", |a| {
+        let mut all = Vec::new();
+        for i in 0..a.len() {
+            all.extend_from_slice(&list("concat", a, i)?);
+        }
+        Ok(Value::List(all.into()))
+    }),
+    ("sprig_sortAlpha", |a| {
+        let mut texts = strings(any("sortAlpha", a, 0)?);
+        texts.sort_unstable();
+        Ok(Value::List(texts.into_iter().map(string).collect()))
+    }),
+    ("sprig_toStrings", |a| {
+        Ok(Value::List(
+            strings(any("toStrings", a, 0)?).into_iter().map(string).collect(),
+        ))
+    }),
+];
+
+fn strings(value: &Value) -> Vec<String> {
+    match value {
+        Value::List(items) => items
+            .iter()
+            .filter(|item| !matches!(item, Value::Nil))
+            .map(strval)
+            .collect(),
+        Value::Nil => Vec::new(),
+        other => vec![strval(other)],
+    }
+}
+
+fn append(a: &[Value]) -> Result<Value> {
+    count("append", a, 2..=2)?;
+    let items = list("append", a, 0)?;
+    Ok(Value::List(items.iter().chain(a.get(1)).cloned().collect()))
+}
+
+fn prepend(a: &[Value]) -> Result<Value> {
+    count("prepend", a, 2..=2)?;
+    let items = list("prepend", a, 0)?;
+    Ok(Value::List(
+        a.get(1).into_iter().chain(items.iter()).cloned().collect(),
+    ))
+}
+
+fn first(a: &[Value]) -> Result<Value> {
+    Ok(list("first", a, 0)?.first().cloned().unwrap_or(Value::Nil))
+}
+
+fn last(a: &[Value]) -> Result<Value> {
+    Ok(list("last", a, 0)?.last().cloned().unwrap_or(Value::Nil))
+}
+
+fn rest(a: &[Value]) -> Result<Value> {
+    Ok(Value::List(list("rest", a, 0)?.iter().skip(1).cloned().collect()))
+}
+
+fn initial(a: &[Value]) -> Result<Value> {
+    let items = list("initial", a, 0)?;
+    Ok(Value::List(
+        items
+            .iter()
+            .take(items.len().saturating_sub(1))
+            .cloned()
+            .collect(),
+    ))
+}
+
+fn reverse(a: &[Value]) -> Result<Value> {
+    Ok(Value::List(
+        list("reverse", a, 0)?.iter().rev().cloned().collect(),
+    ))
+}
+
+fn uniq(a: &[Value]) -> Result<Value> {
+    let mut out: Vec<Value> = Vec::new();
+    for item in list("uniq", a, 0)?.iter() {
+        if !out.contains(item) {
+            out.push(item.clone());
+        }
+    }
+    Ok(Value::List(out.into()))
+}
+
+fn without(a: &[Value]) -> Result<Value> {
+    let omitted = a.get(1..).unwrap_or_default();
+    Ok(Value::List(
+        list("without", a, 0)?
+            .iter()
+            .filter(|item| !omitted.contains(item))
+            .cloned()
+            .collect(),
+    ))
+}
+
+fn compact(a: &[Value]) -> Result<Value> {
+    Ok(Value::List(
+        list("compact", a, 0)?
+            .iter()
+            .filter(|item| !empty(item))
+            .cloned()
+            .collect(),
+    ))
+}
+
+fn has(a: &[Value]) -> Result<Value> {
+    count("has", a, 2..=2)?;
+    Ok(Value::Bool(list("has", a, 1)?.contains(any("has", a, 0)?)))
+}
+
+fn slice(a: &[Value]) -> Result<Value> {
+    let items = list("slice", a, 0)?;
+    let bound = |i: usize, otherwise: usize| {
+        if a.len() > i {
+            int_at("slice", a, i).map(|n| usize::try_from(n).ok())
+        } else {
+            Ok(Some(otherwise))
+        }
+    };
+    match (bound(1, 0)?, bound(2, items.len())?) {
+        (Some(from), Some(to)) => match items.get(from..to) {
+            Some(part) => Ok(Value::List(Arc::from(part))),
+            None => fail("slice: the bounds are outside the list"),
+        },
+        _ => fail("slice: a bound is negative"),
+    }
+}
+
+fn chunk(a: &[Value]) -> Result<Value> {
+    match usize::try_from(int_at("chunk", a, 0)?) {
+        Ok(size) if size > 0 => Ok(Value::List(
+            list("chunk", a, 1)?
+                .chunks(size)
+                .map(|part| Value::List(Arc::from(part)))
+                .collect(),
+        )),
+        _ => fail("chunk: the size must be at least one"),
+    }
+}

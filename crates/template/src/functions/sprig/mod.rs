@@ -1,0 +1,124 @@
+//! Sprig's functions under the prefix `sprig_`: those that give the same result for the same input.
+//!
+//! Values are immutable here, so that `set` and `unset` return the changed map; for a variable the rewriter assigns it.
+
+mod dicts;
+mod lists;
+mod numbers;
+mod text;
+
+use super::Pure;
+use super::args::{any, fail};
+use crate::goprint::display;
+use gotmpl::{Result, Value};
+
+pub(super) const TABLES: &[&[(&str, Pure)]] = &[
+    text::FUNCTIONS,
+    lists::FUNCTIONS,
+    dicts::FUNCTIONS,
+    numbers::FUNCTIONS,
+];
+
+/// Sprig's functions that are refused, with what they read from.
+pub(super) const ELSEWHERE: &[(&str, &[&str])] = &[
+    (
+        "the clock in a way that differs each time",
+        &[
+            "sprig_ago",
+            "sprig_date",
+            "sprig_date_in_zone",
+            "sprig_date_modify",
+            "sprig_dateInZone",
+            "sprig_dateModify",
+            "sprig_htmlDate",
+            "sprig_htmlDateInZone",
+            "sprig_now",
+            "sprig_must_date_modify",
+            "sprig_mustDateModify",
+            "sprig_mustToDate",
+            "sprig_toDate",
+            "sprig_unixEpoch",
+            "sprig_duration",
+            "sprig_durationRound",
+        ],
+    ),
+    (
+        "a source of randomness",
+        &[
+            "sprig_randAlphaNum",
+            "sprig_randAlpha",
+            "sprig_randAscii",
+            "sprig_randNumeric",
+            "sprig_randBytes",
+            "sprig_randInt",
+            "sprig_shuffle",
+            "sprig_uuidv4",
+            "sprig_bcrypt",
+            "sprig_htpasswd",
+            "sprig_genPrivateKey",
+            "sprig_derivePassword",
+            "sprig_buildCustomCert",
+            "sprig_genCA",
+            "sprig_genCAWithKey",
+            "sprig_genSelfSignedCert",
+            "sprig_genSelfSignedCertWithKey",
+            "sprig_genSignedCert",
+            "sprig_genSignedCertWithKey",
+            "sprig_encryptAES",
+            "sprig_decryptAES",
+        ],
+    ),
+    (
+        "the machine's environment (use `env`)",
+        &["sprig_env", "sprig_expandenv"],
+    ),
+    ("the machine's network", &["sprig_getHostByName"]),
+];
+
+/// Sprig's idea of empty is the engine's idea of false.
+fn empty(value: &Value) -> bool {
+    !value.is_truthy()
+}
+
+/// Sprig's `strval`.
+fn strval(value: &Value) -> String {
+    display(value)
+}
+
+/// A string argument in the loose sense of sprig's helpers, but nil is an error.
+fn text_of(name: &str, args: &[Value], i: usize) -> Result<String> {
+    match any(name, args, i)? {
+        Value::Nil => fail(format!("{name}: argument {} is nil", i + 1)),
+        value => Ok(strval(value)),
+    }
+}
+
+/// `cast.ToInt64`: what is no number is zero.
+fn int_of(value: &Value) -> i64 {
+    match value {
+        Value::Int(n) => *n,
+        Value::Uint(n) => i64::try_from(*n).unwrap_or(i64::MAX),
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "truncation is what Go's conversion does"
+        )]
+        Value::Float(f) => *f as i64,
+        Value::Bool(b) => i64::from(*b),
+        Value::String(s) => s.trim_start_matches('+').parse().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// `cast.ToFloat64`: what is no number is zero.
+fn float_of(value: &Value) -> f64 {
+    match value {
+        Value::Bool(b) => f64::from(u8::from(*b)),
+        Value::String(s) => s.parse().unwrap_or(0.0),
+        other => other.as_float().unwrap_or(0.0),
+    }
+}
+
+/// An integer argument.
+fn int_at(name: &str, args: &[Value], i: usize) -> Result<i64> {
+    super::args::int(name, args, i)
+}

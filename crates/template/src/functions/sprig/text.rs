@@ -1,0 +1,565 @@
+//! Strings, encodings, paths, regular expressions, digests, URLs.
+
+use super::super::Pure;
+use super::super::args::{any, count, fail, fields, list};
+use super::super::hash::hex;
+use super::super::{encode, text as general};
+use super::{int_at, strval, text_of};
+use crate::goprint::display;
+use crate::value::{from_json_floats, map, string};
+use base64::Engine as _;
+use gotmpl::{Result, Value};
+use regex::Regex;
+use sha2::{Digest, Sha256, Sha512};
+
+pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
+    ("sprig_hello", |_| Ok(string("Hello!"))),
+    ("sprig_trim", |a| Ok(string(text_of("trim", a, 0)?.trim()))),
+    ("sprig_upper", |a| {
+        Ok(string(text_of("upper", a, 0)?.to_uppercase()))
+    }),
+    ("sprig_lower", |a| {
+        Ok(string(text_of("lower", a, 0)?.to_lowercase()))
+    }),
+    ("sprig_title", |a| {
+        Ok(string(general::title(&text_of("title", a, 0)?)))
+    }),
+    ("sprig_untitle", |a| {
+        Ok(string(words(&text_of("untitle", a, 0)?, |c| {
+            c.to_lowercase().collect()
+        })))
+    }),
+    ("sprig_repeat", |a| {
+        let times = usize::try_from(int_at("repeat", a, 0)?).unwrap_or(0);
+        let s = text_of("repeat", a, 1)?;
+        if s.len().saturating_mul(times) > 10 << 20 {
+            return fail("repeat: the result is larger than 10 MiB");
+        }
+        Ok(string(s.repeat(times)))
+    }),
+    ("sprig_trimAll", trim_all),
+    ("sprig_trimall", trim_all),
+    ("sprig_trimSuffix", |a| {
+        let (suffix, s) = (text_of("trimSuffix", a, 0)?, text_of("trimSuffix", a, 1)?);
+        Ok(string(s.strip_suffix(&suffix).unwrap_or(&s)))
+    }),
+    ("sprig_trimPrefix", |a| {
+        let (prefix, s) = (text_of("trimPrefix", a, 0)?, text_of("trimPrefix", a, 1)?);
+        Ok(string(s.strip_prefix(&prefix).unwrap_or(&s)))
+    }),
+    ("sprig_nospace", |a| {
+        Ok(string(
+            text_of("nospace", a, 0)?
+                .chars()
+                .filter(|c| !c.is_whitespace())
+                .collect::<String>(),
+        ))
+    }),
+    ("sprig_initials", |a| {
+        let s = text_of("initials", a, 0)?;
+        Ok(string(
+            s.split_whitespace()
+                .filter_map(|word| word.chars().next())
+                .collect::<String>(),
+        ))
+    }),
+    ("sprig_swapcase", |a| {
+        Ok(string(swap_case(&text_of("swapcase", a, 0)?)))
+    }),
+    ("sprig_snakecase", |a| {
+        Ok(string(parts(&text_of("snakecase", a, 0)?).join("_")))
+    }),
+    ("sprig_kebabcase", |a| {
+        Ok(string(parts(&text_of("kebabcase", a, 0)?).join("-")))
+    }),
+    ("sprig_camelcase", |a| {
+        Ok(string(pascal(&text_of("camelcase", a, 0)?)))
+    }),
+    ("sprig_contains", |a| {
+        Ok(Value::Bool(
+            text_of("contains", a, 1)?.contains(&text_of("contains", a, 0)?),
+        ))
+    }),
+    ("sprig_hasPrefix", |a| {
+        Ok(Value::Bool(text_of("hasPrefix", a, 1)?.starts_with(&text_of(
+            "hasPrefix",
+            a,
+            0,
+        )?)))
+    }),
+    ("sprig_hasSuffix", |a| {
+        Ok(Value::Bool(text_of("hasSuffix", a, 1)?.ends_with(&text_of(
+            "hasSuffix",
+            a,
+            0,
+        )?)))
+    }),
+    ("sprig_quote", |a| Ok(string(quoted(a, |s| format!("{s:?}"))))),
+    ("sprig_squote", |a| Ok(string(quoted(a, |s| format!("'{s}'"))))),
+    ("sprig_cat", |a| Ok(string(quoted(a, str::to_owned)))),
+    ("sprig_indent", |a| Ok(string(indent(a)?))),
+    ("sprig_nindent", |a| Ok(string(format!("\n{}", indent(a)?)))),
+    ("sprig_replace", |a| {
+        count("replace", a, 3..=3)?;
+        Ok(string(
+            text_of("replace", a, 2)?.replace(&text_of("replace", a, 0)?, &text_of("replace", a, 1)?),
+        ))
+    }),
+    ("sprig_plural", |a| {
+        any("plural", a, usize::from(int_at("plural", a, 2)? != 1)).cloned()
+    }),
+    ("sprig_toString", |a| Ok(string(strval(any("toString", a, 0)?)))),
+    ("sprig_trunc", |a| {
+        let (width, s) = (int_at("trunc", a, 0)?, text_of("trunc", a, 1)?);
+        let length = i64::try_from(s.len()).unwrap_or(i64::MAX);
+        let (from, to) = match width {
+            width if width < 0 => ((length + width).max(0), length),
+            width => (0, width.min(length)),
+        };
+        Ok(string(cut(&s, if length + width > 0 { from } else { 0 }, to)))
+    }),
+    ("sprig_substr", |a| {
+        let (start, end, s) = (
+            int_at("substr", a, 0)?,
+            int_at("substr", a, 1)?,
+            text_of("substr", a, 2)?,
+        );
+        let length = i64::try_from(s.len()).unwrap_or(i64::MAX);
+        let end = if start >= 0 && (end < 0 || end > length) {
+            length
+        } else {
+            end
+        };
+        Ok(string(cut(&s, start.max(0), end)))
+    }),
+    ("sprig_abbrev", |a| {
+        let (width, s) = (int_at("abbrev", a, 0)?, text_of("abbrev", a, 1)?);
+        let keep = usize::try_from(width - 3).unwrap_or(0);
+        let fits = width < 4 || s.chars().count() <= keep + 3;
+        Ok(string(if fits {
+            s
+        } else {
+            s.chars().take(keep).collect::<String>() + "..."
+        }))
+    }),
+    ("sprig_wrap", |a| {
+        Ok(string(wrap(&text_of("wrap", a, 1)?, int_at("wrap", a, 0)?, "\n")))
+    }),
+    ("sprig_wrapWith", |a| {
+        Ok(string(wrap(
+            &text_of("wrapWith", a, 2)?,
+            int_at("wrapWith", a, 0)?,
+            &text_of("wrapWith", a, 1)?,
+        )))
+    }),
+    ("sprig_sha256sum", |a| {
+        Ok(string(hex(&Sha256::digest(
+            text_of("sha256sum", a, 0)?.as_bytes(),
+        ))))
+    }),
+    ("sprig_sha512sum", |a| {
+        Ok(string(hex(&Sha512::digest(
+            text_of("sha512sum", a, 0)?.as_bytes(),
+        ))))
+    }),
+    ("sprig_adler32sum", |a| {
+        let (x, y) = text_of("adler32sum", a, 0)?
+            .bytes()
+            .fold((1u32, 0u32), |(x, y), byte| {
+                let x = (x + u32::from(byte)) % 65521;
+                (x, (y + x) % 65521)
+            });
+        Ok(string((y << 16 | x).to_string()))
+    }),
+    ("sprig_b64enc", |a| {
+        Ok(string(
+            base64::engine::general_purpose::STANDARD.encode(text_of("b64enc", a, 0)?),
+        ))
+    }),
+    (
+        "sprig_b64dec",
+        |a| match base64::engine::general_purpose::STANDARD
+            .decode(text_of("b64dec", a, 0)?)
+            .map(String::from_utf8)
+        {
+            Ok(Ok(text)) => Ok(string(text)),
+            _ => fail("b64dec: the text is no base64 of UTF-8"),
+        },
+    ),
+    ("sprig_base", |a| Ok(string(base(&text_of("base", a, 0)?)))),
+    ("sprig_osBase", |a| Ok(string(base(&text_of("base", a, 0)?)))),
+    ("sprig_dir", |a| Ok(string(dir(&text_of("dir", a, 0)?)))),
+    ("sprig_osDir", |a| Ok(string(dir(&text_of("dir", a, 0)?)))),
+    ("sprig_clean", |a| Ok(string(clean(&text_of("clean", a, 0)?)))),
+    ("sprig_osClean", |a| Ok(string(clean(&text_of("clean", a, 0)?)))),
+    ("sprig_ext", |a| Ok(string(ext(&text_of("ext", a, 0)?)))),
+    ("sprig_osExt", |a| Ok(string(ext(&text_of("ext", a, 0)?)))),
+    ("sprig_isAbs", |a| {
+        Ok(Value::Bool(text_of("isAbs", a, 0)?.starts_with('/')))
+    }),
+    ("sprig_osIsAbs", |a| {
+        Ok(Value::Bool(text_of("isAbs", a, 0)?.starts_with('/')))
+    }),
+    ("sprig_toJson", |a| {
+        encode::json("toJson", a, false, true).map(string)
+    }),
+    ("sprig_mustToJson", |a| {
+        encode::json("mustToJson", a, false, true).map(string)
+    }),
+    ("sprig_toPrettyJson", |a| {
+        encode::json("toPrettyJson", a, true, true).map(string)
+    }),
+    ("sprig_mustToPrettyJson", |a| {
+        encode::json("mustToPrettyJson", a, true, true).map(string)
+    }),
+    ("sprig_toRawJson", |a| {
+        encode::json("toRawJson", a, false, false).map(string)
+    }),
+    ("sprig_mustToRawJson", |a| {
+        encode::json("mustToRawJson", a, false, false).map(string)
+    }),
+    ("sprig_fromJson", |a| {
+        Ok(serde_json::from_str(&text_of("fromJson", a, 0)?)
+            .map_or(Value::Nil, |json| from_json_floats(&json)))
+    }),
+    ("sprig_mustFromJson", |a| {
+        match serde_json::from_str(&text_of("mustFromJson", a, 0)?) {
+            Ok(json) => Ok(from_json_floats(&json)),
+            Err(_) => fail("mustFromJson: the text is no JSON"),
+        }
+    }),
+    ("sprig_fail", |a| fail(text_of("fail", a, 0)?)),
+    ("sprig_regexMatch", regex_match),
+    ("sprig_mustRegexMatch", regex_match),
+    ("sprig_regexFind", regex_find),
+    ("sprig_mustRegexFind", regex_find),
+    ("sprig_regexFindAll", regex_find_all),
+    ("sprig_mustRegexFindAll", regex_find_all),
+    ("sprig_regexReplaceAll", |a| regex_replace(a, false)),
+    ("sprig_mustRegexReplaceAll", |a| regex_replace(a, false)),
+    ("sprig_regexReplaceAllLiteral", |a| regex_replace(a, true)),
+    ("sprig_mustRegexReplaceAllLiteral", |a| regex_replace(a, true)),
+    ("sprig_regexSplit", regex_split),
+    ("sprig_mustRegexSplit", regex_split),
+    ("sprig_regexQuoteMeta", |a| {
+        Ok(string(quote_meta(&text_of("regexQuoteMeta", a, 0)?)))
+    }),
+    ("sprig_split", |a| {
+        let (separator, s) = (text_of("split", a, 0)?, text_of("split", a, 1)?);
+        Ok(map(s
+            .split(&separator)
+            .enumerate()
+            .map(|(i, part)| (format!("_{i}"), string(part)))))
+    }),
+    ("sprig_splitn", |a| {
+        let (separator, s) = (text_of("splitn", a, 0)?, text_of("splitn", a, 2)?);
+        let n = usize::try_from(int_at("splitn", a, 1)?).unwrap_or(usize::MAX);
+        Ok(map(s
+            .splitn(n, &separator)
+            .enumerate()
+            .map(|(i, part)| (format!("_{i}"), string(part)))))
+    }),
+    ("sprig_splitList", |a| {
+        let (separator, s) = (text_of("splitList", a, 0)?, text_of("splitList", a, 1)?);
+        Ok(Value::List(s.split(&separator).map(string).collect()))
+    }),
+    ("sprig_join", |a| {
+        let separator = text_of("join", a, 0)?;
+        let items = match any("join", a, 1)? {
+            Value::List(_) => list("join", a, 1)?
+                .iter()
+                .filter(|v| !matches!(v, Value::Nil))
+                .map(display)
+                .collect(),
+            Value::Nil => Vec::new(),
+            other => vec![display(other)],
+        };
+        Ok(string(items.join(&separator)))
+    }),
+    ("sprig_urlParse", |a| Ok(url_parse(&text_of("urlParse", a, 0)?))),
+    ("sprig_urlJoin", |a| {
+        let parts = fields("urlJoin", a, 0)?;
+        let part = |name: &str| parts.get(name).map(display).unwrap_or_default();
+        let mut url = String::new();
+        if !part("scheme").is_empty() {
+            url += &format!("{}:", part("scheme"));
+        }
+        if !part("host").is_empty() || !part("userinfo").is_empty() {
+            let user = part("userinfo");
+            url += &format!(
+                "//{user}{}{}",
+                if user.is_empty() { "" } else { "@" },
+                part("host")
+            );
+        }
+        url += &part("path");
+        for (name, mark) in [("query", '?'), ("fragment", '#')] {
+            if !part(name).is_empty() {
+                url += &format!("{mark}{}", part(name));
+            }
+        }
+        Ok(string(url))
+    }),
+];
+
+fn trim_all(a: &[Value]) -> Result<Value> {
+    let cut = text_of("trimAll", a, 0)?;
+    Ok(string(
+        text_of("trimAll", a, 1)?.trim_matches(|c| cut.contains(c)),
+    ))
+}
+
+/// Applies `change` to the first letter of each word.
+fn words(s: &str, change: fn(char) -> String) -> String {
+    let mut inside = false;
+    s.chars().fold(String::new(), |mut out, c| {
+        if inside {
+            out.push(c)
+        } else {
+            out.push_str(&change(c))
+        }
+        inside = !c.is_whitespace();
+        out
+    })
+}
+
+fn swap_case(s: &str) -> String {
+    s.chars().fold(String::new(), |mut out, c| {
+        if c.is_lowercase() {
+            out.extend(c.to_uppercase());
+        } else {
+            out.extend(c.to_lowercase());
+        }
+        out
+    })
+}
+
+/// The words of an identifier in lower case.
+fn parts(s: &str) -> Vec<String> {
+    let chars: Vec<char> = s.chars().collect();
+    let mut out: Vec<String> = vec![String::new()];
+    for (i, c) in chars.iter().enumerate() {
+        let (before, after) = (i.checked_sub(1).and_then(|i| chars.get(i)), chars.get(i + 1));
+        if c.is_whitespace() || matches!(c, '_' | '-' | '.') {
+            out.push(String::new());
+            continue;
+        }
+        let starts = c.is_uppercase() && before.is_some_and(|b| b.is_lowercase() || b.is_ascii_digit())
+            || c.is_uppercase()
+                && before.is_some_and(|b| b.is_uppercase())
+                && after.is_some_and(|a| a.is_lowercase());
+        if starts {
+            out.push(String::new());
+        }
+        if let Some(word) = out.last_mut() {
+            word.extend(c.to_lowercase());
+        }
+    }
+    out.retain(|word| !word.is_empty());
+    out
+}
+
+fn pascal(s: &str) -> String {
+    s.split(|c: char| c.is_whitespace() || matches!(c, '_' | '-' | '.'))
+        .fold(String::new(), |mut out, word| {
+            let mut chars = word.chars();
+            if let Some(first) = chars.next() {
+                out.extend(first.to_uppercase());
+                out.push_str(chars.as_str());
+            }
+            out
+        })
+}
+
+fn quoted(args: &[Value], quote: fn(&str) -> String) -> String {
+    args.iter()
+        .filter(|v| !matches!(v, Value::Nil))
+        .map(|v| quote(&strval(v)))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn indent(args: &[Value]) -> Result<String> {
+    let pad = " ".repeat(usize::try_from(int_at("indent", args, 0)?).unwrap_or(0).min(1024));
+    Ok(format!(
+        "{pad}{}",
+        text_of("indent", args, 1)?.replace('\n', &format!("\n{pad}"))
+    ))
+}
+
+/// A byte range, widened to whole characters.
+fn cut(s: &str, from: i64, to: i64) -> String {
+    let (mut from, mut to) = (
+        usize::try_from(from).unwrap_or(0),
+        usize::try_from(to).unwrap_or(0).min(s.len()),
+    );
+    while !s.is_char_boundary(from.min(s.len())) {
+        from += 1;
+    }
+    while !s.is_char_boundary(to) {
+        to -= 1;
+    }
+    s.get(from..to).unwrap_or_default().to_owned()
+}
+
+fn wrap(s: &str, width: i64, newline: &str) -> String {
+    let width = usize::try_from(width).unwrap_or(1).max(1);
+    let mut lines: Vec<String> = Vec::new();
+    for word in s.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.join(newline)
+}
+
+fn pattern(name: &str, args: &[Value]) -> Result<Regex> {
+    Regex::new(&text_of(name, args, 0)?)
+        .or_else(|_| fail(format!("{name}: argument 1 is no regular expression")))
+}
+
+fn regex_match(a: &[Value]) -> Result<Value> {
+    Ok(Value::Bool(pattern("regexMatch", a)?.is_match(&text_of(
+        "regexMatch",
+        a,
+        1,
+    )?)))
+}
+
+fn regex_find(a: &[Value]) -> Result<Value> {
+    let s = text_of("regexFind", a, 1)?;
+    Ok(string(
+        pattern("regexFind", a)?
+            .find(&s)
+            .map_or("", |found| found.as_str()),
+    ))
+}
+
+fn regex_find_all(a: &[Value]) -> Result<Value> {
+    let s = text_of("regexFindAll", a, 1)?;
+    let n = usize::try_from(int_at("regexFindAll", a, 2)?).unwrap_or(usize::MAX);
+    Ok(Value::List(
+        pattern("regexFindAll", a)?
+            .find_iter(&s)
+            .take(n)
+            .map(|found| string(found.as_str()))
+            .collect(),
+    ))
+}
+
+fn regex_replace(a: &[Value], literal: bool) -> Result<Value> {
+    let (s, with) = (
+        text_of("regexReplaceAll", a, 1)?,
+        text_of("regexReplaceAll", a, 2)?,
+    );
+    let expression = pattern("regexReplaceAll", a)?;
+    Ok(string(if literal {
+        expression.replace_all(&s, regex::NoExpand(&with))
+    } else {
+        expression.replace_all(&s, with.as_str())
+    }))
+}
+
+fn regex_split(a: &[Value]) -> Result<Value> {
+    let (s, n) = (text_of("regexSplit", a, 1)?, int_at("regexSplit", a, 2)?);
+    let expression = pattern("regexSplit", a)?;
+    let parts: Vec<Value> = match usize::try_from(n) {
+        Ok(n) => expression.splitn(&s, n).map(string).collect(),
+        Err(_) => expression.split(&s).map(string).collect(),
+    };
+    Ok(Value::List(parts.into()))
+}
+
+/// Go's `regexp.QuoteMeta`, which quotes fewer characters than Rust's.
+fn quote_meta(s: &str) -> String {
+    s.chars().fold(String::new(), |mut out, c| {
+        if r"\.+*?()|[]{}^$".contains(c) {
+            out.push('\\');
+        }
+        out.push(c);
+        out
+    })
+}
+
+fn clean(path: &str) -> String {
+    let absolute = path.starts_with('/');
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => {
+                parts.pop();
+            }
+            ".." if absolute => {}
+            part => parts.push(part),
+        }
+    }
+    match (absolute, parts.join("/")) {
+        (true, rest) => format!("/{rest}"),
+        (false, rest) if rest.is_empty() => ".".to_owned(),
+        (false, rest) => rest,
+    }
+}
+
+fn base(path: &str) -> String {
+    let trimmed = path.trim_end_matches('/');
+    match (path, trimmed) {
+        ("", _) => ".".to_owned(),
+        (_, "") => "/".to_owned(),
+        (_, trimmed) => trimmed.rsplit('/').next().unwrap_or(trimmed).to_owned(),
+    }
+}
+
+fn dir(path: &str) -> String {
+    clean(path.rfind('/').and_then(|slash| path.get(..=slash)).unwrap_or(""))
+}
+
+fn ext(path: &str) -> String {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.rfind('.')
+        .and_then(|dot| name.get(dot..))
+        .unwrap_or("")
+        .to_owned()
+}
+
+fn url_parse(url: &str) -> Value {
+    let (rest, fragment) = url.split_once('#').unwrap_or((url, ""));
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (scheme, rest) = rest
+        .split_once(':')
+        .filter(|(scheme, _)| {
+            !scheme.is_empty()
+                && scheme
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+        })
+        .unwrap_or(("", rest));
+    let (authority, path, opaque) = match rest.strip_prefix("//") {
+        Some(rest) => {
+            let slash = rest.find('/').unwrap_or(rest.len());
+            let (authority, path) = rest.split_at(slash);
+            (authority, path, "")
+        }
+        None if !scheme.is_empty() && !rest.starts_with('/') => ("", "", rest),
+        None => ("", rest, ""),
+    };
+    let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.chars().all(|c| c.is_ascii_digit()) => name,
+        _ => host,
+    };
+    map([
+        ("scheme", string(scheme)),
+        ("host", string(host)),
+        ("hostname", string(name.trim_matches(['[', ']']))),
+        ("path", string(path)),
+        ("query", string(query)),
+        ("opaque", string(opaque)),
+        ("fragment", string(fragment)),
+        ("userinfo", string(user)),
+    ])
+}
