@@ -1,1 +1,27 @@
-//! Vault-compatible server: sans-IO core under an HTTP skin.
+//! A Vault-compatible server for one machine: barrier, tokens, policies, leases, engines and log in methods, under an
+//! HTTP skin. The core does no IO but through the store; time is passed in.
+#![forbid(unsafe_code)]
+#![recursion_limit = "256"]
+
+mod audit;
+mod auth;
+mod core;
+mod embedded;
+mod engines;
+mod error;
+mod external;
+mod hcl;
+mod http;
+mod server;
+mod sys;
+
+pub use crate::core::VERSION;
+pub use crate::core::policy::{Policy, PolicyError};
+pub use crate::core::request::{Auth, Lease, Op, Raw, Request, Response, Wrap};
+pub use crate::core::seal::InitResult;
+pub use crate::embedded::{Embedded, EmbeddedConfig, KubernetesReviewer, StartError};
+pub use crate::error::{Error, Result};
+pub use crate::external::{Answer, Question};
+pub use crate::hcl::{Body, Item, ParseError, object as hcl_object, parse as parse_hcl};
+pub use crate::http::PeerCertificates;
+pub use crate::server::{Config, Server, Storage};

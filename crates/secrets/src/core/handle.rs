@@ -1,0 +1,249 @@
+//! The way of one request: who asks, may they, record it, do it, give tokens and leases, wrap, commit, record the
+//! answer. Owns the order of these steps and nothing else.
+
+use super::acl::{Acl, Ask};
+use super::context::Cx;
+use super::mounts::Mounts;
+use super::policy::Policy;
+use super::request::{Op, Request, Response};
+use super::token::{self, Holder};
+use super::txn::Txn;
+use super::{Core, lease, params, wrapping};
+use crate::audit::Trail;
+use crate::{Error, Result, engines, sys};
+use herder_store::{Pending, TxnError};
+use std::sync::Arc;
+
+/// Conflicts after which a request takes the write lock from the start, so that it cannot lose again.
+const PATIENCE: usize = 3;
+
+/// An answer that may be given once everything else here has happened.
+pub(crate) struct Attempt {
+    pub(crate) response: Response,
+    pub(crate) pending: Option<Pending>,
+    pub(crate) after: Vec<super::context::After>,
+}
+
+impl Core {
+    /// Answers a request as far as that is possible without asking anybody: the answer is durable when the returned
+    /// pending transaction is.
+    pub(crate) fn attempt(&self, request: &Request, trail: &mut Trail) -> Result<Attempt> {
+        let mut conflicts = 0;
+        loop {
+            let early = conflicts >= PATIENCE || ends_things(request);
+            let mut guard = early.then(|| self.write_lock());
+            let (keyring, system) = self.opened()?;
+            let mut cx = Cx {
+                core: self,
+                txn: Txn::new(&self.store, Arc::clone(&keyring), &self.cache),
+                keyring,
+                system,
+                now: self.clock.now(),
+                mount: Arc::default(),
+                token: None,
+                sudo: false,
+                scheduled: Vec::new(),
+                after: Vec::new(),
+            };
+            let outcome = evaluate(&mut cx, request, trail);
+            let (response, ops) = match outcome {
+                Ok(response) => (response, cx.txn.ops()?),
+                Err(error) => return Err(error),
+            };
+            if ops.is_empty() {
+                return Ok(Attempt { response, pending: None, after: cx.after });
+            }
+            guard.get_or_insert_with(|| self.write_lock());
+            match self.store.submit(ops) {
+                Ok(pending) => {
+                    if !cx.scheduled.is_empty() {
+                        self.queue.push(cx.scheduled);
+                        self.wake.notify_one();
+                    }
+                    return Ok(Attempt { response, pending: Some(pending), after: cx.after });
+                }
+                Err(TxnError::Conflict(_)) if conflicts < PATIENCE + 8 => conflicts += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Ends one token or lease whose time has come; true if there was one.
+    pub(crate) async fn expire_one(&self) -> Result<bool> {
+        use super::expiry::Target;
+        let now = self.clock.now();
+        let Some(target) = self.queue.pop(now) else { return Ok(false) };
+        let retry = target.clone();
+        let result = {
+            let _writing = self.write_lock();
+            let (keyring, system) = self.opened()?;
+            let mut cx = Cx {
+                core: self,
+                txn: Txn::new(&self.store, Arc::clone(&keyring), &self.cache),
+                keyring,
+                system,
+                now,
+                mount: Arc::default(),
+                token: None,
+                sudo: false,
+                scheduled: Vec::new(),
+                after: Vec::new(),
+            };
+            let done = match &target {
+                // Renewed meanwhile: another hint is in the queue.
+                Target::Token(hash) if token::by_hash(&mut cx.txn, hash, now)?.is_some() => Ok(()),
+                Target::Token(hash) => token::revoke(&mut cx, hash, false),
+                Target::Lease(id) => match lease::raw(&mut cx.txn, id)? {
+                    Some(lease) if lease.expires > now => Ok(()),
+                    _ => lease::revoke(&mut cx, id, false),
+                },
+            };
+            done.and_then(|()| Ok(self.store.submit(cx.txn.ops()?)?))
+        };
+        match result {
+            Ok(pending) => {
+                pending.durable().await?;
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "a lease could not be ended yet; trying again in a minute");
+                self.queue.push([(token::after(now, 60), retry)]);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Requests that end tokens or leases and so must see all of them.
+fn ends_things(request: &Request) -> bool {
+    let path = request.path.as_str();
+    path.starts_with("auth/token/revoke")
+        || path.starts_with("sys/leases/revoke")
+        || path.starts_with("sys/revoke")
+        || request.op == Op::Delete && (path.starts_with("sys/mounts/") || path.starts_with("sys/auth/"))
+}
+
+fn evaluate(cx: &mut Cx<'_>, request: &Request, trail: &mut Trail) -> Result<Response> {
+    let mounts = Mounts::load(&mut cx.txn)?;
+    let found = mounts.find(&request.path).map(|(mount, rest)| (Arc::clone(mount), rest));
+    let public = match &found {
+        Some((mount, rest)) => {
+            cx.mount = Arc::clone(mount);
+            engines::is_public(mount, rest, request.op)
+        }
+        None => false,
+    };
+    let refused = authorise(cx, request, found.as_ref().map(|(_, rest)| *rest), public);
+    trail.request(cx, request, refused.as_ref().err())?;
+    refused?;
+    let Some((_, rest)) = found else {
+        return Err(Error::NoRoute(format!("no handler for route {:?}. route entry not found.", request.path)));
+    };
+    let mut response = if cx.mount.kind == "system" {
+        sys::handle(cx, request, rest)?
+    } else {
+        engines::handle(cx, request, rest)?
+    };
+    if let Some(lease) = response.lease.as_mut()
+        && lease.internal.is_object()
+    {
+        lease.id = lease::register(cx, &request.path, lease)?;
+    }
+    if let Some(ttl) = request.wrap_ttl.filter(|ttl| *ttl > 0)
+        && (response.data.is_some() || response.auth.is_some())
+        && !(request.path.starts_with("sys/wrapping/") && !request.path.ends_with("/wrap") && !request.path.ends_with("/rewrap"))
+    {
+        let wrap = wrapping::wrap(cx, request, &response, ttl)?;
+        response = Response {
+            wrap: Some(wrap),
+            warnings: response.warnings,
+            ..Response::default()
+        };
+    }
+    Ok(response)
+}
+
+/// Finds the token, counts its use, and asks the policies.
+fn authorise(cx: &mut Cx<'_>, request: &Request, rest: Option<&str>, public: bool) -> Result<()> {
+    if public {
+        if let Some(id) = &request.token {
+            cx.token = token::find(cx, id)?;
+        }
+        return Ok(());
+    }
+    let id = request.token.as_ref().ok_or(Error::Denied)?;
+    let Some(mut holder) = token::find(cx, id)? else {
+        return Err(Error::Denied);
+    };
+    if !params::cidr_allows(&holder.token.cidrs, request.remote) {
+        return Err(Error::Denied);
+    }
+    // The wrapping token is used up by unwrapping itself, which needs to find it alive.
+    let unwrapping = request.path == "sys/wrapping/unwrap";
+    if holder.token.num_uses > 0 && !holder.token.batch && !unwrapping {
+        holder.token.num_uses -= 1;
+        if holder.token.num_uses == 0 {
+            // Used up by this request; whatever it is allowed to do still happens.
+            token::revoke(cx, &holder.hash, false)?;
+        } else {
+            token::save(&mut cx.txn, &holder.hash, &holder.token)?;
+        }
+    }
+    let acl = acl_of(cx, &holder)?;
+    let create = request.op == Op::Write
+        && match rest {
+            Some(rest) => engines::exists(cx, rest)? == Some(false),
+            None => false,
+        };
+    let grant = acl.check(&Ask {
+        op: request.op,
+        create,
+        path: &request.path,
+        data: &request.data,
+        wrap_ttl: request.wrap_ttl,
+    });
+    cx.sudo = grant.sudo;
+    let needs_sudo = sys::needs_sudo(&request.path, request.op);
+    cx.token = Some(holder);
+    if grant.allowed && (grant.sudo || !needs_sudo) {
+        Ok(())
+    } else {
+        Err(Error::Denied)
+    }
+}
+
+/// The rules a token is under.
+pub(crate) fn acl_of(cx: &mut Cx<'_>, holder: &Holder) -> Result<Acl> {
+    if holder.token.is_root() {
+        return Ok(Acl::root());
+    }
+    let mut names = holder.token.policies.clone();
+    let entity = super::identity::by_id(cx, &holder.token.entity_id)?;
+    if let Some(entity) = &entity {
+        if entity.disabled {
+            return Err(Error::Denied);
+        }
+        names.extend(super::identity::policies_of(cx, entity)?);
+        names.sort();
+        names.dedup();
+    }
+    let mut policies: Vec<Arc<Policy>> = Vec::with_capacity(names.len());
+    for name in &names {
+        if name == "response-wrapping" {
+            policies.extend(Policy::parse(super::policy::WRAPPING).ok().map(Arc::new));
+            continue;
+        }
+        let key = format!("sys/policy/{name}");
+        let parsed = cx.txn.cached(&key, |bytes| {
+            let text: String = serde_json::from_slice(bytes).ok()?;
+            // A policy with templates is parsed again for each entity.
+            let plain = Policy::parse(&text).ok()?;
+            Some((text.contains("{{").then_some(text), plain))
+        })?;
+        let Some(parsed) = parsed else { continue };
+        match &parsed.0 {
+            None => policies.push(Arc::new(parsed.1.clone())),
+            Some(_) => policies.push(Arc::new(super::identity::fill(&parsed.1, entity.as_ref()))),
+        }
+    }
+    Ok(Acl::new(policies.iter().map(AsRef::as_ref)))
+}

@@ -1,0 +1,246 @@
+//! One request and one answer, independent of HTTP. Owns no rules.
+
+use crate::external::Answer;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use zeroize::Zeroizing;
+
+/// What is to be done with the path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Op {
+    /// GET
+    Read,
+    /// LIST, or GET with `list=true`
+    List,
+    /// PUT and POST
+    Write,
+    /// PATCH
+    Patch,
+    /// DELETE
+    Delete,
+}
+
+impl Op {
+    /// The word audit lines use.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::List => "list",
+            Self::Write => "update",
+            Self::Patch => "patch",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// A request as the core sees it.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Unique, in the answer and in the audit lines.
+    pub id: String,
+    /// What to do.
+    pub op: Op,
+    /// Below `/v1/`, without a leading slash.
+    pub path: String,
+    /// Body and query together.
+    pub data: Map<String, Value>,
+    /// The client's token.
+    pub token: Option<Zeroizing<String>>,
+    /// Seconds the answer is to be wrapped for.
+    pub wrap_ttl: Option<i64>,
+    /// The client's address.
+    pub remote: Option<std::net::IpAddr>,
+    /// DER of the client's certificate chain, leaf first, if the connection has one.
+    pub peer: Vec<Vec<u8>>,
+    /// PATCH content type is a merge patch.
+    pub merge_patch: bool,
+    /// What was asked outside so far.
+    pub answers: Vec<Answer>,
+}
+
+impl Request {
+    /// A request without data, for the server's own use and for tests.
+    #[must_use]
+    pub fn new(op: Op, path: &str) -> Self {
+        Self {
+            id: uuid::Uuid::new_v4().to_string(),
+            op,
+            path: path.to_owned(),
+            data: Map::new(),
+            token: None,
+            wrap_ttl: None,
+            remote: None,
+            peer: Vec::new(),
+            merge_patch: false,
+            answers: Vec::new(),
+        }
+    }
+
+    /// Adds a JSON object as data.
+    #[must_use]
+    pub fn with(mut self, data: Value) -> Self {
+        if let Value::Object(map) = data {
+            self.data = map;
+        }
+        self
+    }
+
+    /// Adds a token.
+    #[must_use]
+    pub fn token(mut self, token: &str) -> Self {
+        self.token = Some(Zeroizing::new(token.to_owned()));
+        self
+    }
+}
+
+/// What a token was given, as clients see it.
+#[derive(Debug, Clone, Default)]
+pub struct Auth {
+    /// The token itself.
+    pub client_token: Zeroizing<String>,
+    /// Its accessor.
+    pub accessor: String,
+    /// All policies.
+    pub policies: Vec<String>,
+    /// Policies of the token itself.
+    pub token_policies: Vec<String>,
+    /// Policies of its entity and groups.
+    pub identity_policies: Vec<String>,
+    /// Facts about who logged in.
+    pub metadata: BTreeMap<String, String>,
+    /// Seconds.
+    pub lease_duration: i64,
+    /// Whether it may be renewed.
+    pub renewable: bool,
+    /// Entity, or empty.
+    pub entity_id: String,
+    /// `service` or `batch`.
+    pub token_type: String,
+    /// Whether it lives without a parent.
+    pub orphan: bool,
+    /// Uses left, zero for unlimited.
+    pub num_uses: i64,
+}
+
+/// A lease to be registered with the answer.
+#[derive(Debug, Clone)]
+pub struct Lease {
+    /// Seconds.
+    pub ttl: i64,
+    /// The longest it may be renewed to, in seconds from issue; zero for the mount's.
+    pub max_ttl: i64,
+    /// Whether it may be renewed.
+    pub renewable: bool,
+    /// What the engine needs to revoke it.
+    pub internal: Value,
+    /// Set once registered.
+    pub id: String,
+}
+
+/// A body that is not the JSON envelope.
+#[derive(Debug, Clone)]
+pub struct Raw {
+    /// Content type.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Where a wrapped answer is.
+#[derive(Debug, Clone)]
+pub struct Wrap {
+    /// The single-use token.
+    pub token: Zeroizing<String>,
+    /// Its accessor.
+    pub accessor: String,
+    /// Seconds.
+    pub ttl: i64,
+    /// RFC 3339.
+    pub creation_time: String,
+    /// The path of the wrapped request.
+    pub creation_path: String,
+    /// The wrapped token's accessor, if a token is inside.
+    pub wrapped_accessor: String,
+}
+
+/// An answer.
+#[derive(Debug, Clone, Default)]
+pub struct Response {
+    /// The `data` object.
+    pub data: Option<Map<String, Value>>,
+    /// The `auth` object.
+    pub auth: Option<Auth>,
+    /// The lease.
+    pub lease: Option<Lease>,
+    /// Set when the answer was wrapped.
+    pub wrap: Option<Wrap>,
+    /// Shown to people.
+    pub warnings: Vec<String>,
+    /// A body without the envelope.
+    pub raw: Option<Raw>,
+    /// JSON without the envelope.
+    pub bare: Option<Value>,
+    /// Another status than 200 or 204.
+    pub status: Option<u16>,
+}
+
+impl Response {
+    /// Nothing to say: 204.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// A `data` object; anything else than an object is wrapped as `{"value": …}`.
+    #[must_use]
+    pub fn data(value: Value) -> Self {
+        let map = match value {
+            Value::Object(map) => map,
+            other => Map::from_iter([("value".to_owned(), other)]),
+        };
+        Self {
+            data: Some(map),
+            ..Self::default()
+        }
+    }
+
+    /// A list of keys, or "not found" when there are none.
+    ///
+    /// # Errors
+    /// [`crate::Error::NotFound`] if the list is empty.
+    pub fn keys(keys: Vec<String>) -> crate::Result<Self> {
+        if keys.is_empty() {
+            return Err(crate::Error::NotFound);
+        }
+        Ok(Self::data(serde_json::json!({ "keys": keys })))
+    }
+
+    /// JSON without the envelope.
+    #[must_use]
+    pub fn bare(value: Value) -> Self {
+        Self {
+            bare: Some(value),
+            ..Self::default()
+        }
+    }
+
+    /// Other bytes.
+    #[must_use]
+    pub fn raw(content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
+        Self {
+            raw: Some(Raw {
+                content_type,
+                body: body.into(),
+            }),
+            ..Self::default()
+        }
+    }
+
+    /// Adds a warning.
+    #[must_use]
+    pub fn warn(mut self, text: impl Into<String>) -> Self {
+        self.warnings.push(text.into());
+        self
+    }
+}

@@ -1,0 +1,110 @@
+//! A secret's metadata as stored, and where its versions are.
+
+use super::Config;
+use crate::Result;
+use crate::core::context::Cx;
+use crate::core::token::after;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// Versions kept when nobody says.
+const KEEP: i64 = 10;
+
+/// One version, without its data.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Version {
+    pub(crate) created: Timestamp,
+    pub(crate) deleted: Option<Timestamp>,
+    pub(crate) destroyed: bool,
+}
+
+/// A secret, without its data.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    pub(crate) created: Timestamp,
+    pub(crate) updated: Timestamp,
+    pub(crate) current: u64,
+    pub(crate) oldest: u64,
+    pub(crate) versions: BTreeMap<u64, Version>,
+    pub(crate) max_versions: i64,
+    pub(crate) cas_required: bool,
+    pub(crate) delete_version_after: i64,
+    pub(crate) custom: Option<BTreeMap<String, String>>,
+}
+
+impl Version {
+    pub(crate) fn is_gone(&self, now: Timestamp) -> bool {
+        self.destroyed || self.deleted.is_some_and(|at| at <= now)
+    }
+
+    /// As answers show it.
+    pub(crate) fn show(&self, number: u64, custom: Option<&BTreeMap<String, String>>) -> Value {
+        json!({
+            "created_time": self.created.to_string(),
+            "custom_metadata": custom,
+            "deletion_time": self.deleted.map(|at| at.to_string()).unwrap_or_default(),
+            "destroyed": self.destroyed,
+            "version": number,
+        })
+    }
+}
+
+impl Entry {
+    pub(crate) fn new(now: Timestamp) -> Self {
+        Self {
+            created: now,
+            updated: now,
+            current: 0,
+            oldest: 0,
+            versions: BTreeMap::new(),
+            max_versions: 0,
+            cas_required: false,
+            delete_version_after: 0,
+            custom: None,
+        }
+    }
+
+    /// Appends a version and forgets those beyond the limit.
+    pub(crate) fn push(&mut self, cx: &mut Cx<'_>, name: &str, data: &Map<String, Value>, config: &Config) -> Result<Value> {
+        let now = cx.now;
+        self.current += 1;
+        self.updated = now;
+        let lifetime = if self.delete_version_after > 0 {
+            self.delete_version_after
+        } else {
+            config.delete_version_after
+        };
+        let version = Version {
+            created: now,
+            deleted: (lifetime > 0).then(|| after(now, lifetime)),
+            destroyed: false,
+        };
+        let shown = version.show(self.current, self.custom.as_ref());
+        self.versions.insert(self.current, version);
+        cx.put(&data_key(self.current, name), data)?;
+        let keep = [self.max_versions, config.max_versions, KEEP].into_iter().find(|keep| *keep > 0).unwrap_or(KEEP);
+        while self.versions.len() > usize::try_from(keep).unwrap_or(usize::MAX) {
+            if let Some((old, _)) = self.versions.pop_first() {
+                cx.delete(&data_key(old, name));
+            }
+        }
+        self.oldest = self.versions.keys().next().copied().filter(|oldest| *oldest > 1).unwrap_or(0);
+        save(cx, name, self)?;
+        Ok(shown)
+    }
+}
+
+/// Where a version's data is.
+pub(crate) fn data_key(version: u64, name: &str) -> String {
+    format!("data/{version}/{name}")
+}
+
+pub(crate) fn load(cx: &mut Cx<'_>, name: &str) -> Result<Option<Entry>> {
+    cx.get(&format!("meta/{name}"))
+}
+
+pub(crate) fn save(cx: &mut Cx<'_>, name: &str, entry: &Entry) -> Result<()> {
+    cx.put(&format!("meta/{name}"), entry)
+}

@@ -1,0 +1,70 @@
+//! The secret engines and log in methods, and which of them a mount is. Owns the dispatch by kind only.
+
+pub(crate) mod cubbyhole;
+pub(crate) mod kv1;
+pub(crate) mod kv2;
+pub(crate) mod pki;
+
+use crate::auth;
+use crate::core::context::Cx;
+use crate::core::mounts::Mount;
+use crate::core::request::{Op, Request, Response};
+use crate::{Error, Result};
+
+/// Kinds of secret engines that can be mounted.
+pub(crate) const SECRET: [&str; 3] = ["kv", "generic", "pki"];
+/// Kinds of log in methods that can be enabled.
+pub(crate) const AUTH: [&str; 1] = ["kubernetes"];
+
+/// Whether a path needs no token.
+pub(crate) fn is_public(mount: &Mount, path: &str, op: Op) -> bool {
+    match (mount.kind.as_str(), mount.auth) {
+        ("system", false) => crate::sys::is_public(path, op),
+        ("pki", false) => pki::is_public(path, op),
+        (kind, true) => auth::is_public(kind, path, op),
+        _ => false,
+    }
+}
+
+/// Whether a write would replace something; `None` if the engine does not tell.
+pub(crate) fn exists(cx: &mut Cx<'_>, path: &str) -> Result<Option<bool>> {
+    match (cx.mount.kind.as_str(), cx.mount.auth) {
+        ("kv", false) if cx.mount.is_kv2() => kv2::exists(cx, path),
+        ("kv" | "generic", false) => Ok(Some(cx.exists(path))),
+        ("cubbyhole", false) => Ok(Some(cubbyhole::exists(cx, path))),
+        (_, true) => Ok(auth::exists(cx, path)),
+        _ => Ok(None),
+    }
+}
+
+/// Answers a request to anything but `sys/`.
+pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<Response> {
+    match (cx.mount.kind.as_str(), cx.mount.auth) {
+        ("kv", false) if cx.mount.is_kv2() => kv2::handle(cx, request, path),
+        ("kv" | "generic", false) => kv1::handle(cx, request, path),
+        ("cubbyhole", false) => cubbyhole::handle(cx, request, path),
+        ("pki", false) => pki::handle(cx, request, path),
+        (_, true) => auth::handle(cx, request, path),
+        _ => Err(unsupported_path()),
+    }
+}
+
+/// Undoes what a lease stands for.
+pub(crate) fn revoke(cx: &mut Cx<'_>, lease: &crate::core::lease::Lease) -> Result<()> {
+    let mounts = crate::core::mounts::Mounts::load(&mut cx.txn)?;
+    let Some((mount, _)) = mounts.find(&lease.path) else {
+        return Ok(());
+    };
+    let before = std::mem::replace(&mut cx.mount, std::sync::Arc::clone(mount));
+    let result = match cx.mount.kind.as_str() {
+        "pki" => pki::revoke_lease(cx, &lease.internal),
+        _ => Ok(()),
+    };
+    cx.mount = before;
+    result
+}
+
+/// The engine has no such path.
+pub(crate) fn unsupported_path() -> Error {
+    Error::NoRoute("1 error occurred:\n\t* unsupported path\n\n".to_owned())
+}

@@ -1,0 +1,195 @@
+//! The HTTP skin: requests into the core's form, answers into Vault's JSON. Owns the envelope, headers and limits; no
+//! rules.
+
+mod ask;
+pub(crate) mod serve;
+mod translate;
+
+pub(crate) use ask::Asker;
+pub(crate) use translate::envelope;
+
+use crate::core::request::{Op, Request, Response};
+use crate::server::Server;
+use crate::{Error, Result};
+use axum::body::Body;
+use axum::extract::{ConnectInfo, State};
+use axum::response::IntoResponse;
+use axum::routing::any;
+use http::{HeaderMap, Method, StatusCode, header};
+use serde_json::{Map, Value, json};
+use std::net::SocketAddr;
+use zeroize::Zeroizing;
+
+/// Longest accepted body.
+const MOST_BYTES: usize = 32 << 20;
+
+/// The client's certificate chain, leaf first; put into a request's extensions by whoever accepted the connection.
+#[derive(Debug, Clone, Default)]
+pub struct PeerCertificates(pub Vec<Vec<u8>>);
+
+/// All routes.
+pub(crate) fn router(server: Server) -> axum::Router {
+    axum::Router::new()
+        .route("/v1/{*path}", any(answer))
+        .route("/", any(|| async { "Vault-compatible secrets of Herder. The API is below /v1/.\n" }))
+        .fallback(|| async { failure(404, Vec::new()) })
+        .with_state(server)
+}
+
+async fn answer(State(server): State<Server>, request: http::Request<Body>) -> axum::response::Response {
+    let (parts, body) = request.into_parts();
+    let head = parts.method == Method::HEAD;
+    let body = match axum::body::to_bytes(body, MOST_BYTES).await {
+        Ok(body) => body,
+        Err(_) => return failure(413, vec!["request body too large: 32 MiB are the most".to_owned()]),
+    };
+    let request = match read(&parts, &body) {
+        Ok(request) => request,
+        Err(error) => return failure(error.status(), error.texts()),
+    };
+    let outcome = server.handle(request.clone()).await;
+    let mut response = match outcome {
+        Ok(response) => render(&request, response),
+        Err(error) => {
+            if error.status() >= 500 && !matches!(error, Error::Sealed | Error::NotInitialised) {
+                tracing::error!(path = request.path, error = %herder_base::chain(&error), "a request failed");
+            }
+            failure(error.status(), error.texts())
+        }
+    };
+    if head {
+        *response.body_mut() = Body::empty();
+    }
+    response
+}
+
+fn failure(status: u16, errors: Vec<String>) -> axum::response::Response {
+    json_response(status, &json!({ "errors": errors }))
+}
+
+fn json_response(status: u16, value: &Value) -> axum::response::Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut body = value.to_string();
+    body.push('\n');
+    (
+        status,
+        [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")],
+        body,
+    )
+        .into_response()
+}
+
+fn text_header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok().map(str::trim).filter(|text| !text.is_empty())
+}
+
+fn read(parts: &http::request::Parts, body: &[u8]) -> Result<Request> {
+    let path = parts.uri.path();
+    let path = percent_decode(path.strip_prefix("/v1/").unwrap_or(path))?;
+    if path.split('/').any(|segment| segment == ".." || segment == ".") || path.contains('\0') {
+        return Err(Error::invalid("path cannot contain parent references"));
+    }
+    let headers = &parts.headers;
+    let mut data = Map::new();
+    let mut list = false;
+    for pair in parts.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let (key, value) = (percent_decode(&key.replace('+', " "))?, percent_decode(&value.replace('+', " "))?);
+        if key == "list" {
+            list = value == "true" || value == "1";
+        } else {
+            data.insert(key, Value::String(value));
+        }
+    }
+    let op = match parts.method.as_str() {
+        "GET" | "HEAD" if list => Op::List,
+        "GET" | "HEAD" => Op::Read,
+        "LIST" => Op::List,
+        "PUT" | "POST" => Op::Write,
+        "PATCH" => Op::Patch,
+        "DELETE" => Op::Delete,
+        _ => return Err(Error::Unsupported),
+    };
+    let content_type = text_header(headers, "content-type").unwrap_or_default();
+    if matches!(op, Op::Write | Op::Patch | Op::Delete) && !body.iter().all(u8::is_ascii_whitespace) {
+        if content_type.starts_with("application/x-www-form-urlencoded") && !body.trim_ascii_start().starts_with(b"{") {
+            let text = std::str::from_utf8(body).map_err(|_| Error::invalid("the form is not UTF-8"))?;
+            for pair in text.split('&') {
+                let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+                data.insert(percent_decode(&key.replace('+', " "))?, Value::String(percent_decode(&value.replace('+', " "))?));
+            }
+        } else {
+            match serde_json::from_slice(body) {
+                Ok(Value::Object(map)) => data.extend(map),
+                Ok(Value::Null) => {}
+                Ok(_) => return Err(Error::invalid("error parsing JSON: the body must be an object")),
+                Err(error) => return Err(Error::invalid(format!("error parsing JSON: {error}"))),
+            }
+        }
+    }
+    let mut request = Request::new(op, path.trim_start_matches('/'));
+    if op == Op::List && !request.path.ends_with('/') {
+        request.path.push('/');
+    }
+    request.data = data;
+    request.merge_patch = content_type.starts_with("application/merge-patch+json");
+    request.token = text_header(headers, "x-vault-token")
+        .or_else(|| text_header(headers, "authorization")?.strip_prefix("Bearer ").map(str::trim))
+        .map(|token| Zeroizing::new(token.to_owned()));
+    if let Some(ttl) = text_header(headers, "x-vault-wrap-ttl") {
+        let ttl = crate::core::fields::duration(&Value::String(ttl.to_owned()))
+            .ok_or_else(|| Error::invalid("X-Vault-Wrap-TTL: write a duration as 30s, 5m or a number of seconds"))?;
+        request.wrap_ttl = (ttl > 0).then_some(ttl);
+    }
+    if text_header(headers, "x-vault-namespace").is_some_and(|namespace| !matches!(namespace, "/" | "root" | "root/")) {
+        return Err(Error::invalid("namespaces are not supported: leave X-Vault-Namespace out"));
+    }
+    request.remote = parts
+        .extensions
+        .get::<ConnectInfo<SocketAddr>>()
+        .map(|info| info.0.ip())
+        .or_else(|| parts.extensions.get::<SocketAddr>().map(SocketAddr::ip));
+    request.peer = parts.extensions.get::<PeerCertificates>().map(|peer| peer.0.clone()).unwrap_or_default();
+    Ok(request)
+}
+
+fn percent_decode(text: &str) -> Result<String> {
+    let wrong = || Error::invalid("the address has a wrong percent sign");
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        if first == b'%' {
+            let (digits, after) = after.split_at_checked(2).ok_or_else(wrong)?;
+            let digits = std::str::from_utf8(digits).map_err(|_| wrong())?;
+            bytes.push(u8::from_str_radix(digits, 16).map_err(|_| wrong())?);
+            rest = after;
+        } else {
+            bytes.push(first);
+            rest = after;
+        }
+    }
+    String::from_utf8(bytes).map_err(|_| wrong())
+}
+
+fn render(request: &Request, response: Response) -> axum::response::Response {
+    if let Some(raw) = response.raw {
+        let status = StatusCode::from_u16(response.status.unwrap_or(200)).unwrap_or(StatusCode::OK);
+        if raw.body.is_empty() {
+            return StatusCode::NO_CONTENT.into_response();
+        }
+        return (status, [(header::CONTENT_TYPE, raw.content_type)], raw.body).into_response();
+    }
+    if let Some(bare) = &response.bare {
+        return json_response(response.status.unwrap_or(200), bare);
+    }
+    if response.data.is_none()
+        && response.auth.is_none()
+        && response.wrap.is_none()
+        && response.lease.is_none()
+        && response.warnings.is_empty()
+    {
+        let status = response.status.and_then(|status| StatusCode::from_u16(status).ok());
+        return status.unwrap_or(StatusCode::NO_CONTENT).into_response();
+    }
+    json_response(response.status.unwrap_or(200), &envelope(request, &response))
+}

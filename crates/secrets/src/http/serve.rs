@@ -1,0 +1,82 @@
+//! Serves the router on a listener, plain or with TLS, until cancelled; then lets requests under way finish.
+
+use super::PeerCertificates;
+use crate::server::Server;
+use axum::extract::ConnectInfo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+/// How long requests under way may take after the end was asked for.
+const DRAIN: Duration = Duration::from_secs(5);
+/// How long a client may take for its TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// See the module.
+pub(crate) async fn serve(server: Server, listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, cancel: CancellationToken) {
+    let router = server.router();
+    let acceptor = tls.map(TlsAcceptor::from);
+    let graceful = Arc::new(GracefulShutdown::new());
+    let mut tasks = JoinSet::new();
+    loop {
+        let (stream, address) = tokio::select! {
+            () = cancel.cancelled() => break,
+            Some(_) = tasks.join_next(), if !tasks.is_empty() => continue,
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+        };
+        let _ = stream.set_nodelay(true);
+        let router = router.clone();
+        let acceptor = acceptor.clone();
+        let watcher = graceful.watcher();
+        tasks.spawn(async move {
+            let service = |peer: PeerCertificates| {
+                hyper::service::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
+                    request.extensions_mut().insert(ConnectInfo(address));
+                    request.extensions_mut().insert(peer.clone());
+                    router.clone().oneshot(request.map(axum::body::Body::new))
+                })
+            };
+            let builder = auto::Builder::new(TokioExecutor::new());
+            // Errors here are the client's: it hung up or spoke nonsense.
+            if let Some(acceptor) = acceptor {
+                let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await else {
+                    return;
+                };
+                let peer = stream
+                    .get_ref()
+                    .1
+                    .peer_certificates()
+                    .map(|chain| chain.iter().map(|certificate| certificate.to_vec()).collect())
+                    .unwrap_or_default();
+                let connection = builder
+                    .serve_connection(TokioIo::new(stream), service(PeerCertificates(peer)))
+                    .into_owned();
+                let _ = watcher.watch(connection).await;
+            } else {
+                let connection = builder
+                    .serve_connection(TokioIo::new(stream), service(PeerCertificates::default()))
+                    .into_owned();
+                let _ = watcher.watch(connection).await;
+            }
+        });
+    }
+    drop(listener);
+    if let Some(graceful) = Arc::into_inner(graceful) {
+        let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
+    }
+    tasks.shutdown().await;
+}

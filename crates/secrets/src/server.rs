@@ -1,0 +1,177 @@
+//! The server: the core with its clock, its questions and its expiry task. Owns the order "do, make durable, record,
+//! answer"; the caller owns listeners.
+
+use crate::audit::Trail;
+use crate::core::Core;
+use crate::core::context::After;
+use crate::core::request::{Op, Request, Response};
+use crate::external::Answer;
+use crate::http::Asker;
+use crate::{Error, Result, http, sys};
+use herder_base::Clock;
+use herder_store::Store;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// Where the entries are.
+#[derive(Debug, Clone)]
+pub enum Storage {
+    /// A store the caller opened.
+    Store(Store),
+    /// A file of the server's own.
+    File(PathBuf),
+    /// Gone with the process.
+    InMemory,
+}
+
+/// What a server needs.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the entries are.
+    pub storage: Storage,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Address clients reach the server at, for answers that name it; may be empty.
+    pub api_addr: String,
+}
+
+/// A Vault-compatible server, sealed until it is unsealed. Clones share it.
+#[derive(Clone)]
+pub struct Server {
+    pub(crate) core: Arc<Core>,
+    asker: Arc<Asker>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("sealed", &self.core.is_sealed()).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Opens the storage; the server starts sealed.
+    ///
+    /// # Errors
+    /// If the file cannot be opened.
+    pub fn open(config: Config) -> std::result::Result<Self, herder_store::OpenError> {
+        let store = match config.storage {
+            Storage::Store(store) => store,
+            Storage::File(path) => Store::open(path)?,
+            Storage::InMemory => Store::in_memory(),
+        };
+        Ok(Self {
+            core: Arc::new(Core::new(store, config.clock, config.api_addr)),
+            asker: Arc::default(),
+        })
+    }
+
+    /// The HTTP interface. Whoever serves it may put [`crate::PeerCertificates`] and `ConnectInfo<SocketAddr>` into the
+    /// requests' extensions.
+    #[must_use]
+    pub fn router(&self) -> axum::Router {
+        http::router(self.clone())
+    }
+
+    /// Serves on a listener until cancelled, then drains.
+    pub async fn serve(&self, listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, cancel: CancellationToken) {
+        http::serve::serve(self.clone(), listener, tls, cancel).await;
+    }
+
+    /// Ends leases and tokens when their time comes, until cancelled. Nothing expired is ever valid without this; it
+    /// only tidies.
+    pub async fn run(self, cancel: CancellationToken) {
+        loop {
+            let wait = match self.core.queue.next() {
+                // The clock may be another than tokio's, so never sleep long on its word alone.
+                Some(at) => {
+                    let left = at.duration_since(self.core.clock.now());
+                    Duration::try_from(left).unwrap_or(Duration::ZERO).min(Duration::from_secs(60))
+                }
+                None => Duration::from_secs(60),
+            };
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = self.core.wake.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+            loop {
+                match self.core.expire_one().await {
+                    Ok(true) => {}
+                    Ok(false) | Err(Error::Sealed) => break,
+                    Err(error) => {
+                        tracing::error!(error = %herder_base::chain(&error), "expired leases could not be ended");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Answers a request: done and durable, then recorded, then given.
+    ///
+    /// # Errors
+    /// [`Error`] as the client shall see it.
+    pub async fn handle(&self, mut request: Request) -> Result<Response> {
+        if let Some(answer) = sys::outside::handle(&self.core, &request).await {
+            return answer;
+        }
+        let mut trail = Trail::default();
+        let outcome = self.finish(&mut request, &mut trail).await;
+        trail.response(&self.core, &request, &outcome)?;
+        outcome
+    }
+
+    async fn finish(&self, request: &mut Request, trail: &mut Trail) -> Result<Response> {
+        // More than a few questions for one log in would be a loop.
+        for _ in 0..4 {
+            let attempt = if is_slow(request) {
+                let core = Arc::clone(&self.core);
+                let asked = request.clone();
+                let mut moved = std::mem::take(trail);
+                let (attempt, moved) = tokio::task::spawn_blocking(move || {
+                    let attempt = core.attempt(&asked, &mut moved);
+                    (attempt, moved)
+                })
+                .await
+                .map_err(|_| Error::Internal("the request ended abnormally"))?;
+                *trail = moved;
+                attempt
+            } else {
+                self.core.attempt(request, trail)
+            };
+            match attempt {
+                Ok(done) => {
+                    if let Some(pending) = done.pending {
+                        pending.durable().await?;
+                    }
+                    for after in done.after {
+                        match after {
+                            After::Seal => self.core.seal(),
+                            After::Rotate => self.core.rotate().await?,
+                            After::Audit(devices) => self.core.sinks.replace(&devices)?,
+                        }
+                    }
+                    return Ok(done.response);
+                }
+                Err(Error::Needs(question)) => {
+                    let reply = self.asker.ask(&question).await;
+                    request.answers.push(Answer { to: *question, reply });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Internal("too many questions for one request"))
+    }
+}
+
+/// Requests that make or use large keys, or stretch passwords: they would hold up everybody else.
+fn is_slow(request: &Request) -> bool {
+    request.op == Op::Write
+        && !request.path.starts_with("sys/")
+        && ["/issue/", "/generate/", "/sign", "/issuers/", "/root/", "/keys/", "/login/", "/users/", "/revoke", "/rotate", "/verify/", "/config/"]
+            .iter()
+            .any(|part| request.path.contains(part))
+}

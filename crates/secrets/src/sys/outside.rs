@@ -1,0 +1,264 @@
+//! What works without the barrier: status, health, initialising, unsealing, and the ceremonies that key shares
+//! authorise (rekey, generate-root). None of it needs a token, none of it is audited, as in Vault.
+
+use crate::core::request::{Op, Request, Response};
+use crate::core::seal::{Progress, SealConfig, Task, config_of, join, read_share};
+use crate::core::{Core, VERSION};
+use crate::core::fields::Fields;
+use crate::{Error, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use serde_json::{Map, Value, json};
+use std::sync::{Mutex, PoisonError};
+
+/// Answers a request that needs no barrier; `None` if it is not one.
+pub(crate) async fn handle(core: &Core, request: &Request) -> Option<Result<Response>> {
+    let path = request.path.strip_prefix("sys/")?;
+    Some(match (request.op, path.trim_end_matches('/')) {
+        (Op::Read, "seal-status") => core.seal_status().map(Response::bare),
+        (Op::Read, "health") => health(core, request),
+        (Op::Read, "leader") => Ok(Response::bare(json!({
+            "ha_enabled": false,
+            "is_self": false,
+            "active_time": "0001-01-01T00:00:00Z",
+            "leader_address": "",
+            "leader_cluster_address": "",
+            "performance_standby": false,
+            "performance_standby_last_remote_wal": 0,
+        }))),
+        (Op::Read, "init") => core.seal_config().map(|config| Response::bare(json!({ "initialized": config.is_some() }))),
+        (Op::Write, "init") => init(core, request).await,
+        (Op::Write, "unseal") => unseal(core, request),
+        (Op::Read | Op::Write | Op::Delete, "rekey/init") => rekey_init(core, request),
+        (Op::Write, "rekey/update") => rekey_update(core, request).await,
+        (Op::Read | Op::Delete, "rekey/backup") => Err(Error::invalid("no backed-up keys found")),
+        (Op::Read | Op::Write | Op::Delete, "generate-root/attempt" | "generate-root") => root_init(core, request),
+        (Op::Write, "generate-root/update") => root_update(core, request).await,
+        _ => return None,
+    })
+}
+
+fn health(core: &Core, request: &Request) -> Result<Response> {
+    let status = core.seal_status()?;
+    let is = |key: &str| status.get(key).and_then(Value::as_bool).unwrap_or(false);
+    let code = |key: &str, default: u16| -> Result<u16> {
+        match request.data.int(key)? {
+            None => Ok(default),
+            Some(code) => u16::try_from(code)
+                .ok()
+                .filter(|code| (100..1000).contains(code))
+                .ok_or_else(|| Error::invalid(format!("{key}: write an HTTP status"))),
+        }
+    };
+    let code = match (is("initialized"), is("sealed")) {
+        (false, _) => code("uninitcode", 501)?,
+        (true, true) => code("sealedcode", 503)?,
+        (true, false) => code("activecode", 200)?,
+    };
+    let mut body = Map::from_iter([
+        ("initialized".to_owned(), json!(is("initialized"))),
+        ("sealed".to_owned(), json!(is("sealed"))),
+        ("standby".to_owned(), json!(!is("initialized") || is("sealed"))),
+        ("performance_standby".to_owned(), json!(false)),
+        ("replication_performance_mode".to_owned(), json!("disabled")),
+        ("replication_dr_mode".to_owned(), json!("disabled")),
+        ("server_time_utc".to_owned(), json!(core.clock.now().as_second())),
+        ("version".to_owned(), json!(VERSION)),
+        ("enterprise".to_owned(), json!(false)),
+        ("echo_duration_ms".to_owned(), json!(0)),
+        ("clock_skew_ms".to_owned(), json!(0)),
+    ]);
+    for key in ["cluster_name", "cluster_id"] {
+        if let Some(value) = status.get(key) {
+            body.insert(key.to_owned(), value.clone());
+        }
+    }
+    let mut response = Response::bare(Value::Object(body));
+    response.status = Some(code);
+    Ok(response)
+}
+
+async fn init(core: &Core, request: &Request) -> Result<Response> {
+    if request.data.list("pgp_keys").is_some_and(|keys| !keys.is_empty()) || request.data.text("root_token_pgp_key").is_some_and(|key| !key.is_empty()) {
+        return Err(Error::invalid("PGP keys are not supported: leave pgp_keys and root_token_pgp_key out"));
+    }
+    let result = core.init(config_of(&request.data)?, None).await?;
+    Ok(Response::bare(json!({
+        "keys": result.keys.iter().map(|key| hex::encode(&**key)).collect::<Vec<_>>(),
+        "keys_base64": result.keys.iter().map(|key| STANDARD.encode(&**key)).collect::<Vec<_>>(),
+        "root_token": *result.root_token,
+    })))
+}
+
+fn unseal(core: &Core, request: &Request) -> Result<Response> {
+    if request.data.flag("reset")? == Some(true) {
+        if core.is_sealed() {
+            core.seal();
+        }
+        return core.seal_status().map(Response::bare);
+    }
+    let key = request.data.text("key").filter(|key| !key.is_empty()).ok_or_else(|| {
+        Error::invalid("'key' must be specified in request body as JSON, or 'reset' set to true")
+    })?;
+    core.unseal(read_share(&key)?)?;
+    core.seal_status().map(Response::bare)
+}
+
+fn lock(task: &Mutex<Option<Task>>) -> std::sync::MutexGuard<'_, Option<Task>> {
+    task.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Adds a share to a ceremony; the collected shares when there are enough.
+fn collect(core: &Core, slot: &Mutex<Option<Task>>, request: &Request, what: &str) -> Result<(SealConfig, Option<Task>)> {
+    let config = core.seal_config()?.ok_or(Error::NotInitialised)?;
+    let share = read_share(&request.data.need("key")?)?;
+    let mut slot = lock(slot);
+    let task = slot.as_mut().ok_or_else(|| Error::invalid(format!("no {what} in progress")))?;
+    let nonce = request.data.text("nonce").unwrap_or_default();
+    if !constant_time(nonce.as_bytes(), task.nonce.as_bytes()) {
+        return Err(Error::invalid(format!("incorrect nonce supplied; nonce for this {what} operation is {:?}", task.nonce)));
+    }
+    let complete = task.progress.add(share, config.threshold);
+    Ok((config, if complete { slot.take() } else { None }))
+}
+
+fn constant_time(a: &[u8], b: &[u8]) -> bool {
+    aws_lc_rs::constant_time::verify_slices_are_equal(a, b).is_ok()
+}
+
+fn rekey_init(core: &Core, request: &Request) -> Result<Response> {
+    if core.is_sealed() {
+        return Err(Error::Sealed);
+    }
+    let config = core.seal_config()?.ok_or(Error::NotInitialised)?;
+    let mut slot = lock(&core.tasks.rekey);
+    match request.op {
+        Op::Delete => {
+            *slot = None;
+            return Ok(Response::empty());
+        }
+        Op::Write => {
+            if slot.is_some() {
+                return Err(Error::invalid("rekey already in progress"));
+            }
+            if request.data.list("pgp_keys").is_some_and(|keys| !keys.is_empty()) {
+                return Err(Error::invalid("PGP keys are not supported: leave pgp_keys out"));
+            }
+            *slot = Some(Task {
+                nonce: uuid::Uuid::new_v4().to_string(),
+                progress: Progress::default(),
+                config: config_of(&request.data)?,
+                otp: String::new(),
+                backup: request.data.flag("backup")?.unwrap_or(false),
+            });
+        }
+        _ => {}
+    }
+    let task = slot.as_ref();
+    Ok(Response::bare(json!({
+        "started": task.is_some(),
+        "nonce": task.map(|task| task.nonce.as_str()).unwrap_or_default(),
+        "t": task.map_or(0, |task| task.config.threshold),
+        "n": task.map_or(0, |task| task.config.shares),
+        "progress": task.map_or(0, |task| task.progress.shares.len()),
+        "required": config.threshold,
+        "pgp_fingerprints": null,
+        "backup": task.is_some_and(|task| task.backup),
+        "verification_required": false,
+    })))
+}
+
+async fn rekey_update(core: &Core, request: &Request) -> Result<Response> {
+    let (_, task) = collect(core, &core.tasks.rekey, request, "rekey")?;
+    let Some(task) = task else {
+        return rekey_init(core, &Request { op: Op::Read, ..request.clone() });
+    };
+    let keys = core.rekey(&join(&task.progress.shares)?, &task.config).await?;
+    Ok(Response::bare(json!({
+        "complete": true,
+        "nonce": task.nonce,
+        "keys": keys.iter().map(|key| hex::encode(&**key)).collect::<Vec<_>>(),
+        "keys_base64": keys.iter().map(|key| STANDARD.encode(&**key)).collect::<Vec<_>>(),
+        "pgp_fingerprints": null,
+        "backup": task.backup,
+        "verification_required": false,
+    })))
+}
+
+fn root_init(core: &Core, request: &Request) -> Result<Response> {
+    if core.is_sealed() {
+        return Err(Error::Sealed);
+    }
+    let config = core.seal_config()?.ok_or(Error::NotInitialised)?;
+    let mut slot = lock(&core.tasks.generate_root);
+    let mut shown_otp = String::new();
+    match request.op {
+        Op::Delete => {
+            *slot = None;
+            return Ok(Response::empty());
+        }
+        Op::Write => {
+            if slot.is_some() {
+                return Err(Error::invalid("root generation already in progress"));
+            }
+            if request.data.text("pgp_key").is_some_and(|key| !key.is_empty()) {
+                return Err(Error::invalid("PGP keys are not supported: use otp"));
+            }
+            let otp = match request.data.text("otp").filter(|otp| !otp.is_empty()) {
+                Some(otp) if otp.len() == OTP_LENGTH => otp,
+                Some(_) => return Err(Error::invalid(format!("OTP string is wrong length: it has {OTP_LENGTH} letters"))),
+                None => {
+                    shown_otp = crate::core::token::alphanumeric(OTP_LENGTH)?;
+                    shown_otp.clone()
+                }
+            };
+            *slot = Some(Task {
+                nonce: uuid::Uuid::new_v4().to_string(),
+                progress: Progress::default(),
+                config: config.clone(),
+                otp,
+                backup: false,
+            });
+        }
+        _ => {}
+    }
+    let task = slot.as_ref();
+    Ok(Response::bare(json!({
+        "started": task.is_some(),
+        "nonce": task.map(|task| task.nonce.as_str()).unwrap_or_default(),
+        "progress": task.map_or(0, |task| task.progress.shares.len()),
+        "required": config.threshold,
+        "complete": false,
+        "encoded_token": "",
+        "encoded_root_token": "",
+        "pgp_fingerprint": "",
+        "otp": shown_otp,
+        "otp_length": OTP_LENGTH,
+    })))
+}
+
+/// As long as a token: `hvs.` and 24 letters.
+const OTP_LENGTH: usize = 28;
+
+async fn root_update(core: &Core, request: &Request) -> Result<Response> {
+    let (config, task) = collect(core, &core.tasks.generate_root, request, "root generation")?;
+    let Some(task) = task else {
+        return root_init(core, &Request { op: Op::Read, ..request.clone() });
+    };
+    core.root_key(&join(&task.progress.shares)?)?;
+    let token = core.new_root_token().await?;
+    let mixed: Vec<u8> = token.bytes().zip(task.otp.bytes()).map(|(a, b)| a ^ b).collect();
+    let encoded = STANDARD_NO_PAD.encode(mixed);
+    Ok(Response::bare(json!({
+        "started": true,
+        "nonce": task.nonce,
+        "progress": config.threshold,
+        "required": config.threshold,
+        "complete": true,
+        "encoded_token": encoded,
+        "encoded_root_token": encoded,
+        "pgp_fingerprint": "",
+        "otp": "",
+        "otp_length": OTP_LENGTH,
+    })))
+}
