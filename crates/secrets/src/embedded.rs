@@ -2,10 +2,10 @@
 //! mode 0600 beside its storage, and the mounts every fleet needs. Whoever reads those files is root here; that is the
 //! price of starting alone, and the documentation says so.
 
+use crate::Error;
 use crate::core::request::{Op, Request};
 use crate::core::seal::SealConfig;
 use crate::server::{Config, Server, Storage};
-use crate::Error;
 use herder_base::Clock;
 use serde_json::json;
 use std::fs;
@@ -124,10 +124,22 @@ impl Embedded {
             "kubernetes_ca_cert": reviewer.ca_pem,
             "token_reviewer_jwt": reviewer.token,
         });
-        self.request(&token, "configuring auth/kubernetes", "auth/kubernetes/config", data).await
+        self.request(
+            &token,
+            "configuring auth/kubernetes",
+            "auth/kubernetes/config",
+            data,
+        )
+        .await
     }
 
-    async fn request(&self, token: &str, step: &'static str, path: &str, data: serde_json::Value) -> Result<(), StartError> {
+    async fn request(
+        &self,
+        token: &str,
+        step: &'static str,
+        path: &str,
+        data: serde_json::Value,
+    ) -> Result<(), StartError> {
         self.server
             .handle(Request::new(Op::Write, path).with(data).token(token))
             .await
@@ -140,17 +152,26 @@ impl Embedded {
         let mounted = |path: &'static str, auth: bool| {
             let (server, token) = (self.server.clone(), token.clone());
             async move {
-                let path = if auth { format!("sys/auth/{path}") } else { format!("sys/mounts/{path}") };
-                server.handle(Request::new(Op::Read, &path).token(&token)).await.is_ok()
+                let path = if auth {
+                    format!("sys/auth/{path}")
+                } else {
+                    format!("sys/mounts/{path}")
+                };
+                server
+                    .handle(Request::new(Op::Read, &path).token(&token))
+                    .await
+                    .is_ok()
             }
         };
         if !mounted("secret", false).await {
             let data = json!({ "type": "kv", "options": { "version": "2" }, "description": "key/value secret storage" });
-            self.request(&token, "mounting secret/", "sys/mounts/secret", data).await?;
+            self.request(&token, "mounting secret/", "sys/mounts/secret", data)
+                .await?;
         }
         if !mounted("pki", false).await {
             let data = json!({ "type": "pki", "config": { "max_lease_ttl": "87600h" } });
-            self.request(&token, "mounting pki/", "sys/mounts/pki", data).await?;
+            self.request(&token, "mounting pki/", "sys/mounts/pki", data)
+                .await?;
         }
         let has_ca = self
             .server
@@ -160,10 +181,17 @@ impl Embedded {
         if !has_ca {
             // ECDSA: a root that is made in a millisecond, so that the first start is as quick as any other.
             let data = json!({ "common_name": "Herder Root CA", "ttl": "87600h", "key_type": "ec", "key_bits": 256, "issuer_name": "root" });
-            self.request(&token, "making the root CA", "pki/root/generate/internal", data).await?;
+            self.request(&token, "making the root CA", "pki/root/generate/internal", data)
+                .await?;
         }
         if !mounted("kubernetes", true).await {
-            self.request(&token, "enabling auth/kubernetes", "sys/auth/kubernetes", json!({ "type": "kubernetes" })).await?;
+            self.request(
+                &token,
+                "enabling auth/kubernetes",
+                "sys/auth/kubernetes",
+                json!({ "type": "kubernetes" }),
+            )
+            .await?;
         }
         match kubernetes {
             Some(reviewer) => self.set_kubernetes(&reviewer).await,
@@ -177,13 +205,24 @@ impl Server {
     /// can be in a storage whose key was never written.
     async fn unseal_with_files(&self, key_file: &Path, token_file: &Path) -> Result<(), StartError> {
         let setup = |step| move |source| StartError::Setup { step, source };
-        let initialised = self.core.seal_config().map_err(setup("reading the seal"))?.is_some();
+        let initialised = self
+            .core
+            .seal_config()
+            .map_err(setup("reading the seal"))?
+            .is_some();
         if !initialised {
-            let one = SealConfig { shares: 1, threshold: 1 };
+            let one = SealConfig {
+                shares: 1,
+                threshold: 1,
+            };
             // The key's file is written before anything is sealed with it.
             let key = crate::core::barrier::random(32).map_err(setup("making the unseal key"))?;
             write(key_file, &hex::encode(&*key))?;
-            let result = self.core.init_with(one, None, key).await.map_err(setup("initialising"))?;
+            let result = self
+                .core
+                .init_with(one, None, key)
+                .await
+                .map_err(setup("initialising"))?;
             write(token_file, &result.root_token)?;
         }
         let key = read(key_file)?;
@@ -194,11 +233,18 @@ impl Server {
         let key = crate::core::seal::read_share(&key).map_err(unseal)?;
         self.core.unseal(key).map_err(unseal)?;
         let valid = match read(token_file) {
-            Ok(token) => self.handle(Request::new(Op::Read, "auth/token/lookup-self").token(&token)).await.is_ok(),
+            Ok(token) => self
+                .handle(Request::new(Op::Read, "auth/token/lookup-self").token(&token))
+                .await
+                .is_ok(),
             Err(_) => false,
         };
         if !valid {
-            let token = self.core.new_root_token().await.map_err(setup("making a root token"))?;
+            let token = self
+                .core
+                .new_root_token()
+                .await
+                .map_err(setup("making a root token"))?;
             write(token_file, &token)?;
         }
         Ok(())
@@ -227,10 +273,15 @@ fn write(path: &Path, text: &str) -> Result<(), StartError> {
         .mode(0o600)
         .open(&temporary)
         .map_err(failed)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.write_all(b"\n")).and_then(|()| file.sync_all()).map_err(failed)?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.write_all(b"\n"))
+        .and_then(|()| file.sync_all())
+        .map_err(failed)?;
     fs::rename(&temporary, path).map_err(failed)?;
     if let Some(parent) = path.parent() {
-        fs::File::open(parent).and_then(|dir| dir.sync_all()).map_err(failed)?;
+        fs::File::open(parent)
+            .and_then(|dir| dir.sync_all())
+            .map_err(failed)?;
     }
     Ok(())
 }

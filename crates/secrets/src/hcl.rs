@@ -89,7 +89,16 @@ pub fn parse(text: &str) -> Result<Vec<Item>, ParseError> {
 
 /// JSON objects whose keys are known to be labelled blocks become such.
 fn from_json(value: Value) -> Vec<Item> {
-    const LABELLED: [&str; 8] = ["path", "listener", "storage", "backend", "ha_storage", "seal", "audit", "service_registration"];
+    const LABELLED: [&str; 8] = [
+        "path",
+        "listener",
+        "storage",
+        "backend",
+        "ha_storage",
+        "seal",
+        "audit",
+        "service_registration",
+    ];
     let mut items = Vec::new();
     let Value::Object(map) = value else { return items };
     for (key, value) in map {
@@ -109,7 +118,11 @@ fn from_json(value: Value) -> Vec<Item> {
                     other => vec![other],
                 };
                 for body in bodies {
-                    items.push(item(key.clone(), vec![label.clone()], Body::Items(from_json(body))));
+                    items.push(item(
+                        key.clone(),
+                        vec![label.clone()],
+                        Body::Items(from_json(body)),
+                    ));
                 }
             }
         }
@@ -365,7 +378,9 @@ mod tests {
     #[test]
     fn hcl_and_json_agree() {
         let hcl = parse("# c\npath \"a/*\" {\n capabilities = [\"read\", \"list\",]\n min_wrapping_ttl = 5 /* x */\n}\nname = \"n\"\n").unwrap();
-        let json = parse(r#"{"path":{"a/*":{"capabilities":["read","list"],"min_wrapping_ttl":5}},"name":"n"}"#).unwrap();
+        let json =
+            parse(r#"{"path":{"a/*":{"capabilities":["read","list"],"min_wrapping_ttl":5}},"name":"n"}"#)
+                .unwrap();
         assert_eq!(object(&hcl), object(&json));
         assert_eq!(hcl[0].line, 2);
         assert_eq!(
@@ -376,7 +391,14 @@ mod tests {
 
     #[test]
     fn says_where_it_is_wrong() {
-        for (text, line) in [("a = ", 1), ("\npath \"x\" {", 2), ("a = b", 1), ("a = \"x\n\"", 2), ("{\n]", 2), ("a", 1)] {
+        for (text, line) in [
+            ("a = ", 1),
+            ("\npath \"x\" {", 2),
+            ("a = b", 1),
+            ("a = \"x\n\"", 2),
+            ("{\n]", 2),
+            ("a", 1),
+        ] {
             assert_eq!(parse(text).unwrap_err().line, line, "{text:?}");
         }
         assert!(parse(&"a {".repeat(10_000)).is_err());

@@ -47,7 +47,9 @@ pub struct Server {
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server").field("sealed", &self.core.is_sealed()).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("sealed", &self.core.is_sealed())
+            .finish_non_exhaustive()
     }
 }
 
@@ -76,7 +78,12 @@ impl Server {
     }
 
     /// Serves on a listener until cancelled, then drains.
-    pub async fn serve(&self, listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, cancel: CancellationToken) {
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        cancel: CancellationToken,
+    ) {
         http::serve::serve(self.clone(), listener, tls, cancel).await;
     }
 
@@ -88,7 +95,9 @@ impl Server {
                 // The clock may be another than tokio's, so never sleep long on its word alone.
                 Some(at) => {
                     let left = at.duration_since(self.core.clock.now());
-                    Duration::try_from(left).unwrap_or(Duration::ZERO).min(Duration::from_secs(60))
+                    Duration::try_from(left)
+                        .unwrap_or(Duration::ZERO)
+                        .min(Duration::from_secs(60))
                 }
                 None => Duration::from_secs(60),
             };
@@ -171,7 +180,20 @@ impl Server {
 fn is_slow(request: &Request) -> bool {
     request.op == Op::Write
         && !request.path.starts_with("sys/")
-        && ["/issue/", "/generate/", "/sign", "/issuers/", "/root/", "/keys/", "/login/", "/users/", "/revoke", "/rotate", "/verify/", "/config/"]
-            .iter()
-            .any(|part| request.path.contains(part))
+        && [
+            "/issue/",
+            "/generate/",
+            "/sign",
+            "/issuers/",
+            "/root/",
+            "/keys/",
+            "/login/",
+            "/users/",
+            "/revoke",
+            "/rotate",
+            "/verify/",
+            "/config/",
+        ]
+        .iter()
+        .any(|part| request.path.contains(part))
 }

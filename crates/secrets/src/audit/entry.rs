@@ -9,7 +9,9 @@ use serde_json::{Map, Value, json};
 
 /// The request's token, without the token.
 pub(crate) fn holder(cx: &Cx<'_>) -> Value {
-    let Some(holder) = &cx.token else { return Value::Null };
+    let Some(holder) = &cx.token else {
+        return Value::Null;
+    };
     let token = &holder.token;
     json!({
         "accessor": token.accessor,
@@ -38,7 +40,10 @@ pub(crate) fn line(
     let hash = |text: &str| if raw { text.to_owned() } else { device.hash(text) };
     let mut auth = auth.clone();
     if let Some(accessor) = auth.get_mut("accessor")
-        && device.options.get("hmac_accessor").is_none_or(|value| value != "false")
+        && device
+            .options
+            .get("hmac_accessor")
+            .is_none_or(|value| value != "false")
     {
         *accessor = json!(hash(accessor.as_str().unwrap_or_default()));
     }
@@ -96,7 +101,11 @@ pub(crate) fn line(
     if let Some(error) = error {
         entry.insert("error".to_owned(), json!(error.to_string()));
     }
-    let mut bytes = device.options.get("prefix").map(|prefix| prefix.clone().into_bytes()).unwrap_or_default();
+    let mut bytes = device
+        .options
+        .get("prefix")
+        .map(|prefix| prefix.clone().into_bytes())
+        .unwrap_or_default();
     bytes.extend(Value::Object(entry).to_string().into_bytes());
     bytes
 }

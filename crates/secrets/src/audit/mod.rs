@@ -47,7 +47,10 @@ impl Device {
     pub(crate) fn hash(&self, text: &str) -> String {
         let salt = STANDARD.decode(&self.salt).unwrap_or_default();
         let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &salt);
-        format!("hmac-sha256:{}", hex::encode(aws_lc_rs::hmac::sign(&key, text.as_bytes())))
+        format!(
+            "hmac-sha256:{}",
+            hex::encode(aws_lc_rs::hmac::sign(&key, text.as_bytes()))
+        )
     }
 }
 
@@ -60,7 +63,12 @@ pub(crate) struct Trail {
 
 impl Trail {
     /// Records the request.
-    pub(crate) fn request(&mut self, cx: &mut Cx<'_>, request: &Request, error: Option<&Error>) -> Result<()> {
+    pub(crate) fn request(
+        &mut self,
+        cx: &mut Cx<'_>,
+        request: &Request,
+        error: Option<&Error>,
+    ) -> Result<()> {
         if self.requested {
             return Ok(());
         }
@@ -87,7 +95,15 @@ impl Trail {
         let auth = self.auth.as_ref().unwrap_or(&empty);
         let now = core.clock.now();
         core.sinks.write(&devices, |device| {
-            entry::line("response", device, now, request, auth, outcome.as_ref().ok(), outcome.as_ref().err())
+            entry::line(
+                "response",
+                device,
+                now,
+                request,
+                auth,
+                outcome.as_ref().ok(),
+                outcome.as_ref().err(),
+            )
         })
     }
 }

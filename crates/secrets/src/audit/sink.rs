@@ -60,7 +60,9 @@ impl Sinks {
 
     /// Opens every file once, to refuse a device that cannot work.
     pub(crate) fn probe(&self, devices: &Devices) -> Result<()> {
-        devices.values().try_for_each(|device| Sink::open(device).map(drop))
+        devices
+            .values()
+            .try_for_each(|device| Sink::open(device).map(drop))
     }
 
     pub(crate) fn close(&self) {
@@ -116,13 +118,20 @@ impl Sink {
             "discard" | "/dev/null" => return Ok(Self::Discard),
             _ => {}
         }
-        let mode = device.options.get("mode").and_then(|mode| u32::from_str_radix(mode, 8).ok());
+        let mode = device
+            .options
+            .get("mode")
+            .and_then(|mode| u32::from_str_radix(mode, 8).ok());
         OpenOptions::new()
             .create(true)
             .append(true)
             .mode(mode.filter(|mode| *mode != 0).unwrap_or(0o600))
             .open(path)
             .map(Self::File)
-            .map_err(|error| Error::invalid(format!("sanity check failed; unable to open {path:?} for writing: {error}")))
+            .map_err(|error| {
+                Error::invalid(format!(
+                    "sanity check failed; unable to open {path:?} for writing: {error}"
+                ))
+            })
     }
 }

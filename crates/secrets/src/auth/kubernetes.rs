@@ -69,14 +69,20 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
 
 fn write_config(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
     let data = &request.data;
-    let host = data.need("kubernetes_host").map_err(|_| Error::invalid("no host provided"))?;
+    let host = data
+        .need("kubernetes_host")
+        .map_err(|_| Error::invalid("no host provided"))?;
     if !(host.starts_with("https://") || host.starts_with("http://")) {
-        return Err(Error::invalid("kubernetes_host: write an address such as https://10.96.0.1:443"));
+        return Err(Error::invalid(
+            "kubernetes_host: write an address such as https://10.96.0.1:443",
+        ));
     }
     let pem_keys = data.list("pem_keys").unwrap_or_default();
     for key in &pem_keys {
         if !key.contains("-----BEGIN") {
-            return Err(Error::invalid("pem_keys: data does not contain any valid public keys"));
+            return Err(Error::invalid(
+                "pem_keys: data does not contain any valid public keys",
+            ));
         }
     }
     let config = Config {
@@ -104,7 +110,9 @@ fn write_role(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<Response
     }
     if let Some(selector) = data.text("bound_service_account_namespace_selector") {
         if !selector.is_empty() {
-            return Err(Error::invalid("bound_service_account_namespace_selector is not supported: list the namespaces"));
+            return Err(Error::invalid(
+                "bound_service_account_namespace_selector is not supported: list the namespaces",
+            ));
         }
         role.namespace_selector = selector;
     }
@@ -112,7 +120,9 @@ fn write_role(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<Response
         return Err(Error::invalid("\"bound_service_account_names\" can not be empty"));
     }
     if role.namespaces.is_empty() {
-        return Err(Error::invalid("\"bound_service_account_namespaces\" can not be empty"));
+        return Err(Error::invalid(
+            "\"bound_service_account_namespaces\" can not be empty",
+        ));
     }
     for list in [&role.names, &role.namespaces] {
         if list.len() > 1 && list.iter().any(|item| item == "*") {
@@ -148,8 +158,14 @@ fn write_role(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<Response
 fn show(role: &Role) -> Response {
     let mut data = Map::from_iter([
         ("bound_service_account_names".to_owned(), json!(role.names)),
-        ("bound_service_account_namespaces".to_owned(), json!(role.namespaces)),
-        ("bound_service_account_namespace_selector".to_owned(), json!(role.namespace_selector)),
+        (
+            "bound_service_account_namespaces".to_owned(),
+            json!(role.namespaces),
+        ),
+        (
+            "bound_service_account_namespace_selector".to_owned(),
+            json!(role.namespace_selector),
+        ),
         ("alias_name_source".to_owned(), json!(role.alias_source)),
     ]);
     if !role.audience.is_empty() {
@@ -168,8 +184,16 @@ fn claims(jwt: &str) -> Option<Value> {
 }
 
 fn login(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
-    let jwt = request.data.text("jwt").filter(|jwt| !jwt.is_empty()).ok_or_else(|| Error::invalid("missing jwt"))?;
-    let name = request.data.text("role").filter(|role| !role.is_empty()).ok_or_else(|| Error::invalid("missing role"))?;
+    let jwt = request
+        .data
+        .text("jwt")
+        .filter(|jwt| !jwt.is_empty())
+        .ok_or_else(|| Error::invalid("missing jwt"))?;
+    let name = request
+        .data
+        .text("role")
+        .filter(|role| !role.is_empty())
+        .ok_or_else(|| Error::invalid("missing role"))?;
     let role: Role = cx
         .get(&format!("role/{name}"))?
         .ok_or_else(|| Error::invalid(format!("invalid role name {name:?}")))?;
@@ -186,7 +210,11 @@ fn login(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
         spec.insert("audiences".to_owned(), json!([role.audience]));
     }
     // Without a reviewer of its own, the server presents the very token it asks about, as Vault does.
-    let bearer = if config.reviewer_jwt.is_empty() { jwt } else { config.reviewer_jwt };
+    let bearer = if config.reviewer_jwt.is_empty() {
+        jwt
+    } else {
+        config.reviewer_jwt
+    };
     let question = Question {
         method: "POST",
         url: format!("{}/apis/authentication.k8s.io/v1/tokenreviews", config.host),
@@ -200,11 +228,23 @@ fn login(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
     let review = match &answer.reply {
         Ok((200..=299, review)) => review,
         Ok((status @ (401 | 403), _)) => {
-            tracing::warn!(status, "the cluster refused the token reviewer: check token_reviewer_jwt and its rights");
+            tracing::warn!(
+                status,
+                "the cluster refused the token reviewer: check token_reviewer_jwt and its rights"
+            );
             return Err(Error::Denied);
         }
-        Ok((status, _)) => return Err(Error::Upstream(format!("the Kubernetes API answered the token review with status {status}"))),
-        Err(reason) => return Err(Error::Upstream(format!("the Kubernetes API at {} cannot be asked: {reason}", config.host))),
+        Ok((status, _)) => {
+            return Err(Error::Upstream(format!(
+                "the Kubernetes API answered the token review with status {status}"
+            )));
+        }
+        Err(reason) => {
+            return Err(Error::Upstream(format!(
+                "the Kubernetes API at {} cannot be asked: {reason}",
+                config.host
+            )));
+        }
     };
     let status = review.get("status").unwrap_or(&Value::Null);
     if status.get("authenticated").and_then(Value::as_bool) != Some(true) {
@@ -214,12 +254,22 @@ fn login(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
         && !status
             .get("audiences")
             .and_then(Value::as_array)
-            .is_some_and(|audiences| audiences.iter().any(|audience| audience == role.audience.as_str()))
+            .is_some_and(|audiences| {
+                audiences
+                    .iter()
+                    .any(|audience| audience == role.audience.as_str())
+            })
     {
         return Err(Error::Denied);
     }
-    let user = status.pointer("/user/username").and_then(Value::as_str).unwrap_or_default();
-    let uid = status.pointer("/user/uid").and_then(Value::as_str).unwrap_or_default();
+    let user = status
+        .pointer("/user/username")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let uid = status
+        .pointer("/user/uid")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let Some((namespace, account)) = user
         .strip_prefix("system:serviceaccount:")
         .and_then(|rest| rest.split_once(':'))

@@ -35,7 +35,11 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
         (Op::Write, ["create", role]) => create(cx, request, Some(role), false),
         (Op::Read | Op::Write, ["lookup-self"]) => {
             let holder = own(cx)?;
-            let id = request.token.as_ref().map(|id| id.to_string()).unwrap_or_default();
+            let id = request
+                .token
+                .as_ref()
+                .map(|id| id.to_string())
+                .unwrap_or_default();
             Ok(show(cx, &holder.token, &id))
         }
         (Op::Read | Op::Write, ["lookup"]) => lookup(cx, &given(request)?),
@@ -46,7 +50,11 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
         }
         (Op::Write, ["renew-self"]) => {
             let holder = own(cx)?;
-            let id = request.token.as_ref().map(|id| id.to_string()).unwrap_or_default();
+            let id = request
+                .token
+                .as_ref()
+                .map(|id| id.to_string())
+                .unwrap_or_default();
             renew(cx, request, holder, &id)
         }
         (Op::Write, ["renew"]) => renew_given(cx, request, &given(request)?),
@@ -88,7 +96,11 @@ fn own(cx: &Cx<'_>) -> Result<Holder> {
 }
 
 fn given(request: &Request) -> Result<String> {
-    request.data.text("token").filter(|id| !id.is_empty()).ok_or_else(|| Error::invalid("missing token ID"))
+    request
+        .data
+        .text("token")
+        .filter(|id| !id.is_empty())
+        .ok_or_else(|| Error::invalid("missing token ID"))
 }
 
 fn by_accessor(cx: &mut Cx<'_>, request: &Request) -> Result<(String, Token)> {
@@ -103,16 +115,23 @@ fn create(cx: &mut Cx<'_>, request: &Request, role: Option<&str>, orphan: bool) 
     let data = &request.data;
     let parent = own(cx)?;
     if parent.token.num_uses > 0 {
-        return Err(Error::invalid("restricted use token cannot generate child tokens"));
+        return Err(Error::invalid(
+            "restricted use token cannot generate child tokens",
+        ));
     }
-    if parent.token.batch && role.is_none() && !orphan && !data.text("type").is_some_and(|kind| kind == "batch") {
+    if parent.token.batch
+        && role.is_none()
+        && !orphan
+        && !data.text("type").is_some_and(|kind| kind == "batch")
+    {
         return Err(Error::invalid("batch tokens cannot create more tokens"));
     }
     let role: Option<(&str, Role)> = match role {
         None => None,
         Some(name) => Some((
             name,
-            cx.get(&format!("roles/{name}"))?.ok_or_else(|| Error::invalid(format!("unknown role {name}")))?,
+            cx.get(&format!("roles/{name}"))?
+                .ok_or_else(|| Error::invalid(format!("unknown role {name}")))?,
         )),
     };
     let role_ref = role.as_ref().map(|(_, role)| role);
@@ -126,11 +145,15 @@ fn create(cx: &mut Cx<'_>, request: &Request, role: Option<&str>, orphan: bool) 
     let policies = policies_for(data, &parent.token, role_ref, sudo)?;
     let root = policies.iter().any(|policy| policy == "root");
     if root && !parent.token.is_root() {
-        return Err(Error::invalid("root tokens may not be created without parent token being root"));
+        return Err(Error::invalid(
+            "root tokens may not be created without parent token being root",
+        ));
     }
     let mut period = data.seconds("period")?.unwrap_or(0);
     if period > 0 && !sudo && role_ref.is_none() {
-        return Err(Error::invalid("root or sudo privileges required to create periodic token"));
+        return Err(Error::invalid(
+            "root or sudo privileges required to create periodic token",
+        ));
     }
     let mut explicit_max_ttl = data.seconds("explicit_max_ttl")?.unwrap_or(0);
     let mut num_uses = data.int("num_uses")?.unwrap_or(0);
@@ -141,7 +164,9 @@ fn create(cx: &mut Cx<'_>, request: &Request, role: Option<&str>, orphan: bool) 
     let mut renewable = data.flag("renewable")?.unwrap_or(true);
     let no_parent = data.flag("no_parent")?.unwrap_or(false);
     if no_parent && !sudo {
-        return Err(Error::invalid("root or sudo privileges required to create orphan token"));
+        return Err(Error::invalid(
+            "root or sudo privileges required to create orphan token",
+        ));
     }
     let mut orphan = orphan || no_parent;
     let mut path = "auth/token/create".to_owned();
@@ -167,10 +192,14 @@ fn create(cx: &mut Cx<'_>, request: &Request, role: Option<&str>, orphan: bool) 
     let id = data.text("id").filter(|id| !id.is_empty());
     if let Some(id) = &id {
         if !sudo {
-            return Err(Error::invalid("root or sudo privileges required to specify token id"));
+            return Err(Error::invalid(
+                "root or sudo privileges required to specify token id",
+            ));
         }
         if id.starts_with("hvb.") || id.starts_with("hvs.") || id.contains(['/', '.']) || id.len() > 256 {
-            return Err(Error::invalid("custom token ID cannot have the 'hvs.' or 'hvb.' prefix, nor contain '.' or '/'"));
+            return Err(Error::invalid(
+                "custom token ID cannot have the 'hvs.' or 'hvb.' prefix, nor contain '.' or '/'",
+            ));
         }
         warnings.push("Supplying a custom ID for the token uses the weaker SHA1 hashing of older servers in Vault; here it is hashed as any other".to_owned());
     }
@@ -183,26 +212,46 @@ fn create(cx: &mut Cx<'_>, request: &Request, role: Option<&str>, orphan: bool) 
         ttl = cx.mount.default_ttl();
     }
     if ttl > max_ttl && period == 0 {
-        warnings.push(format!("TTL of {ttl}s exceeded the effective max_ttl of {max_ttl}s; TTL value is capped accordingly"));
+        warnings.push(format!(
+            "TTL of {ttl}s exceeded the effective max_ttl of {max_ttl}s; TTL value is capped accordingly"
+        ));
         ttl = max_ttl;
     }
     let batch = kind == "batch";
-    if batch && (root || num_uses > 0 || period > 0 || explicit_max_ttl > 0 && ttl > explicit_max_ttl || id.is_some()) {
-        return Err(Error::invalid("batch tokens cannot be root tokens, have limited uses, a period or a given ID"));
+    if batch
+        && (root
+            || num_uses > 0
+            || period > 0
+            || explicit_max_ttl > 0 && ttl > explicit_max_ttl
+            || id.is_some())
+    {
+        return Err(Error::invalid(
+            "batch tokens cannot be root tokens, have limited uses, a period or a given ID",
+        ));
     }
     if root && parent.token.expires.is_some() && ttl == 0 {
-        return Err(Error::invalid("expiring root tokens cannot create non-expiring root tokens"));
+        return Err(Error::invalid(
+            "expiring root tokens cannot create non-expiring root tokens",
+        ));
     }
     let display = data.text("display_name").filter(|name| !name.is_empty());
-    let parent_hash = if parent.token.batch { parent.token.parent.clone() } else { Some(parent.hash.clone()) };
+    let parent_hash = if parent.token.batch {
+        parent.token.parent.clone()
+    } else {
+        Some(parent.hash.clone())
+    };
     let auth = token::create(
         cx,
         NewToken {
             id,
             policies,
             path,
-            meta: data.strings("meta").or_else(|| data.strings("metadata")).unwrap_or_default(),
-            display_name: display.map_or_else(|| "token".to_owned(), |name| format!("token-{}", clean(&name))),
+            meta: data
+                .strings("meta")
+                .or_else(|| data.strings("metadata"))
+                .unwrap_or_default(),
+            display_name: display
+                .map_or_else(|| "token".to_owned(), |name| format!("token-{}", clean(&name))),
             num_uses,
             parent: if orphan { None } else { parent_hash },
             ttl,
@@ -210,8 +259,15 @@ fn create(cx: &mut Cx<'_>, request: &Request, role: Option<&str>, orphan: bool) 
             explicit_max_ttl,
             period,
             batch,
-            role: role.as_ref().map(|(name, _)| (*name).to_owned()).unwrap_or_default(),
-            entity_id: if orphan { String::new() } else { parent.token.entity_id.clone() },
+            role: role
+                .as_ref()
+                .map(|(name, _)| (*name).to_owned())
+                .unwrap_or_default(),
+            entity_id: if orphan {
+                String::new()
+            } else {
+                parent.token.entity_id.clone()
+            },
             renewable,
             cidrs,
         },
@@ -224,31 +280,56 @@ fn create(cx: &mut Cx<'_>, request: &Request, role: Option<&str>, orphan: bool) 
 }
 
 fn clean(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
+    name.chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect()
 }
 
-fn policies_for(data: &Map<String, Value>, parent: &Token, role: Option<&Role>, sudo: bool) -> Result<Vec<String>> {
+fn policies_for(
+    data: &Map<String, Value>,
+    parent: &Token,
+    role: Option<&Role>,
+    sudo: bool,
+) -> Result<Vec<String>> {
     let asked = data.list("policies").map(clean_policies).unwrap_or_default();
     let mut policies = asked.clone();
     if let Some(role) = role {
         let limited = !role.allowed_policies.is_empty() || !role.allowed_policies_glob.is_empty();
         if asked.is_empty() {
-            policies = if limited { role.allowed_policies.clone() } else { parent.policies.clone() };
+            policies = if limited {
+                role.allowed_policies.clone()
+            } else {
+                parent.policies.clone()
+            };
         } else if limited {
             for policy in asked.iter().filter(|policy| *policy != "default") {
-                if !role.allowed_policies.contains(policy) && !role.allowed_policies_glob.iter().any(|glob| wild(glob, policy)) {
-                    return Err(Error::invalid(format!("token policies ({asked:?}) must be subset of the role's allowed policies")));
+                if !role.allowed_policies.contains(policy)
+                    && !role.allowed_policies_glob.iter().any(|glob| wild(glob, policy))
+                {
+                    return Err(Error::invalid(format!(
+                        "token policies ({asked:?}) must be subset of the role's allowed policies"
+                    )));
                 }
             }
         } else if role.disallowed_policies.is_empty() && role.disallowed_policies_glob.is_empty() {
             subset(&asked, parent, sudo)?;
         }
         for policy in &policies {
-            if role.disallowed_policies.contains(policy) || role.disallowed_policies_glob.iter().any(|glob| wild(glob, policy)) {
-                return Err(Error::invalid(format!("token policy {policy:?} is disallowed by this role")));
+            if role.disallowed_policies.contains(policy)
+                || role
+                    .disallowed_policies_glob
+                    .iter()
+                    .any(|glob| wild(glob, policy))
+            {
+                return Err(Error::invalid(format!(
+                    "token policy {policy:?} is disallowed by this role"
+                )));
             }
         }
-        if !role.no_default_policy && !role.disallowed_policies.iter().any(|policy| policy == "default") && !flag(data)? {
+        if !role.no_default_policy
+            && !role.disallowed_policies.iter().any(|policy| policy == "default")
+            && !flag(data)?
+        {
             policies.push("default".to_owned());
         }
         return Ok(policies);
@@ -274,7 +355,11 @@ fn flag(data: &Map<String, Value>) -> Result<bool> {
 }
 
 fn subset(asked: &[String], parent: &Token, sudo: bool) -> Result<()> {
-    if sudo || asked.iter().all(|policy| policy == "default" || parent.policies.contains(policy)) {
+    if sudo
+        || asked
+            .iter()
+            .all(|policy| policy == "default" || parent.policies.contains(policy))
+    {
         return Ok(());
     }
     Err(Error::invalid("child policies must be subset of parent"))
@@ -286,7 +371,9 @@ fn wild(pattern: &str, text: &str) -> bool {
         Some((head, tail)) => {
             text.len() >= head.len()
                 && text.starts_with(head)
-                && (tail.is_empty() || (0..=text.len()).any(|at| at >= head.len() && text.get(at..).is_some_and(|rest| wild(tail, rest))))
+                && (tail.is_empty()
+                    || (0..=text.len())
+                        .any(|at| at >= head.len() && text.get(at..).is_some_and(|rest| wild(tail, rest))))
         }
     }
 }
@@ -298,16 +385,29 @@ fn show(cx: &Cx<'_>, token: &Token, id: &str) -> Response {
         ("creation_ttl".to_owned(), json!(token.ttl)),
         ("display_name".to_owned(), json!(token.display_name)),
         ("entity_id".to_owned(), json!(token.entity_id)),
-        ("expire_time".to_owned(), json!(token.expires.map(|at| at.to_string()))),
+        (
+            "expire_time".to_owned(),
+            json!(token.expires.map(|at| at.to_string())),
+        ),
         ("explicit_max_ttl".to_owned(), json!(token.explicit_max_ttl)),
         ("id".to_owned(), json!(id)),
-        ("meta".to_owned(), if token.meta.is_empty() { Value::Null } else { json!(token.meta) }),
+        (
+            "meta".to_owned(),
+            if token.meta.is_empty() {
+                Value::Null
+            } else {
+                json!(token.meta)
+            },
+        ),
         ("num_uses".to_owned(), json!(token.num_uses)),
         ("orphan".to_owned(), json!(token.parent.is_none())),
         ("path".to_owned(), json!(token.path)),
         ("policies".to_owned(), json!(token.policies)),
         ("ttl".to_owned(), json!(token.left(cx.now))),
-        ("type".to_owned(), json!(if token.batch { "batch" } else { "service" })),
+        (
+            "type".to_owned(),
+            json!(if token.batch { "batch" } else { "service" }),
+        ),
     ]);
     if token.expires.is_some() {
         data.insert("issue_time".to_owned(), json!(token.created.to_string()));
@@ -360,7 +460,9 @@ fn respond(auth: Auth) -> Response {
 
 fn revoke_given(cx: &mut Cx<'_>, id: &str, orphan: bool) -> Result<Response> {
     if orphan && !cx.sudo {
-        return Err(Error::invalid("root or sudo privileges required to revoke and orphan"));
+        return Err(Error::invalid(
+            "root or sudo privileges required to revoke and orphan",
+        ));
     }
     match token::find(cx, id)? {
         Some(holder) => revoke(cx, &holder, orphan),
@@ -405,14 +507,21 @@ fn write_role(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<Response
             *field = clean_policies(list);
         }
     }
-    for (key, field) in [("orphan", &mut role.orphan), ("renewable", &mut role.renewable), ("token_no_default_policy", &mut role.no_default_policy)] {
+    for (key, field) in [
+        ("orphan", &mut role.orphan),
+        ("renewable", &mut role.renewable),
+        ("token_no_default_policy", &mut role.no_default_policy),
+    ] {
         if let Some(flag) = data.flag(key)? {
             *field = flag;
         }
     }
     for (keys, field) in [
         (["period", "token_period"], &mut role.period),
-        (["explicit_max_ttl", "token_explicit_max_ttl"], &mut role.explicit_max_ttl),
+        (
+            ["explicit_max_ttl", "token_explicit_max_ttl"],
+            &mut role.explicit_max_ttl,
+        ),
     ] {
         for key in keys {
             if let Some(seconds) = data.seconds(key)? {
@@ -424,19 +533,31 @@ fn write_role(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<Response
         role.num_uses = uses.max(0);
     }
     if let Some(suffix) = data.text("path_suffix") {
-        role.path_suffix = if suffix.is_empty() { suffix } else { format!("/{}", suffix.trim_start_matches('/')) };
+        role.path_suffix = if suffix.is_empty() {
+            suffix
+        } else {
+            format!("/{}", suffix.trim_start_matches('/'))
+        };
     }
-    if let Some(cidrs) = data.list("token_bound_cidrs").or_else(|| data.list("bound_cidrs")) {
+    if let Some(cidrs) = data
+        .list("token_bound_cidrs")
+        .or_else(|| data.list("bound_cidrs"))
+    {
         role.cidrs = parse_cidrs(cidrs)?;
     }
     if let Some(kind) = data.text("token_type") {
-        if !matches!(kind.as_str(), "service" | "batch" | "default-service" | "default-batch") {
+        if !matches!(
+            kind.as_str(),
+            "service" | "batch" | "default-service" | "default-batch"
+        ) {
             return Err(Error::invalid(format!("invalid 'token_type' value {kind:?}")));
         }
         role.kind = kind;
     }
     if role.kind == "batch" && role.renewable && data.contains_key("renewable") {
-        return Err(Error::invalid("'token_type' cannot be 'batch' when 'renewable' is true"));
+        return Err(Error::invalid(
+            "'token_type' cannot be 'batch' when 'renewable' is true",
+        ));
     }
     cx.put(&format!("roles/{name}"), &role)?;
     Ok(Response::empty())

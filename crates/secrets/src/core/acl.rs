@@ -58,7 +58,9 @@ impl Acl {
                 std::collections::btree_map::Entry::Vacant(entry) => {
                     entry.insert(rule.permissions.clone());
                 }
-                std::collections::btree_map::Entry::Occupied(mut entry) => merge(entry.get_mut(), &rule.permissions),
+                std::collections::btree_map::Entry::Occupied(mut entry) => {
+                    merge(entry.get_mut(), &rule.permissions)
+                }
             }
         }
         acl
@@ -85,7 +87,9 @@ impl Acl {
             }
         }
         for (key, permissions) in &self.segments {
-            let (pattern, glob) = key.strip_suffix('*').map_or((key.as_str(), false), |rest| (rest, true));
+            let (pattern, glob) = key
+                .strip_suffix('*')
+                .map_or((key.as_str(), false), |rest| (rest, true));
             if !matches(pattern, glob, path) {
                 continue;
             }
@@ -131,26 +135,42 @@ impl Acl {
         if self.root {
             return vec!["root"];
         }
-        let bits = self.find(path, path.ends_with('/')).map_or(0, |permissions| permissions.bits);
+        let bits = self
+            .find(path, path.ends_with('/'))
+            .map_or(0, |permissions| permissions.bits);
         if bits == 0 || bits & c::DENY != 0 {
             return vec!["deny"];
         }
-        c::WORDS.iter().filter(|(_, bit)| bits & bit != 0).map(|(word, _)| *word).collect()
+        c::WORDS
+            .iter()
+            .filter(|(_, bit)| bits & bit != 0)
+            .map(|(word, _)| *word)
+            .collect()
     }
 
     /// Whether any rule reaches into what is below a prefix: used to show mounts only to those who may use them.
     pub(crate) fn reaches(&self, prefix: &str) -> bool {
         let live = |permissions: &Permissions| permissions.bits & c::DENY == 0 && permissions.bits != 0;
         self.root
-            || self.exact.iter().any(|(path, p)| live(p) && path.starts_with(prefix))
-            || self.prefix.iter().any(|(path, p)| live(p) && (path.starts_with(prefix) || prefix.starts_with(path.as_str())))
+            || self
+                .exact
+                .iter()
+                .any(|(path, p)| live(p) && path.starts_with(prefix))
+            || self
+                .prefix
+                .iter()
+                .any(|(path, p)| live(p) && (path.starts_with(prefix) || prefix.starts_with(path.as_str())))
             || self.segments.iter().any(|(path, p)| {
                 live(p)
                     && path
                         .trim_end_matches('*')
                         .split('/')
                         .zip(prefix.trim_end_matches('/').split('/'))
-                        .all(|(pattern, segment)| pattern == "+" || pattern == segment || path.ends_with('*') && segment.starts_with(pattern))
+                        .all(|(pattern, segment)| {
+                            pattern == "+"
+                                || pattern == segment
+                                || path.ends_with('*') && segment.starts_with(pattern)
+                        })
             })
     }
 
@@ -176,7 +196,9 @@ fn matches(pattern: &str, glob: bool, path: &str) -> bool {
     let mut segments = path.split('/');
     let mut patterns = pattern.split('/').peekable();
     while let Some(wanted) = patterns.next() {
-        let Some(segment) = segments.next() else { return false };
+        let Some(segment) = segments.next() else {
+            return false;
+        };
         let last = patterns.peek().is_none();
         let fits = if last && glob {
             return wanted == "+" || segment.starts_with(wanted);
@@ -236,15 +258,25 @@ fn wrapping(permissions: &Permissions, ttl: Option<i64>) -> bool {
 }
 
 fn parameters(permissions: &Permissions, data: &Map<String, Value>) -> bool {
-    let lower: BTreeMap<String, &Value> = data.iter().map(|(key, value)| (key.to_ascii_lowercase(), value)).collect();
-    if permissions.required.iter().any(|key| !lower.contains_key(&key.to_ascii_lowercase())) {
+    let lower: BTreeMap<String, &Value> = data
+        .iter()
+        .map(|(key, value)| (key.to_ascii_lowercase(), value))
+        .collect();
+    if permissions
+        .required
+        .iter()
+        .any(|key| !lower.contains_key(&key.to_ascii_lowercase()))
+    {
         return false;
     }
     if let Some(denied) = &permissions.denied {
         if denied.contains_key("*") && !lower.is_empty() {
             return false;
         }
-        if lower.iter().any(|(key, value)| denied.get(key).is_some_and(|values| listed(values, value))) {
+        if lower
+            .iter()
+            .any(|(key, value)| denied.get(key).is_some_and(|values| listed(values, value)))
+        {
             return false;
         }
     }
@@ -274,7 +306,9 @@ fn listed(values: &[Value], value: &Value) -> bool {
 }
 
 fn glob(pattern: &str, text: &str) -> bool {
-    let (front, rest) = pattern.strip_prefix('*').map_or((false, pattern), |rest| (true, rest));
+    let (front, rest) = pattern
+        .strip_prefix('*')
+        .map_or((false, pattern), |rest| (true, rest));
     let (back, middle) = rest.strip_suffix('*').map_or((false, rest), |rest| (true, rest));
     match (front, back) {
         (true, true) => text.contains(middle),

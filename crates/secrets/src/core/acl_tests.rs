@@ -11,7 +11,14 @@ fn acl(texts: &[&str]) -> Acl {
 fn allows(acl: &Acl, op: Op, create: bool, path: &str, data: Value, wrap_ttl: Option<i64>) -> bool {
     let empty = Map::new();
     let data = data.as_object().unwrap_or(&empty);
-    acl.check(&Ask { op, create, path, data, wrap_ttl }).allowed
+    acl.check(&Ask {
+        op,
+        create,
+        path,
+        data,
+        wrap_ttl,
+    })
+    .allowed
 }
 
 const POLICY: &str = r#"
@@ -69,9 +76,16 @@ fn single_layer() {
         (Op::Read, "test/foo/wildcardglob/bar/em", false),
         (Op::Read, "1/2/3/4/5", false),
     ] {
-        assert_eq!(allows(&acl, op, false, path, json!({}), None), wanted, "{op:?} {path}");
+        assert_eq!(
+            allows(&acl, op, false, path, json!({}), None),
+            wanted,
+            "{op:?} {path}"
+        );
     }
-    assert!(allows(&acl, Op::Write, true, "foo/bar", json!({}), None), "create");
+    assert!(
+        allows(&acl, Op::Write, true, "foo/bar", json!({}), None),
+        "create"
+    );
     assert!(!allows(&acl, Op::Write, true, "prod/x", json!({}), None));
     assert_eq!(acl.capabilities("foo/bar"), ["create", "read", "sudo"]);
     assert_eq!(acl.capabilities("prod/aws/x"), ["deny"]);
@@ -94,17 +108,45 @@ fn later_policies_widen_and_deny_wins() {
 fn the_most_specific_pattern_decides_alone() {
     for (policy, path, wanted) in [
         // 1: the first wildcard further right
-        (r#"path "1/2/*" { capabilities = ["create"] } path "1/2/3/*" { capabilities = ["read"] }"#, "1/2/3/4", "read"),
-        (r#"path "+/b/c" { capabilities = ["create"] } path "a/+/c" { capabilities = ["read"] }"#, "a/b/c", "read"),
+        (
+            r#"path "1/2/*" { capabilities = ["create"] } path "1/2/3/*" { capabilities = ["read"] }"#,
+            "1/2/3/4",
+            "read",
+        ),
+        (
+            r#"path "+/b/c" { capabilities = ["create"] } path "a/+/c" { capabilities = ["read"] }"#,
+            "a/b/c",
+            "read",
+        ),
         // 2: no glob at the end before glob, at the same place
-        (r#"path "a/+/*" { capabilities = ["create"] } path "a/+/c" { capabilities = ["read"] }"#, "a/b/c", "read"),
-        (r#"path "a/*" { capabilities = ["create"] } path "a/+" { capabilities = ["read"] }"#, "a/b", "read"),
+        (
+            r#"path "a/+/*" { capabilities = ["create"] } path "a/+/c" { capabilities = ["read"] }"#,
+            "a/b/c",
+            "read",
+        ),
+        (
+            r#"path "a/*" { capabilities = ["create"] } path "a/+" { capabilities = ["read"] }"#,
+            "a/b",
+            "read",
+        ),
         // 3: fewer plus
-        (r#"path "a/+/+/d" { capabilities = ["create"] } path "a/+/c/d" { capabilities = ["read"] }"#, "a/b/c/d", "read"),
+        (
+            r#"path "a/+/+/d" { capabilities = ["create"] } path "a/+/c/d" { capabilities = ["read"] }"#,
+            "a/b/c/d",
+            "read",
+        ),
         // 4: longer
-        (r#"path "a/+/c*" { capabilities = ["create"] } path "a/+/cd*" { capabilities = ["read"] }"#, "a/b/cde", "read"),
+        (
+            r#"path "a/+/c*" { capabilities = ["create"] } path "a/+/cd*" { capabilities = ["read"] }"#,
+            "a/b/cde",
+            "read",
+        ),
         // exact before all
-        (r#"path "a/*" { capabilities = ["create"] } path "a/b" { capabilities = ["read"] }"#, "a/b", "read"),
+        (
+            r#"path "a/*" { capabilities = ["create"] } path "a/b" { capabilities = ["read"] }"#,
+            "a/b",
+            "read",
+        ),
     ] {
         assert_eq!(acl(&[policy]).capabilities(path), [wanted], "{policy}");
     }
@@ -112,7 +154,8 @@ fn the_most_specific_pattern_decides_alone() {
 
 #[test]
 fn listing_ignores_the_final_slash() {
-    let acl = acl(&[r#"path "kv/metadata" { capabilities = ["list"] } path "x/+" { capabilities = ["list"] }"#]);
+    let acl =
+        acl(&[r#"path "kv/metadata" { capabilities = ["list"] } path "x/+" { capabilities = ["list"] }"#]);
     assert!(allows(&acl, Op::List, false, "kv/metadata/", json!({}), None));
     assert!(allows(&acl, Op::List, false, "x/y/", json!({}), None));
     assert!(!allows(&acl, Op::Read, false, "kv/metadata/", json!({}), None));
@@ -148,10 +191,24 @@ path "w" { capabilities = ["read"] min_wrapping_ttl = "5s" max_wrapping_ttl = "1
         ("none", json!({}), true),
         ("none", json!({"x": 1}), false),
     ] {
-        assert_eq!(allows(&acl, Op::Write, false, path, data.clone(), None), wanted, "{path} {data}");
+        assert_eq!(
+            allows(&acl, Op::Write, false, path, data.clone(), None),
+            wanted,
+            "{path} {data}"
+        );
     }
-    for (ttl, wanted) in [(None, false), (Some(4), false), (Some(5), true), (Some(60), true), (Some(61), false)] {
-        assert_eq!(allows(&acl, Op::Read, false, "w", json!({}), ttl), wanted, "{ttl:?}");
+    for (ttl, wanted) in [
+        (None, false),
+        (Some(4), false),
+        (Some(5), true),
+        (Some(60), true),
+        (Some(61), false),
+    ] {
+        assert_eq!(
+            allows(&acl, Op::Read, false, "w", json!({}), ttl),
+            wanted,
+            "{ttl:?}"
+        );
     }
 }
 
@@ -162,7 +219,10 @@ fn wrong_policies_say_where() {
         ("path \"a\" { capability = [] }", "not known in a path block"),
         ("path \"a/+*\" { }", "+*"),
         ("banana \"a\" { }", "not known here"),
-        ("path \"a\" { min_wrapping_ttl = 5 max_wrapping_ttl = 3 }", "cannot be less"),
+        (
+            "path \"a\" { min_wrapping_ttl = 5 max_wrapping_ttl = 3 }",
+            "cannot be less",
+        ),
     ] {
         let error = Policy::parse(text).unwrap_err().to_string();
         assert!(error.contains(part), "{error}");

@@ -57,7 +57,9 @@ pub(crate) struct Keyring {
 
 impl std::fmt::Debug for Keyring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Keyring").field("active", &self.active).finish_non_exhaustive()
+        f.debug_struct("Keyring")
+            .field("active", &self.active)
+            .finish_non_exhaustive()
     }
 }
 
@@ -128,7 +130,8 @@ impl Keyring {
                 })
                 .collect(),
         };
-        let bytes = serde_json::to_vec(&stored).map_err(|_| Error::Internal("the keyring could not be written"))?;
+        let bytes =
+            serde_json::to_vec(&stored).map_err(|_| Error::Internal("the keyring could not be written"))?;
         stored.terms.values_mut().for_each(Zeroize::zeroize);
         Ok(Zeroizing::new(bytes))
     }
@@ -250,12 +253,18 @@ mod tests {
         assert!(!sealed.windows(5).any(|part| part == b"value"));
         assert_ne!(sealed, ring.seal("a/b", b"value").unwrap(), "nonces are unique");
         assert_eq!(&**ring.open("a/b", &sealed).unwrap(), b"value");
-        assert!(matches!(ring.open("a/c", &sealed), Err(Error::Corrupt(_))), "moved");
+        assert!(
+            matches!(ring.open("a/c", &sealed), Err(Error::Corrupt(_))),
+            "moved"
+        );
         for position in 0..sealed.len() {
             let mut bad = sealed.clone();
             bad[position] ^= 1;
             assert!(ring.open("a/b", &bad).is_err(), "flipped bit at {position}");
-            assert!(ring.open("a/b", &sealed[..position]).is_err(), "cut at {position}");
+            assert!(
+                ring.open("a/b", &sealed[..position]).is_err(),
+                "cut at {position}"
+            );
         }
         let next = ring.rotated(now).unwrap();
         assert_eq!(next.status().0, 2);

@@ -20,7 +20,10 @@ pub(crate) struct Queue(Mutex<BTreeSet<(Timestamp, Target)>>);
 
 impl Queue {
     pub(crate) fn push(&self, items: impl IntoIterator<Item = (Timestamp, Target)>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(items);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(items);
     }
 
     pub(crate) fn clear(&self) {
@@ -38,6 +41,10 @@ impl Queue {
 
     /// When the next thing ends.
     pub(crate) fn next(&self) -> Option<Timestamp> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).first().map(|(at, _)| *at)
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .first()
+            .map(|(at, _)| *at)
     }
 }

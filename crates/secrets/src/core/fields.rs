@@ -44,9 +44,11 @@ impl Fields for Map<String, Value> {
     fn seconds(&self, key: &str) -> Result<Option<i64>> {
         match self.get(key) {
             None | Some(Value::Null) => Ok(None),
-            Some(value) => duration(value)
-                .map(Some)
-                .ok_or_else(|| Error::invalid(format!("{key}: write a duration as 30s, 5m, 1h or a number of seconds"))),
+            Some(value) => duration(value).map(Some).ok_or_else(|| {
+                Error::invalid(format!(
+                    "{key}: write a duration as 30s, 5m, 1h or a number of seconds"
+                ))
+            }),
         }
     }
 
@@ -89,12 +91,19 @@ impl Fields for Map<String, Value> {
             ),
             Value::String(text) => serde_json::from_str(text).ok().or_else(|| {
                 text.split(',')
-                    .map(|pair| pair.split_once('=').map(|(k, v)| (k.trim().to_owned(), v.trim().to_owned())))
+                    .map(|pair| {
+                        pair.split_once('=')
+                            .map(|(k, v)| (k.trim().to_owned(), v.trim().to_owned()))
+                    })
                     .collect()
             }),
             Value::Array(items) => items
                 .iter()
-                .map(|item| item.as_str()?.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned())))
+                .map(|item| {
+                    item.as_str()?
+                        .split_once('=')
+                        .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                })
                 .collect(),
             _ => None,
         }

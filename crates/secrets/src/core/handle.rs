@@ -51,7 +51,11 @@ impl Core {
                 Err(error) => return Err(error),
             };
             if ops.is_empty() {
-                return Ok(Attempt { response, pending: None, after: cx.after });
+                return Ok(Attempt {
+                    response,
+                    pending: None,
+                    after: cx.after,
+                });
             }
             guard.get_or_insert_with(|| self.write_lock());
             match self.store.submit(ops) {
@@ -60,7 +64,11 @@ impl Core {
                         self.queue.push(cx.scheduled);
                         self.wake.notify_one();
                     }
-                    return Ok(Attempt { response, pending: Some(pending), after: cx.after });
+                    return Ok(Attempt {
+                        response,
+                        pending: Some(pending),
+                        after: cx.after,
+                    });
                 }
                 Err(TxnError::Conflict(_)) if conflicts < PATIENCE + 8 => conflicts += 1,
                 Err(error) => return Err(error.into()),
@@ -72,7 +80,9 @@ impl Core {
     pub(crate) async fn expire_one(&self) -> Result<bool> {
         use super::expiry::Target;
         let now = self.clock.now();
-        let Some(target) = self.queue.pop(now) else { return Ok(false) };
+        let Some(target) = self.queue.pop(now) else {
+            return Ok(false);
+        };
         let retry = target.clone();
         let result = {
             let _writing = self.write_lock();
@@ -124,7 +134,9 @@ fn ends_things(request: &Request) -> bool {
 
 fn evaluate(cx: &mut Cx<'_>, request: &Request, trail: &mut Trail) -> Result<Response> {
     let mounts = Mounts::load(&mut cx.txn)?;
-    let found = mounts.find(&request.path).map(|(mount, rest)| (Arc::clone(mount), rest));
+    let found = mounts
+        .find(&request.path)
+        .map(|(mount, rest)| (Arc::clone(mount), rest));
     let public = match &found {
         Some((mount, rest)) => {
             cx.mount = Arc::clone(mount);
@@ -136,7 +148,10 @@ fn evaluate(cx: &mut Cx<'_>, request: &Request, trail: &mut Trail) -> Result<Res
     trail.request(cx, request, refused.as_ref().err())?;
     refused?;
     let Some((_, rest)) = found else {
-        return Err(Error::NoRoute(format!("no handler for route {:?}. route entry not found.", request.path)));
+        return Err(Error::NoRoute(format!(
+            "no handler for route {:?}. route entry not found.",
+            request.path
+        )));
     };
     let mut response = if cx.mount.kind == "system" {
         sys::handle(cx, request, rest)?
@@ -150,7 +165,9 @@ fn evaluate(cx: &mut Cx<'_>, request: &Request, trail: &mut Trail) -> Result<Res
     }
     if let Some(ttl) = request.wrap_ttl.filter(|ttl| *ttl > 0)
         && (response.data.is_some() || response.auth.is_some())
-        && !(request.path.starts_with("sys/wrapping/") && !request.path.ends_with("/wrap") && !request.path.ends_with("/rewrap"))
+        && !(request.path.starts_with("sys/wrapping/")
+            && !request.path.ends_with("/wrap")
+            && !request.path.ends_with("/rewrap"))
     {
         let wrap = wrapping::wrap(cx, request, &response, ttl)?;
         response = Response {

@@ -58,7 +58,10 @@ fn fill_text(text: &str, entity: Option<&Entity>) -> Option<String> {
         let value = match name.trim() {
             "identity.entity.id" => entity.id.as_str(),
             "identity.entity.name" => entity.name.as_str(),
-            other => entity.metadata.get(other.strip_prefix("identity.entity.metadata.")?)?.as_str(),
+            other => entity
+                .metadata
+                .get(other.strip_prefix("identity.entity.metadata.")?)?
+                .as_str(),
         };
         // A value that changes what the path matches must not come from outside.
         if value.is_empty() || value.contains(['*', '+', '/']) {

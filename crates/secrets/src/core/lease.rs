@@ -45,7 +45,11 @@ pub(crate) fn register(cx: &mut Cx<'_>, path: &str, lease: &super::request::Leas
         expires: after(cx.now, lease.ttl),
         renewed: None,
         ttl: lease.ttl,
-        max_ttl: if lease.max_ttl > 0 { lease.max_ttl } else { cx.mount.max_ttl() },
+        max_ttl: if lease.max_ttl > 0 {
+            lease.max_ttl
+        } else {
+            cx.mount.max_ttl()
+        },
         renewable: lease.renewable,
         internal: lease.internal.clone(),
     };
@@ -91,7 +95,9 @@ pub(crate) fn revoke(cx: &mut Cx<'_>, id: &str, force: bool) -> Result<()> {
     };
     match crate::engines::revoke(cx, &lease) {
         Err(error) if !force => return Err(error),
-        Err(error) => tracing::warn!(lease = id, error = %error, "a lease was forgotten although it could not be revoked"),
+        Err(error) => {
+            tracing::warn!(lease = id, error = %error, "a lease was forgotten although it could not be revoked")
+        }
         Ok(()) => {}
     }
     cx.txn.delete(&index(&lease.token, id));

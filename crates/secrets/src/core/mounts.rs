@@ -40,7 +40,11 @@ impl Mount {
         Self {
             path: path.to_owned(),
             kind: kind.to_owned(),
-            accessor: format!("{}{kind}_{}", if auth { "auth_" } else { "" }, short.get(..8).unwrap_or_default()),
+            accessor: format!(
+                "{}{kind}_{}",
+                if auth { "auth_" } else { "" },
+                short.get(..8).unwrap_or_default()
+            ),
             uuid: uuid.to_string(),
             auth,
             ..Self::default()
@@ -78,7 +82,12 @@ impl Mount {
     }
 
     pub(crate) fn is_kv2(&self) -> bool {
-        self.kind == "kv" && self.options.as_ref().and_then(|o| o.get("version")).is_some_and(|v| v == "2")
+        self.kind == "kv"
+            && self
+                .options
+                .as_ref()
+                .and_then(|o| o.get("version"))
+                .is_some_and(|v| v == "2")
     }
 
     /// The default mounts cannot be removed or moved.
@@ -89,7 +98,10 @@ impl Mount {
     /// The form lists and `tune` show.
     pub(crate) fn describe(&self) -> Value {
         let mut config = Map::from_iter([
-            ("default_lease_ttl".to_owned(), json!(self.seconds("default_lease_ttl"))),
+            (
+                "default_lease_ttl".to_owned(),
+                json!(self.seconds("default_lease_ttl")),
+            ),
             ("max_lease_ttl".to_owned(), json!(self.seconds("max_lease_ttl"))),
             ("force_no_cache".to_owned(), json!(false)),
         ]);
@@ -152,7 +164,9 @@ impl Mount {
         }
         if let Some(options) = data.strings("options") {
             let mine = self.options.get_or_insert_default();
-            if mine.get("version").is_some_and(|v| v == "2") && options.get("version").is_some_and(|v| v != "2") {
+            if mine.get("version").is_some_and(|v| v == "2")
+                && options.get("version").is_some_and(|v| v != "2")
+            {
                 return Err(Error::invalid("cannot downgrade a kv store from version 2 to 1"));
             }
             mine.extend(options);
@@ -177,13 +191,21 @@ mod shared {
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
-    pub(super) fn serialize<S: Serializer>(map: &BTreeMap<String, Arc<Mount>>, to: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        map: &BTreeMap<String, Arc<Mount>>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         to.collect_map(map.iter().map(|(path, mount)| (path, &**mount)))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, Arc<Mount>>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<BTreeMap<String, Arc<Mount>>, D::Error> {
         let map = BTreeMap::<String, Mount>::deserialize(from)?;
-        Ok(map.into_iter().map(|(path, mount)| (path, Arc::new(mount))).collect())
+        Ok(map
+            .into_iter()
+            .map(|(path, mount)| (path, Arc::new(mount)))
+            .collect())
     }
 }
 
@@ -192,7 +214,11 @@ impl Mounts {
     pub(crate) fn initial() -> Self {
         let mut mounts = Self::default();
         for (path, kind, description) in [
-            ("sys/", "system", "system endpoints used for control, policy and debugging"),
+            (
+                "sys/",
+                "system",
+                "system endpoints used for control, policy and debugging",
+            ),
             ("identity/", "identity", "identity store"),
             ("cubbyhole/", "cubbyhole", "per-token private secret storage"),
         ] {

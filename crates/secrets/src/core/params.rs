@@ -46,7 +46,10 @@ impl TokenParams {
             (["token_ttl", "ttl"], &mut self.ttl),
             (["token_max_ttl", "max_ttl"], &mut self.max_ttl),
             (["token_period", "period"], &mut self.period),
-            (["token_explicit_max_ttl", "explicit_max_ttl"], &mut self.explicit_max_ttl),
+            (
+                ["token_explicit_max_ttl", "explicit_max_ttl"],
+                &mut self.explicit_max_ttl,
+            ),
         ] {
             for name in names.iter().rev() {
                 if let Some(seconds) = data.seconds(name)? {
@@ -64,26 +67,42 @@ impl TokenParams {
             self.no_default_policy = flag;
         }
         if let Some(kind) = data.text("token_type") {
-            if !matches!(kind.as_str(), "" | "service" | "batch" | "default" | "default-service" | "default-batch") {
-                return Err(Error::invalid(format!("invalid 'token_type' value {kind:?}: write service, batch or default")));
+            if !matches!(
+                kind.as_str(),
+                "" | "service" | "batch" | "default" | "default-service" | "default-batch"
+            ) {
+                return Err(Error::invalid(format!(
+                    "invalid 'token_type' value {kind:?}: write service, batch or default"
+                )));
             }
             self.kind = kind;
         }
-        if let Some(cidrs) = data.list("token_bound_cidrs").or_else(|| data.list("bound_cidrs")) {
+        if let Some(cidrs) = data
+            .list("token_bound_cidrs")
+            .or_else(|| data.list("bound_cidrs"))
+        {
             self.cidrs = parse_cidrs(cidrs)?;
         }
         if self.max_ttl > 0 && self.ttl > self.max_ttl {
-            return Err(Error::invalid("token_ttl should not be greater than token_max_ttl"));
+            return Err(Error::invalid(
+                "token_ttl should not be greater than token_max_ttl",
+            ));
         }
         if self.kind == "batch" && (self.period > 0 || self.num_uses > 0) {
-            return Err(Error::invalid("batch tokens can have neither a period nor a number of uses"));
+            return Err(Error::invalid(
+                "batch tokens can have neither a period nor a number of uses",
+            ));
         }
         Ok(())
     }
 
     /// The fields roles show.
     pub(crate) fn show(&self, into: &mut Map<String, Value>) {
-        let kind = if self.kind.is_empty() { "default" } else { &self.kind };
+        let kind = if self.kind.is_empty() {
+            "default"
+        } else {
+            &self.kind
+        };
         for (key, value) in [
             ("token_policies", json!(self.policies)),
             ("token_ttl", json!(self.ttl)),
@@ -100,13 +119,28 @@ impl TokenParams {
     }
 
     /// Creates the token of a successful log in.
-    pub(crate) fn log_in(&self, cx: &mut Cx<'_>, path: &str, remote: Option<std::net::IpAddr>, login: Login) -> Result<Auth> {
+    pub(crate) fn log_in(
+        &self,
+        cx: &mut Cx<'_>,
+        path: &str,
+        remote: Option<std::net::IpAddr>,
+        login: Login,
+    ) -> Result<Auth> {
         if !cidr_allows(&self.cidrs, remote) {
             return Err(Error::Denied);
         }
         let mount_max = cx.mount.max_ttl();
-        let max_ttl = if self.max_ttl > 0 { self.max_ttl.min(mount_max) } else { mount_max };
-        let ttl = if self.ttl > 0 { self.ttl } else { cx.mount.default_ttl() }.min(max_ttl);
+        let max_ttl = if self.max_ttl > 0 {
+            self.max_ttl.min(mount_max)
+        } else {
+            mount_max
+        };
+        let ttl = if self.ttl > 0 {
+            self.ttl
+        } else {
+            cx.mount.default_ttl()
+        }
+        .min(max_ttl);
         let entity = super::identity::entity_for_login(cx, &login)?;
         let mut policies = self.policies.clone();
         if !self.no_default_policy {
@@ -115,7 +149,8 @@ impl TokenParams {
         let batch = matches!(self.kind.as_str(), "batch" | "default-batch");
         let mut meta = login.metadata;
         if !login.role.is_empty() {
-            meta.entry("role".to_owned()).or_insert_with(|| login.role.clone());
+            meta.entry("role".to_owned())
+                .or_insert_with(|| login.role.clone());
         }
         let mut auth = token::create(
             cx,
@@ -130,7 +165,10 @@ impl TokenParams {
                 explicit_max_ttl: self.explicit_max_ttl,
                 period: self.period,
                 batch,
-                entity_id: entity.as_ref().map(|entity| entity.id.clone()).unwrap_or_default(),
+                entity_id: entity
+                    .as_ref()
+                    .map(|entity| entity.id.clone())
+                    .unwrap_or_default(),
                 renewable: true,
                 cidrs: self.cidrs.clone(),
                 ..NewToken::default()
@@ -160,7 +198,9 @@ pub(crate) fn clean_policies(policies: Vec<String>) -> Vec<String> {
 pub(crate) fn parse_cidrs(list: Vec<String>) -> Result<Vec<String>> {
     for cidr in &list {
         if parse_cidr(cidr).is_none() {
-            return Err(Error::invalid(format!("{cidr:?} is no address range: write for example 10.0.0.0/8")));
+            return Err(Error::invalid(format!(
+                "{cidr:?} is no address range: write for example 10.0.0.0/8"
+            )));
         }
     }
     Ok(list)
@@ -186,15 +226,18 @@ pub(crate) fn cidr_allows(cidrs: &[String], remote: Option<std::net::IpAddr>) ->
     let Some(remote) = remote.map(|address| address.to_canonical()) else {
         return false;
     };
-    cidrs.iter().filter_map(|cidr| parse_cidr(cidr)).any(|(network, bits)| match (network, remote) {
-        (IpAddr::V4(network), IpAddr::V4(remote)) => {
-            let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
-            u32::from(network) & mask == u32::from(remote) & mask
-        }
-        (IpAddr::V6(network), IpAddr::V6(remote)) => {
-            let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
-            u128::from(network) & mask == u128::from(remote) & mask
-        }
-        _ => false,
-    })
+    cidrs
+        .iter()
+        .filter_map(|cidr| parse_cidr(cidr))
+        .any(|(network, bits)| match (network, remote) {
+            (IpAddr::V4(network), IpAddr::V4(remote)) => {
+                let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
+                u32::from(network) & mask == u32::from(remote) & mask
+            }
+            (IpAddr::V6(network), IpAddr::V6(remote)) => {
+                let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
+                u128::from(network) & mask == u128::from(remote) & mask
+            }
+            _ => false,
+        })
 }

@@ -100,7 +100,12 @@ impl Policy {
                 }
                 ("name", []) => {}
                 (key, _) => {
-                    return Err(at(&item, &format!("`{key}` is not known here: a policy is made of `path \"…\" {{ … }}` blocks")));
+                    return Err(at(
+                        &item,
+                        &format!(
+                            "`{key}` is not known here: a policy is made of `path \"…\" {{ … }}` blocks"
+                        ),
+                    ));
                 }
             }
         }
@@ -109,7 +114,11 @@ impl Policy {
 }
 
 fn at(item: &Item, text: &str) -> PolicyError {
-    PolicyError(if item.line == 0 { text.to_owned() } else { format!("line {}: {text}", item.line) })
+    PolicyError(if item.line == 0 {
+        text.to_owned()
+    } else {
+        format!("line {}: {text}", item.line)
+    })
 }
 
 fn rule(block: &Item, path: &str) -> Result<Rule, PolicyError> {
@@ -136,15 +145,27 @@ fn rule(block: &Item, path: &str) -> Result<Rule, PolicyError> {
                     Some("deny") => c::DENY,
                     Some("read") => c::READ | c::LIST,
                     Some("write") => c::CREATE | c::READ | c::UPDATE | c::DELETE | c::LIST | c::PATCH,
-                    Some("sudo") => c::CREATE | c::READ | c::UPDATE | c::DELETE | c::LIST | c::PATCH | c::SUDO,
+                    Some("sudo") => {
+                        c::CREATE | c::READ | c::UPDATE | c::DELETE | c::LIST | c::PATCH | c::SUDO
+                    }
                     _ => return Err(wrong("write deny, read, write or sudo")),
                 };
             }
-            "min_wrapping_ttl" => permissions.min_wrapping = duration(&value).ok_or_else(|| wrong("no duration"))?,
-            "max_wrapping_ttl" => permissions.max_wrapping = duration(&value).ok_or_else(|| wrong("no duration"))?,
-            "allowed_parameters" => permissions.allowed = Some(parameters(value).ok_or_else(|| wrong("write a map of lists"))?),
-            "denied_parameters" => permissions.denied = Some(parameters(value).ok_or_else(|| wrong("write a map of lists"))?),
-            "required_parameters" => permissions.required = words(&value).ok_or_else(|| wrong("write a list of words"))?,
+            "min_wrapping_ttl" => {
+                permissions.min_wrapping = duration(&value).ok_or_else(|| wrong("no duration"))?
+            }
+            "max_wrapping_ttl" => {
+                permissions.max_wrapping = duration(&value).ok_or_else(|| wrong("no duration"))?
+            }
+            "allowed_parameters" => {
+                permissions.allowed = Some(parameters(value).ok_or_else(|| wrong("write a map of lists"))?)
+            }
+            "denied_parameters" => {
+                permissions.denied = Some(parameters(value).ok_or_else(|| wrong("write a map of lists"))?)
+            }
+            "required_parameters" => {
+                permissions.required = words(&value).ok_or_else(|| wrong("write a list of words"))?
+            }
             "mfa_methods" | "control_group" | "expiration" | "subscribe_event_types" | "comment" => {}
             _ => return Err(wrong("is not known in a path block")),
         }
@@ -156,11 +177,15 @@ fn rule(block: &Item, path: &str) -> Result<Rule, PolicyError> {
         };
     }
     if permissions.max_wrapping > 0 && permissions.max_wrapping < permissions.min_wrapping {
-        return Err(at(block, &format!("path \"{path}\": max_wrapping_ttl cannot be less than min_wrapping_ttl")));
+        return Err(at(
+            block,
+            &format!("path \"{path}\": max_wrapping_ttl cannot be less than min_wrapping_ttl"),
+        ));
     }
     let path = path.strip_prefix('/').unwrap_or(path);
+    let contains_both = path.contains("+*");
     let (path, glob) = path.strip_suffix('*').map_or((path, false), |rest| (rest, true));
-    if path.contains("+*") {
+    if contains_both {
         return Err(at(block, &format!("path \"{path}\": cannot contain +*")));
     }
     Ok(Rule {
@@ -171,7 +196,11 @@ fn rule(block: &Item, path: &str) -> Result<Rule, PolicyError> {
 }
 
 fn words(value: &Value) -> Option<Vec<String>> {
-    value.as_array()?.iter().map(|word| Some(word.as_str()?.to_owned())).collect()
+    value
+        .as_array()?
+        .iter()
+        .map(|word| Some(word.as_str()?.to_owned()))
+        .collect()
 }
 
 fn parameters(value: Value) -> Option<Parameters> {

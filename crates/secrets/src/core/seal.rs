@@ -111,7 +111,10 @@ impl Core {
     }
 
     pub(crate) fn is_sealed(&self) -> bool {
-        matches!(&*self.state.read().unwrap_or_else(PoisonError::into_inner), State::Sealed(_))
+        matches!(
+            &*self.state.read().unwrap_or_else(PoisonError::into_inner),
+            State::Sealed(_)
+        )
     }
 
     /// Makes the keys and the first entries, all in one transaction. Leaves the server sealed.
@@ -120,7 +123,12 @@ impl Core {
     }
 
     /// The same with a given unseal key.
-    pub(crate) async fn init_with(&self, config: SealConfig, root_id: Option<String>, unseal_key: Key) -> Result<InitResult> {
+    pub(crate) async fn init_with(
+        &self,
+        config: SealConfig,
+        root_id: Option<String>,
+        unseal_key: Key,
+    ) -> Result<InitResult> {
         check(&config)?;
         if self.seal_config()?.is_some() {
             return Err(Error::invalid("Vault is already initialized"));
@@ -144,7 +152,7 @@ impl Core {
             token: None,
             sudo: false,
             scheduled: Vec::new(),
-                after: Vec::new(),
+            after: Vec::new(),
         };
         cx.txn.put(SYSTEM, &stored)?;
         Mounts::initial().save(&mut cx.txn)?;
@@ -160,10 +168,17 @@ impl Core {
             },
         )?;
         let mut ops = cx.txn.ops()?;
-        let config_json = serde_json::to_vec(&config).map_err(|_| Error::Internal("the seal could not be written"))?;
+        let config_json =
+            serde_json::to_vec(&config).map_err(|_| Error::Internal("the seal could not be written"))?;
         ops.push(Op::put(CONFIG, config_json).expecting(Expect::Absent));
-        ops.push(Op::put(ROOT_KEY, barrier::wrap(&unseal_key, ROOT_KEY, &root_key)?));
-        ops.push(Op::put(KEYRING, barrier::wrap(&root_key, KEYRING, &keyring.write()?)?));
+        ops.push(Op::put(
+            ROOT_KEY,
+            barrier::wrap(&unseal_key, ROOT_KEY, &root_key)?,
+        ));
+        ops.push(Op::put(
+            KEYRING,
+            barrier::wrap(&root_key, KEYRING, &keyring.write()?)?,
+        ));
         self.store.txn(ops).await?;
         Ok(InitResult {
             keys: divide(&unseal_key, &config)?,
@@ -176,7 +191,9 @@ impl Core {
         let config = self.seal_config()?.ok_or(Error::NotInitialised)?;
         let key = {
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-            let State::Sealed(progress) = &mut *state else { return Ok(true) };
+            let State::Sealed(progress) = &mut *state else {
+                return Ok(true);
+            };
             if !progress.add(share, config.threshold) {
                 return Ok(false);
             }
@@ -191,9 +208,15 @@ impl Core {
     pub(crate) fn open(&self, unseal_key: &[u8]) -> Result<()> {
         let root_key = self.root_key(unseal_key)?;
         let sealed = self.store.get(KEYRING).ok_or(Error::NotInitialised)?;
-        let keyring = Arc::new(Keyring::read(&barrier::unwrap(&root_key, KEYRING, &sealed.value)?)?);
+        let keyring = Arc::new(Keyring::read(&barrier::unwrap(
+            &root_key,
+            KEYRING,
+            &sealed.value,
+        )?)?);
         let mut txn = Txn::new(&self.store, Arc::clone(&keyring), &self.cache);
-        let stored: StoredSystem = txn.get(SYSTEM)?.ok_or_else(|| Error::Corrupt(SYSTEM.to_owned()))?;
+        let stored: StoredSystem = txn
+            .get(SYSTEM)?
+            .ok_or_else(|| Error::Corrupt(SYSTEM.to_owned()))?;
         let mut ends = Vec::new();
         for (hash, token) in token::all(&mut txn)? {
             ends.extend(token.expires.map(|at| (at, Target::Token(hash))));
@@ -265,7 +288,10 @@ impl Core {
         let pending = {
             let _writing = self.write_lock();
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-            let State::Open { keyring, root_key, .. } = &mut *state else {
+            let State::Open {
+                keyring, root_key, ..
+            } = &mut *state
+            else {
                 return Err(Error::Sealed);
             };
             let next = keyring.rotated(self.clock.now())?;
@@ -282,7 +308,8 @@ impl Core {
     pub(crate) async fn rekey(&self, old: &[u8], config: &SealConfig) -> Result<Vec<Zeroizing<Vec<u8>>>> {
         let root_key = self.root_key(old)?;
         let unseal_key = random(32)?;
-        let text = serde_json::to_vec(config).map_err(|_| Error::Internal("the seal could not be written"))?;
+        let text =
+            serde_json::to_vec(config).map_err(|_| Error::Internal("the seal could not be written"))?;
         self.store
             .txn(vec![
                 Op::put(CONFIG, text),
@@ -295,7 +322,9 @@ impl Core {
     /// `sys/seal-status`.
     pub(crate) fn seal_status(&self) -> Result<Value> {
         let config = self.seal_config()?;
-        let (t, n) = config.as_ref().map_or((0, 0), |config| (config.threshold, config.shares));
+        let (t, n) = config
+            .as_ref()
+            .map_or((0, 0), |config| (config.threshold, config.shares));
         let mut status = Map::from_iter([
             ("type".to_owned(), json!("shamir")),
             ("initialized".to_owned(), json!(config.is_some())),
@@ -325,9 +354,15 @@ impl Core {
 /// Refuses numbers of shares that cannot work.
 pub(crate) fn check(config: &SealConfig) -> Result<()> {
     match (config.shares, config.threshold) {
-        (0, _) => Err(Error::invalid("invalid seal configuration: shares must be at least one")),
-        (_, 0) => Err(Error::invalid("invalid seal configuration: threshold must be at least one")),
-        (shares, _) if shares > 255 => Err(Error::invalid("invalid seal configuration: shares must be less than 256")),
+        (0, _) => Err(Error::invalid(
+            "invalid seal configuration: shares must be at least one",
+        )),
+        (_, 0) => Err(Error::invalid(
+            "invalid seal configuration: threshold must be at least one",
+        )),
+        (shares, _) if shares > 255 => Err(Error::invalid(
+            "invalid seal configuration: shares must be less than 256",
+        )),
         (shares, 1) if shares > 1 => Err(Error::invalid(
             "invalid seal configuration: threshold must be greater than one for multiple shares",
         )),
@@ -340,7 +375,8 @@ pub(crate) fn check(config: &SealConfig) -> Result<()> {
 
 /// How many shares and how many of them are needed, from a request.
 pub(crate) fn config_of(data: &Map<String, Value>) -> Result<SealConfig> {
-    let number = |key: &str| -> Result<usize> { Ok(usize::try_from(data.int(key)?.unwrap_or(0)).unwrap_or(0)) };
+    let number =
+        |key: &str| -> Result<usize> { Ok(usize::try_from(data.int(key)?.unwrap_or(0)).unwrap_or(0)) };
     let config = SealConfig {
         shares: number("secret_shares")?,
         threshold: number("secret_threshold")?,

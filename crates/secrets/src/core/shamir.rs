@@ -31,7 +31,9 @@ fn invert(a: u8) -> u8 {
 /// Splits a secret into `shares` parts of which any `threshold` bring it back.
 pub(crate) fn split(secret: &[u8], shares: usize, threshold: usize) -> Result<Vec<Zeroizing<Vec<u8>>>> {
     if !(2..=255).contains(&threshold) || !(threshold..=255).contains(&shares) || secret.is_empty() {
-        return Err(Error::invalid("need 2 to 255 shares and a threshold between 2 and their number"));
+        return Err(Error::invalid(
+            "need 2 to 255 shares and a threshold between 2 and their number",
+        ));
     }
     // Distinct non-zero x coordinates in random order (Fisher-Yates with rejection-free 16 bit draws).
     let mut xs: Vec<u8> = (1..=255).collect();
@@ -52,7 +54,9 @@ pub(crate) fn split(secret: &[u8], shares: usize, threshold: usize) -> Result<Ve
     for byte in secret {
         let coefficients = random(threshold - 1)?;
         for (part, x) in parts.iter_mut().zip(&xs) {
-            let y = coefficients.iter().fold(0, |sum, coefficient| multiply(sum ^ coefficient, *x));
+            let y = coefficients
+                .iter()
+                .fold(0, |sum, coefficient| multiply(sum ^ coefficient, *x));
             part.push(y ^ byte);
         }
     }

@@ -47,7 +47,8 @@ pub(crate) struct Token {
 impl Token {
     /// Seconds left; zero for a token that does not expire.
     pub(crate) fn left(&self, now: Timestamp) -> i64 {
-        self.expires.map_or(0, |at| at.duration_since(now).as_secs().max(0))
+        self.expires
+            .map_or(0, |at| at.duration_since(now).as_secs().max(0))
     }
 
     pub(crate) fn is_root(&self) -> bool {
@@ -102,7 +103,8 @@ pub(crate) fn cubbyhole(hash: &str) -> String {
 
 /// `now + seconds`, saturating.
 pub(crate) fn after(now: Timestamp, seconds: i64) -> Timestamp {
-    now.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
+    now.checked_add(jiff::SignedDuration::from_secs(seconds))
+        .unwrap_or(Timestamp::MAX)
 }
 
 /// The stored token under a hash, if it and all its ancestors live.
@@ -129,7 +131,9 @@ pub(crate) fn find(cx: &mut Cx<'_>, id: &str) -> Result<Option<Holder>> {
         return Ok(None);
     }
     if let Some(sealed) = id.strip_prefix("hvb.") {
-        let Some(token) = open_batch(cx, sealed) else { return Ok(None) };
+        let Some(token) = open_batch(cx, sealed) else {
+            return Ok(None);
+        };
         let alive = token.expires.is_none_or(|at| at > cx.now)
             && match &token.parent {
                 Some(parent) => by_hash(&mut cx.txn, parent, cx.now)?.is_some(),
@@ -167,12 +171,21 @@ pub(crate) fn create(cx: &mut Cx<'_>, new: NewToken) -> Result<Auth> {
     let root = new.policies.iter().any(|policy| policy == "root");
     let mut ttl = if new.period > 0 { new.period } else { new.ttl };
     if new.explicit_max_ttl > 0 {
-        ttl = if ttl == 0 { new.explicit_max_ttl } else { ttl.min(new.explicit_max_ttl) };
+        ttl = if ttl == 0 {
+            new.explicit_max_ttl
+        } else {
+            ttl.min(new.explicit_max_ttl)
+        };
     }
     if ttl == 0 && !(root && new.ttl == 0) {
         ttl = super::mounts::SYSTEM_TTL;
     }
-    let mut policies: Vec<String> = new.policies.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+    let mut policies: Vec<String> = new
+        .policies
+        .into_iter()
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
     policies.retain(|policy| !policy.is_empty());
     if root {
         policies = vec!["root".to_owned()];
@@ -199,7 +212,8 @@ pub(crate) fn create(cx: &mut Cx<'_>, new: NewToken) -> Result<Auth> {
         cidrs: new.cidrs,
     };
     let id = if new.batch {
-        let bytes = serde_json::to_vec(&token).map_err(|_| Error::Internal("a token could not be written as JSON"))?;
+        let bytes = serde_json::to_vec(&token)
+            .map_err(|_| Error::Internal("a token could not be written as JSON"))?;
         let sealed = cx.keyring.seal("sys/token/batch", &Zeroizing::new(bytes))?;
         Zeroizing::new(format!("hvb.{}", URL_SAFE_NO_PAD.encode(sealed)))
     } else {
@@ -281,7 +295,11 @@ pub(crate) fn renew(cx: &mut Cx<'_>, hash: &str, mut token: Token, increment: Op
     };
     let mut at = after(cx.now, wanted);
     if token.period == 0 {
-        let max = if token.max_ttl > 0 { token.max_ttl } else { super::mounts::SYSTEM_TTL };
+        let max = if token.max_ttl > 0 {
+            token.max_ttl
+        } else {
+            super::mounts::SYSTEM_TTL
+        };
         at = at.min(after(token.created, max));
     }
     if token.explicit_max_ttl > 0 {

@@ -25,7 +25,9 @@ impl Cache {
 
     fn get(&self, key: &str, revision: u64) -> Option<Arc<dyn Any + Send + Sync>> {
         let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        map.get(key).filter(|cached| cached.0 == revision).map(|cached| Arc::clone(&cached.1))
+        map.get(key)
+            .filter(|cached| cached.0 == revision)
+            .map(|cached| Arc::clone(&cached.1))
     }
 
     fn put(&self, key: &str, revision: u64, value: Arc<dyn Any + Send + Sync>) {
@@ -64,7 +66,9 @@ impl<'a> Txn<'a> {
         }
         let entry = self.store.get(key);
         self.saw(key, entry.as_ref().map(|entry| entry.revision));
-        entry.map(|entry| self.keyring.open(key, &entry.value)).transpose()
+        entry
+            .map(|entry| self.keyring.open(key, &entry.value))
+            .transpose()
     }
 
     fn saw(&mut self, key: &str, revision: Option<u64>) {
@@ -121,7 +125,8 @@ impl<'a> Txn<'a> {
 
     /// Sets a JSON value.
     pub(crate) fn put<T: Serialize>(&mut self, key: &str, value: &T) -> Result<()> {
-        let bytes = serde_json::to_vec(value).map_err(|_| Error::Internal("a value could not be written as JSON"))?;
+        let bytes =
+            serde_json::to_vec(value).map_err(|_| Error::Internal("a value could not be written as JSON"))?;
         self.writes.insert(key.to_owned(), Some(Zeroizing::new(bytes)));
         Ok(())
     }

@@ -19,12 +19,28 @@ pub(crate) struct Stored {
 
 /// Puts an answer away and says where.
 pub(crate) fn wrap(cx: &mut Cx<'_>, request: &Request, response: &Response, ttl: i64) -> Result<Wrap> {
-    let inside = response.auth.as_ref().map(|auth| auth.accessor.clone()).unwrap_or_default();
-    wrap_value(cx, &request.path, crate::http::envelope(request, response), ttl, inside)
+    let inside = response
+        .auth
+        .as_ref()
+        .map(|auth| auth.accessor.clone())
+        .unwrap_or_default();
+    wrap_value(
+        cx,
+        &request.path,
+        crate::http::envelope(request, response),
+        ttl,
+        inside,
+    )
 }
 
 /// The same for an answer already in its final form.
-pub(crate) fn wrap_value(cx: &mut Cx<'_>, path: &str, response: Value, ttl: i64, wrapped_accessor: String) -> Result<Wrap> {
+pub(crate) fn wrap_value(
+    cx: &mut Cx<'_>,
+    path: &str,
+    response: Value,
+    ttl: i64,
+    wrapped_accessor: String,
+) -> Result<Wrap> {
     let auth = token::create(
         cx,
         NewToken {
@@ -59,7 +75,12 @@ pub(crate) fn wrap_value(cx: &mut Cx<'_>, path: &str, response: Value, ttl: i64,
 pub(crate) fn stored(cx: &mut Cx<'_>, id: &str) -> Result<(String, Stored)> {
     let wrong = || Error::invalid("wrapping token is not valid or does not exist");
     let holder = token::find(cx, id)?.ok_or_else(wrong)?;
-    if !holder.token.policies.iter().any(|policy| policy == "response-wrapping") {
+    if !holder
+        .token
+        .policies
+        .iter()
+        .any(|policy| policy == "response-wrapping")
+    {
         return Err(wrong());
     }
     let key = format!("{}response", token::cubbyhole(&holder.hash));

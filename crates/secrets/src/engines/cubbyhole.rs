@@ -10,7 +10,9 @@ use serde_json::{Map, Value};
 fn base(cx: &Cx<'_>) -> Result<String> {
     match &cx.token {
         Some(holder) if !holder.token.batch => Ok(token::cubbyhole(&holder.hash)),
-        Some(_) => Err(Error::invalid("cubbyhole operations are only supported by \"service\" type tokens")),
+        Some(_) => Err(Error::invalid(
+            "cubbyhole operations are only supported by \"service\" type tokens",
+        )),
         None => Err(Error::Denied),
     }
 }

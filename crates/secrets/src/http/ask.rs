@@ -12,7 +12,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-type HttpClient = Client<hyper_rustls::HttpsConnector<hyper_util::client::legacy::connect::HttpConnector>, Full<bytes::Bytes>>;
+type HttpClient = Client<
+    hyper_rustls::HttpsConnector<hyper_util::client::legacy::connect::HttpConnector>,
+    Full<bytes::Bytes>,
+>;
 
 const DEADLINE: Duration = Duration::from_secs(15);
 const MOST_BYTES: usize = 1 << 20;
@@ -35,9 +38,14 @@ impl Asker {
         if let Some(bearer) = &question.bearer {
             request = request.header("authorization", format!("Bearer {bearer}"));
         }
-        let request = request.body(Full::from(body)).map_err(|error| error.to_string())?;
+        let request = request
+            .body(Full::from(body))
+            .map_err(|error| error.to_string())?;
         let exchange = async {
-            let response = client.request(request).await.map_err(|error| herder_base::chain(&error).to_string())?;
+            let response = client
+                .request(request)
+                .await
+                .map_err(|error| herder_base::chain(&error).to_string())?;
             let status = response.status().as_u16();
             let body = Limited::new(response.into_body(), MOST_BYTES)
                 .collect()
@@ -56,9 +64,11 @@ impl Asker {
         if let Some(client) = clients.get(ca_pem) {
             return Ok(client.clone());
         }
-        let builder = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?;
+        let builder = rustls::ClientConfig::builder_with_provider(Arc::new(
+            rustls::crypto::aws_lc_rs::default_provider(),
+        ))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
         let connector = hyper_rustls::HttpsConnectorBuilder::new();
         let connector = if ca_pem.is_empty() {
             connector
@@ -67,8 +77,11 @@ impl Asker {
         } else {
             let mut roots = RootCertStore::empty();
             for certificate in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
-                let certificate = certificate.map_err(|error| format!("the configured CA certificate is not PEM: {error}"))?;
-                roots.add(certificate).map_err(|error| format!("the configured CA certificate cannot be used: {error}"))?;
+                let certificate = certificate
+                    .map_err(|error| format!("the configured CA certificate is not PEM: {error}"))?;
+                roots
+                    .add(certificate)
+                    .map_err(|error| format!("the configured CA certificate cannot be used: {error}"))?;
             }
             connector.with_tls_config(builder.with_root_certificates(roots).with_no_client_auth())
         };

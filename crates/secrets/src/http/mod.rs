@@ -31,7 +31,10 @@ pub struct PeerCertificates(pub Vec<Vec<u8>>);
 pub(crate) fn router(server: Server) -> axum::Router {
     axum::Router::new()
         .route("/v1/{*path}", any(answer))
-        .route("/", any(|| async { "Vault-compatible secrets of Herder. The API is below /v1/.\n" }))
+        .route(
+            "/",
+            any(|| async { "Vault-compatible secrets of Herder. The API is below /v1/.\n" }),
+        )
         .fallback(|| async { failure(404, Vec::new()) })
         .with_state(server)
 }
@@ -41,7 +44,12 @@ async fn answer(State(server): State<Server>, request: http::Request<Body>) -> a
     let head = parts.method == Method::HEAD;
     let body = match axum::body::to_bytes(body, MOST_BYTES).await {
         Ok(body) => body,
-        Err(_) => return failure(413, vec!["request body too large: 32 MiB are the most".to_owned()]),
+        Err(_) => {
+            return failure(
+                413,
+                vec!["request body too large: 32 MiB are the most".to_owned()],
+            );
+        }
     };
     let request = match read(&parts, &body) {
         Ok(request) => request,
@@ -73,14 +81,22 @@ fn json_response(status: u16, value: &Value) -> axum::response::Response {
     body.push('\n');
     (
         status,
-        [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")],
+        [
+            (header::CONTENT_TYPE, "application/json"),
+            (header::CACHE_CONTROL, "no-store"),
+        ],
         body,
     )
         .into_response()
 }
 
 fn text_header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    headers.get(name)?.to_str().ok().map(str::trim).filter(|text| !text.is_empty())
+    headers
+        .get(name)?
+        .to_str()
+        .ok()
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
 }
 
 fn read(parts: &http::request::Parts, body: &[u8]) -> Result<Request> {
@@ -92,9 +108,18 @@ fn read(parts: &http::request::Parts, body: &[u8]) -> Result<Request> {
     let headers = &parts.headers;
     let mut data = Map::new();
     let mut list = false;
-    for pair in parts.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+    for pair in parts
+        .uri
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+    {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let (key, value) = (percent_decode(&key.replace('+', " "))?, percent_decode(&value.replace('+', " "))?);
+        let (key, value) = (
+            percent_decode(&key.replace('+', " "))?,
+            percent_decode(&value.replace('+', " "))?,
+        );
         if key == "list" {
             list = value == "true" || value == "1";
         } else {
@@ -112,11 +137,16 @@ fn read(parts: &http::request::Parts, body: &[u8]) -> Result<Request> {
     };
     let content_type = text_header(headers, "content-type").unwrap_or_default();
     if matches!(op, Op::Write | Op::Patch | Op::Delete) && !body.iter().all(u8::is_ascii_whitespace) {
-        if content_type.starts_with("application/x-www-form-urlencoded") && !body.trim_ascii_start().starts_with(b"{") {
+        if content_type.starts_with("application/x-www-form-urlencoded")
+            && !body.trim_ascii_start().starts_with(b"{")
+        {
             let text = std::str::from_utf8(body).map_err(|_| Error::invalid("the form is not UTF-8"))?;
             for pair in text.split('&') {
                 let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-                data.insert(percent_decode(&key.replace('+', " "))?, Value::String(percent_decode(&value.replace('+', " "))?));
+                data.insert(
+                    percent_decode(&key.replace('+', " "))?,
+                    Value::String(percent_decode(&value.replace('+', " "))?),
+                );
             }
         } else {
             match serde_json::from_slice(body) {
@@ -134,22 +164,35 @@ fn read(parts: &http::request::Parts, body: &[u8]) -> Result<Request> {
     request.data = data;
     request.merge_patch = content_type.starts_with("application/merge-patch+json");
     request.token = text_header(headers, "x-vault-token")
-        .or_else(|| text_header(headers, "authorization")?.strip_prefix("Bearer ").map(str::trim))
+        .or_else(|| {
+            text_header(headers, "authorization")?
+                .strip_prefix("Bearer ")
+                .map(str::trim)
+        })
         .map(|token| Zeroizing::new(token.to_owned()));
     if let Some(ttl) = text_header(headers, "x-vault-wrap-ttl") {
-        let ttl = crate::core::fields::duration(&Value::String(ttl.to_owned()))
-            .ok_or_else(|| Error::invalid("X-Vault-Wrap-TTL: write a duration as 30s, 5m or a number of seconds"))?;
+        let ttl = crate::core::fields::duration(&Value::String(ttl.to_owned())).ok_or_else(|| {
+            Error::invalid("X-Vault-Wrap-TTL: write a duration as 30s, 5m or a number of seconds")
+        })?;
         request.wrap_ttl = (ttl > 0).then_some(ttl);
     }
-    if text_header(headers, "x-vault-namespace").is_some_and(|namespace| !matches!(namespace, "/" | "root" | "root/")) {
-        return Err(Error::invalid("namespaces are not supported: leave X-Vault-Namespace out"));
+    if text_header(headers, "x-vault-namespace")
+        .is_some_and(|namespace| !matches!(namespace, "/" | "root" | "root/"))
+    {
+        return Err(Error::invalid(
+            "namespaces are not supported: leave X-Vault-Namespace out",
+        ));
     }
     request.remote = parts
         .extensions
         .get::<ConnectInfo<SocketAddr>>()
         .map(|info| info.0.ip())
         .or_else(|| parts.extensions.get::<SocketAddr>().map(SocketAddr::ip));
-    request.peer = parts.extensions.get::<PeerCertificates>().map(|peer| peer.0.clone()).unwrap_or_default();
+    request.peer = parts
+        .extensions
+        .get::<PeerCertificates>()
+        .map(|peer| peer.0.clone())
+        .unwrap_or_default();
     Ok(request)
 }
 
@@ -188,7 +231,9 @@ fn render(request: &Request, response: Response) -> axum::response::Response {
         && response.lease.is_none()
         && response.warnings.is_empty()
     {
-        let status = response.status.and_then(|status| StatusCode::from_u16(status).ok());
+        let status = response
+            .status
+            .and_then(|status| StatusCode::from_u16(status).ok());
         return status.unwrap_or(StatusCode::NO_CONTENT).into_response();
     }
     json_response(response.status.unwrap_or(200), &envelope(request, &response))

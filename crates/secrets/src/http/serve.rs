@@ -20,7 +20,12 @@ const DRAIN: Duration = Duration::from_secs(5);
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// See the module.
-pub(crate) async fn serve(server: Server, listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, cancel: CancellationToken) {
+pub(crate) async fn serve(
+    server: Server,
+    listener: TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    cancel: CancellationToken,
+) {
     let router = server.router();
     let acceptor = tls.map(TlsAcceptor::from);
     let graceful = Arc::new(GracefulShutdown::new());

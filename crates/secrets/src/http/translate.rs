@@ -55,10 +55,22 @@ pub(crate) fn envelope(request: &Request, response: &Response) -> Value {
     }
     object.extend([
         ("request_id".to_owned(), json!(request.id)),
-        ("lease_id".to_owned(), json!(lease.map(|lease| lease.id.as_str()).unwrap_or_default())),
-        ("renewable".to_owned(), json!(lease.is_some_and(|lease| lease.renewable))),
-        ("lease_duration".to_owned(), json!(lease.map_or(0, |lease| lease.ttl))),
-        ("data".to_owned(), response.data.clone().map_or(Value::Null, Value::Object)),
+        (
+            "lease_id".to_owned(),
+            json!(lease.map(|lease| lease.id.as_str()).unwrap_or_default()),
+        ),
+        (
+            "renewable".to_owned(),
+            json!(lease.is_some_and(|lease| lease.renewable)),
+        ),
+        (
+            "lease_duration".to_owned(),
+            json!(lease.map_or(0, |lease| lease.ttl)),
+        ),
+        (
+            "data".to_owned(),
+            response.data.clone().map_or(Value::Null, Value::Object),
+        ),
         (
             "wrap_info".to_owned(),
             response.wrap.as_ref().map_or(Value::Null, |wrap| {
@@ -74,9 +86,16 @@ pub(crate) fn envelope(request: &Request, response: &Response) -> Value {
         ),
         (
             "warnings".to_owned(),
-            if response.warnings.is_empty() { Value::Null } else { json!(response.warnings) },
+            if response.warnings.is_empty() {
+                Value::Null
+            } else {
+                json!(response.warnings)
+            },
         ),
-        ("auth".to_owned(), response.auth.as_ref().map_or(Value::Null, auth)),
+        (
+            "auth".to_owned(),
+            response.auth.as_ref().map_or(Value::Null, auth),
+        ),
         ("mount_type".to_owned(), json!("")),
     ]);
     Value::Object(object)

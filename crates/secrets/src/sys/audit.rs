@@ -37,7 +37,9 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
             }
             let kind = request.data.need("type")?;
             if kind != "file" {
-                return Err(Error::invalid(format!("unknown backend type: {kind:?}; this server has \"file\"")));
+                return Err(Error::invalid(format!(
+                    "unknown backend type: {kind:?}; this server has \"file\""
+                )));
             }
             let device = Device {
                 kind,
@@ -60,8 +62,12 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
             Ok(Response::empty())
         }
         (Op::Write, "audit-hash", path) => {
-            let device = devices.get(path).ok_or_else(|| Error::invalid(format!("unknown audit backend {path:?}")))?;
-            Ok(Response::data(json!({ "hash": device.hash(&request.data.need("input")?) })))
+            let device = devices
+                .get(path)
+                .ok_or_else(|| Error::invalid(format!("unknown audit backend {path:?}")))?;
+            Ok(Response::data(
+                json!({ "hash": device.hash(&request.data.need("input")?) }),
+            ))
         }
         _ => Err(Error::Unsupported),
     }

@@ -78,7 +78,9 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
             "lease_count": lease::ids(&cx.txn, "").len(),
             "counts": {},
         }))),
-        (_, "lookup" | "renew" | "revoke" | "revoke-prefix" | "revoke-force" | "tidy") => Err(Error::Unsupported),
+        (_, "lookup" | "renew" | "revoke" | "revoke-prefix" | "revoke-force" | "tidy") => {
+            Err(Error::Unsupported)
+        }
         _ => Err(crate::engines::unsupported_path()),
     }
 }

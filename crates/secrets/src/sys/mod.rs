@@ -7,9 +7,9 @@ pub(crate) mod outside;
 mod policies;
 mod tools;
 
+use crate::Result;
 use crate::core::context::Cx;
 use crate::core::request::{Op, Request, Response};
-use crate::Result;
 
 /// Whether a path needs no token.
 pub(crate) fn is_public(path: &str, op: Op) -> bool {
@@ -22,11 +22,13 @@ pub(crate) fn is_public(path: &str, op: Op) -> bool {
 /// Whether a path needs sudo besides the capability.
 pub(crate) fn needs_sudo(path: &str, op: Op) -> bool {
     let Some(rest) = path.strip_prefix("sys/") else {
-        return path.trim_end_matches('/') == "auth/token/accessors" || path.starts_with("auth/token/revoke-orphan");
+        return path.trim_end_matches('/') == "auth/token/accessors"
+            || path.starts_with("auth/token/revoke-orphan");
     };
     let rest = rest.trim_end_matches('/');
     match rest {
-        "audit" | "seal" | "step-down" | "rotate" | "remount" | "revoke-prefix" | "revoke-force" | "config/cors" => true,
+        "audit" | "seal" | "step-down" | "rotate" | "remount" | "revoke-prefix" | "revoke-force"
+        | "config/cors" => true,
         "auth" | "mounts" => false,
         _ => {
             rest.starts_with("audit/")
@@ -51,8 +53,13 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
         ["mounts" | "auth" | "remount", ..] => mounts::handle(cx, request, path),
         ["internal", "ui", ..] => mounts::ui(cx, request, &segments),
         ["policy" | "policies", ..] => policies::handle(cx, request, path),
-        ["capabilities" | "capabilities-self" | "capabilities-accessor"] => policies::capabilities(cx, request, path),
-        ["leases" | "renew" | "revoke" | "revoke-prefix" | "revoke-force", ..] => leases::handle(cx, request, path),
+        ["capabilities" | "capabilities-self" | "capabilities-accessor"] => {
+            policies::capabilities(cx, request, path)
+        }
+        [
+            "leases" | "renew" | "revoke" | "revoke-prefix" | "revoke-force",
+            ..,
+        ] => leases::handle(cx, request, path),
         ["audit" | "audit-hash", ..] => audit::handle(cx, request, path),
         _ => tools::handle(cx, request, &segments),
     }

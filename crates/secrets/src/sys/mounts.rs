@@ -38,7 +38,10 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
     match request.op {
         Op::Read => {
             let mounts = Mounts::load(&mut cx.txn)?;
-            let mount = mounts.table(auth).get(&name).ok_or_else(|| no_mount(auth, &name))?;
+            let mount = mounts
+                .table(auth)
+                .get(&name)
+                .ok_or_else(|| no_mount(auth, &name))?;
             Ok(Response::data(mount.describe()))
         }
         Op::Write => mount(cx, request, auth, &name),
@@ -70,11 +73,21 @@ fn mount(cx: &mut Cx<'_>, request: &Request, auth: bool, name: &str) -> Result<R
     }
     let known: &[&str] = if auth { &engines::AUTH } else { &engines::SECRET };
     if !known.contains(&kind.as_str()) {
-        let hint = herder_base::suggest(&kind, known.iter().copied()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-        return Err(Error::invalid(format!("plugin not found in the catalog: {kind}{hint} (known here: {})", known.join(", "))));
+        let hint = herder_base::suggest(&kind, known.iter().copied())
+            .map(|near| format!("; did you mean {near}?"))
+            .unwrap_or_default();
+        return Err(Error::invalid(format!(
+            "plugin not found in the catalog: {kind}{hint} (known here: {})",
+            known.join(", ")
+        )));
     }
-    if name.split('/').any(|part| part == "..") || name.contains(|c: char| c.is_control() || c == ' ') || name.len() > 256 {
-        return Err(Error::invalid(format!("the path {name:?} has characters a path cannot have")));
+    if name.split('/').any(|part| part == "..")
+        || name.contains(|c: char| c.is_control() || c == ' ')
+        || name.len() > 256
+    {
+        return Err(Error::invalid(format!(
+            "the path {name:?} has characters a path cannot have"
+        )));
     }
     let mut mounts = Mounts::clone(&*Mounts::load(&mut cx.txn)?);
     if !auth && name.starts_with("auth/") {
@@ -91,15 +104,29 @@ fn mount(cx: &mut Cx<'_>, request: &Request, auth: bool, name: &str) -> Result<R
     mount.description = data.text("description").unwrap_or_default();
     mount.options = data.strings("options").filter(|options| !options.is_empty());
     if let Some(version) = version {
-        mount.options.get_or_insert_default().insert("version".to_owned(), version);
+        mount
+            .options
+            .get_or_insert_default()
+            .insert("version".to_owned(), version);
     }
     mount.local = data.flag("local")?.unwrap_or(false);
     mount.seal_wrap = data.flag("seal_wrap")?.unwrap_or(false);
     if let Some(config) = data.object("config") {
         mount.tune(config)?;
     }
-    if kind == "kv" && !matches!(mount.options.as_ref().and_then(|o| o.get("version")).map(String::as_str), None | Some("1" | "2")) {
-        return Err(Error::invalid("options.version: the kv engine has versions 1 and 2"));
+    if kind == "kv"
+        && !matches!(
+            mount
+                .options
+                .as_ref()
+                .and_then(|o| o.get("version"))
+                .map(String::as_str),
+            None | Some("1" | "2")
+        )
+    {
+        return Err(Error::invalid(
+            "options.version: the kv engine has versions 1 and 2",
+        ));
     }
     mounts.table_mut(auth).insert(name.to_owned(), Arc::new(mount));
     mounts.save(&mut cx.txn)?;
@@ -112,7 +139,9 @@ fn unmount(cx: &mut Cx<'_>, auth: bool, name: &str) -> Result<Response> {
         return Ok(Response::empty());
     };
     if mount.is_protected() {
-        return Err(Error::invalid(format!("cannot unmount {name:?}: it is part of every server")));
+        return Err(Error::invalid(format!(
+            "cannot unmount {name:?}: it is part of every server"
+        )));
     }
     let full = mount.full_path();
     lease::revoke_prefix(cx, &full, true)?;
@@ -128,12 +157,18 @@ fn unmount(cx: &mut Cx<'_>, auth: bool, name: &str) -> Result<Response> {
 fn tune(cx: &mut Cx<'_>, request: &Request, auth: bool, name: &str) -> Result<Response> {
     let mut mounts = Mounts::clone(&*Mounts::load(&mut cx.txn)?);
     let mut mount = Mount::clone(mounts.table(auth).get(name).ok_or_else(|| {
-        Error::invalid(format!("cannot fetch sysview for path {name:?}: nothing is mounted there"))
+        Error::invalid(format!(
+            "cannot fetch sysview for path {name:?}: nothing is mounted there"
+        ))
     })?);
     match request.op {
         Op::Read => {
             let shown = mount.describe();
-            let mut data = shown.get("config").and_then(Value::as_object).cloned().unwrap_or_default();
+            let mut data = shown
+                .get("config")
+                .and_then(Value::as_object)
+                .cloned()
+                .unwrap_or_default();
             data.insert("description".to_owned(), json!(mount.description));
             // A mount that says nothing uses the server's bounds.
             data.insert("default_lease_ttl".to_owned(), json!(mount.default_ttl()));
@@ -155,7 +190,9 @@ fn tune(cx: &mut Cx<'_>, request: &Request, auth: bool, name: &str) -> Result<Re
 
 fn remount(cx: &mut Cx<'_>, request: &Request, rest: &str) -> Result<Response> {
     if let Some(id) = rest.strip_prefix("status/") {
-        return Ok(Response::data(json!({ "migration_id": id, "migration_info": { "status": "success" } })));
+        return Ok(Response::data(
+            json!({ "migration_id": id, "migration_info": { "status": "success" } }),
+        ));
     }
     let side = |key: &str| -> Result<(bool, String)> {
         let text = request.data.need(key)?;
@@ -170,7 +207,12 @@ fn remount(cx: &mut Cx<'_>, request: &Request, rest: &str) -> Result<Response> {
         return Err(Error::invalid("cannot remount between secret and auth mounts"));
     }
     let mut mounts = Mounts::clone(&*Mounts::load(&mut cx.txn)?);
-    let mut mount = Mount::clone(mounts.table(auth).get(&from).ok_or_else(|| Error::invalid(format!("no matching mount at {from:?}")))?);
+    let mut mount = Mount::clone(
+        mounts
+            .table(auth)
+            .get(&from)
+            .ok_or_else(|| Error::invalid(format!("no matching mount at {from:?}")))?,
+    );
     if mount.is_protected() {
         return Err(Error::invalid(format!("cannot remount {from:?}")));
     }
@@ -182,7 +224,9 @@ fn remount(cx: &mut Cx<'_>, request: &Request, rest: &str) -> Result<Response> {
     mount.path.clone_from(&to);
     mounts.table_mut(auth).insert(to, Arc::new(mount));
     mounts.save(&mut cx.txn)?;
-    Ok(Response::data(json!({ "migration_id": uuid::Uuid::new_v4().to_string() })))
+    Ok(Response::data(
+        json!({ "migration_id": uuid::Uuid::new_v4().to_string() }),
+    ))
 }
 
 /// What graphical and command line clients ask first.
@@ -206,13 +250,18 @@ pub(crate) fn ui(cx: &mut Cx<'_>, request: &Request, segments: &[&str]) -> Resul
                     .table(auth)
                     .iter()
                     .filter(|(_, mount)| {
-                        mount.config.get("listing_visibility").is_some_and(|value| value == "unauth")
+                        mount
+                            .config
+                            .get("listing_visibility")
+                            .is_some_and(|value| value == "unauth")
                             || acl.as_ref().is_some_and(|acl| acl.reaches(&mount.full_path()))
                     })
                     .map(|(path, mount)| (path.clone(), brief(mount)))
                     .collect()
             };
-            Ok(Response::data(json!({ "secret": side(false), "auth": side(true) })))
+            Ok(Response::data(
+                json!({ "secret": side(false), "auth": side(true) }),
+            ))
         }
         ["internal", "ui", "mounts", rest @ ..] => {
             let acl = acl.ok_or(Error::Denied)?;

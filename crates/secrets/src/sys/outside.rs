@@ -1,10 +1,10 @@
 //! What works without the barrier: status, health, initialising, unsealing, and the ceremonies that key shares
 //! authorise (rekey, generate-root). None of it needs a token, none of it is audited, as in Vault.
 
+use crate::core::fields::Fields;
 use crate::core::request::{Op, Request, Response};
 use crate::core::seal::{Progress, SealConfig, Task, config_of, join, read_share};
 use crate::core::{Core, VERSION};
-use crate::core::fields::Fields;
 use crate::{Error, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
@@ -26,13 +26,17 @@ pub(crate) async fn handle(core: &Core, request: &Request) -> Option<Result<Resp
             "performance_standby": false,
             "performance_standby_last_remote_wal": 0,
         }))),
-        (Op::Read, "init") => core.seal_config().map(|config| Response::bare(json!({ "initialized": config.is_some() }))),
+        (Op::Read, "init") => core
+            .seal_config()
+            .map(|config| Response::bare(json!({ "initialized": config.is_some() }))),
         (Op::Write, "init") => init(core, request).await,
         (Op::Write, "unseal") => unseal(core, request),
         (Op::Read | Op::Write | Op::Delete, "rekey/init") => rekey_init(core, request),
         (Op::Write, "rekey/update") => rekey_update(core, request).await,
         (Op::Read | Op::Delete, "rekey/backup") => Err(Error::invalid("no backed-up keys found")),
-        (Op::Read | Op::Write | Op::Delete, "generate-root/attempt" | "generate-root") => root_init(core, request),
+        (Op::Read | Op::Write | Op::Delete, "generate-root/attempt" | "generate-root") => {
+            root_init(core, request)
+        }
         (Op::Write, "generate-root/update") => root_update(core, request).await,
         _ => return None,
     })
@@ -79,8 +83,15 @@ fn health(core: &Core, request: &Request) -> Result<Response> {
 }
 
 async fn init(core: &Core, request: &Request) -> Result<Response> {
-    if request.data.list("pgp_keys").is_some_and(|keys| !keys.is_empty()) || request.data.text("root_token_pgp_key").is_some_and(|key| !key.is_empty()) {
-        return Err(Error::invalid("PGP keys are not supported: leave pgp_keys and root_token_pgp_key out"));
+    if request.data.list("pgp_keys").is_some_and(|keys| !keys.is_empty())
+        || request
+            .data
+            .text("root_token_pgp_key")
+            .is_some_and(|key| !key.is_empty())
+    {
+        return Err(Error::invalid(
+            "PGP keys are not supported: leave pgp_keys and root_token_pgp_key out",
+        ));
     }
     let result = core.init(config_of(&request.data)?, None).await?;
     Ok(Response::bare(json!({
@@ -97,9 +108,13 @@ fn unseal(core: &Core, request: &Request) -> Result<Response> {
         }
         return core.seal_status().map(Response::bare);
     }
-    let key = request.data.text("key").filter(|key| !key.is_empty()).ok_or_else(|| {
-        Error::invalid("'key' must be specified in request body as JSON, or 'reset' set to true")
-    })?;
+    let key = request
+        .data
+        .text("key")
+        .filter(|key| !key.is_empty())
+        .ok_or_else(|| {
+            Error::invalid("'key' must be specified in request body as JSON, or 'reset' set to true")
+        })?;
     core.unseal(read_share(&key)?)?;
     core.seal_status().map(Response::bare)
 }
@@ -109,14 +124,24 @@ fn lock(task: &Mutex<Option<Task>>) -> std::sync::MutexGuard<'_, Option<Task>> {
 }
 
 /// Adds a share to a ceremony; the collected shares when there are enough.
-fn collect(core: &Core, slot: &Mutex<Option<Task>>, request: &Request, what: &str) -> Result<(SealConfig, Option<Task>)> {
+fn collect(
+    core: &Core,
+    slot: &Mutex<Option<Task>>,
+    request: &Request,
+    what: &str,
+) -> Result<(SealConfig, Option<Task>)> {
     let config = core.seal_config()?.ok_or(Error::NotInitialised)?;
     let share = read_share(&request.data.need("key")?)?;
     let mut slot = lock(slot);
-    let task = slot.as_mut().ok_or_else(|| Error::invalid(format!("no {what} in progress")))?;
+    let task = slot
+        .as_mut()
+        .ok_or_else(|| Error::invalid(format!("no {what} in progress")))?;
     let nonce = request.data.text("nonce").unwrap_or_default();
     if !constant_time(nonce.as_bytes(), task.nonce.as_bytes()) {
-        return Err(Error::invalid(format!("incorrect nonce supplied; nonce for this {what} operation is {:?}", task.nonce)));
+        return Err(Error::invalid(format!(
+            "incorrect nonce supplied; nonce for this {what} operation is {:?}",
+            task.nonce
+        )));
     }
     let complete = task.progress.add(share, config.threshold);
     Ok((config, if complete { slot.take() } else { None }))
@@ -171,7 +196,13 @@ fn rekey_init(core: &Core, request: &Request) -> Result<Response> {
 async fn rekey_update(core: &Core, request: &Request) -> Result<Response> {
     let (_, task) = collect(core, &core.tasks.rekey, request, "rekey")?;
     let Some(task) = task else {
-        return rekey_init(core, &Request { op: Op::Read, ..request.clone() });
+        return rekey_init(
+            core,
+            &Request {
+                op: Op::Read,
+                ..request.clone()
+            },
+        );
     };
     let keys = core.rekey(&join(&task.progress.shares)?, &task.config).await?;
     Ok(Response::bare(json!({
@@ -206,7 +237,11 @@ fn root_init(core: &Core, request: &Request) -> Result<Response> {
             }
             let otp = match request.data.text("otp").filter(|otp| !otp.is_empty()) {
                 Some(otp) if otp.len() == OTP_LENGTH => otp,
-                Some(_) => return Err(Error::invalid(format!("OTP string is wrong length: it has {OTP_LENGTH} letters"))),
+                Some(_) => {
+                    return Err(Error::invalid(format!(
+                        "OTP string is wrong length: it has {OTP_LENGTH} letters"
+                    )));
+                }
                 None => {
                     shown_otp = crate::core::token::alphanumeric(OTP_LENGTH)?;
                     shown_otp.clone()
@@ -243,7 +278,13 @@ const OTP_LENGTH: usize = 28;
 async fn root_update(core: &Core, request: &Request) -> Result<Response> {
     let (config, task) = collect(core, &core.tasks.generate_root, request, "root generation")?;
     let Some(task) = task else {
-        return root_init(core, &Request { op: Op::Read, ..request.clone() });
+        return root_init(
+            core,
+            &Request {
+                op: Op::Read,
+                ..request.clone()
+            },
+        );
     };
     core.root_key(&join(&task.progress.shares)?)?;
     let token = core.new_root_token().await?;

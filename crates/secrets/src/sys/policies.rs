@@ -121,7 +121,12 @@ pub(crate) fn capabilities(cx: &mut Cx<'_>, request: &Request, path: &str) -> Re
     let acl = acl_of(cx, &holder)?;
     let mut data: Map<String, Value> = paths
         .iter()
-        .map(|path| (path.clone(), json!(acl.capabilities(path.trim_start_matches('/')))))
+        .map(|path| {
+            (
+                path.clone(),
+                json!(acl.capabilities(path.trim_start_matches('/'))),
+            )
+        })
         .collect();
     if let [only] = paths.as_slice() {
         let words = data.get(only).cloned().unwrap_or_default();

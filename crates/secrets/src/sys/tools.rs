@@ -38,9 +38,15 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, segments: &[&str]) -> R
         (Op::Read | Op::List, ["plugins", "catalog"]) => Ok(Response::data(json!({
             "auth": engines::AUTH, "database": [], "secret": engines::SECRET, "detailed": [],
         }))),
-        (Op::Read | Op::List, ["plugins", "catalog", "auth"]) => Ok(Response::data(json!({ "keys": engines::AUTH }))),
-        (Op::Read | Op::List, ["plugins", "catalog", "secret"]) => Ok(Response::data(json!({ "keys": engines::SECRET }))),
-        (Op::Read, ["config", "state", "sanitized"]) => Ok(Response::data(json!({ "api_addr": cx.core.api_addr }))),
+        (Op::Read | Op::List, ["plugins", "catalog", "auth"]) => {
+            Ok(Response::data(json!({ "keys": engines::AUTH })))
+        }
+        (Op::Read | Op::List, ["plugins", "catalog", "secret"]) => {
+            Ok(Response::data(json!({ "keys": engines::SECRET })))
+        }
+        (Op::Read, ["config", "state", "sanitized"]) => {
+            Ok(Response::data(json!({ "api_addr": cx.core.api_addr })))
+        }
         (_, ["wrapping", verb]) => wrap(cx, request, verb),
         (Op::Write, ["tools", "random", rest @ ..]) => tool_random(request, rest),
         (Op::Write, ["tools", "hash", rest @ ..]) => tool_hash(request, rest),
@@ -59,7 +65,9 @@ fn wrap(cx: &mut Cx<'_>, request: &Request, verb: &str) -> Result<Response> {
     match (request.op, verb) {
         (Op::Write, "wrap") => {
             if request.wrap_ttl.unwrap_or(0) <= 0 {
-                return Err(Error::invalid("endpoint requires response wrapping to be used: send X-Vault-Wrap-TTL"));
+                return Err(Error::invalid(
+                    "endpoint requires response wrapping to be used: send X-Vault-Wrap-TTL",
+                ));
             }
             Ok(Response::data(Value::Object(request.data.clone())))
         }
@@ -88,10 +96,17 @@ fn wrap(cx: &mut Cx<'_>, request: &Request, verb: &str) -> Result<Response> {
 }
 
 fn format(request: &Request, default: &str, bytes: &[u8]) -> Result<String> {
-    match request.data.text("format").unwrap_or_else(|| default.to_owned()).as_str() {
+    match request
+        .data
+        .text("format")
+        .unwrap_or_else(|| default.to_owned())
+        .as_str()
+    {
         "hex" => Ok(hex::encode(bytes)),
         "base64" => Ok(STANDARD.encode(bytes)),
-        other => Err(Error::invalid(format!("unsupported encoding format {other:?}; must be \"hex\" or \"base64\""))),
+        other => Err(Error::invalid(format!(
+            "unsupported encoding format {other:?}; must be \"hex\" or \"base64\""
+        ))),
     }
 }
 
@@ -105,14 +120,19 @@ pub(crate) fn tool_random(request: &Request, rest: &[&str]) -> Result<Response> 
         return Err(Error::invalid("\"bytes\" should be between 1 and 131072"));
     }
     let bytes = random(count)?;
-    Ok(Response::data(json!({ "random_bytes": format(request, "base64", &bytes)? })))
+    Ok(Response::data(
+        json!({ "random_bytes": format(request, "base64", &bytes)? }),
+    ))
 }
 
 /// A digest; transit has the same.
 pub(crate) fn tool_hash(request: &Request, rest: &[&str]) -> Result<Response> {
     let algorithm = match rest.first() {
         Some(name) => (*name).to_owned(),
-        None => request.data.text("algorithm").unwrap_or_else(|| "sha2-256".to_owned()),
+        None => request
+            .data
+            .text("algorithm")
+            .unwrap_or_else(|| "sha2-256".to_owned()),
     };
     let input = STANDARD
         .decode(request.data.text("input").unwrap_or_default())
@@ -128,5 +148,7 @@ pub(crate) fn tool_hash(request: &Request, rest: &[&str]) -> Result<Response> {
         other => return Err(Error::invalid(format!("unsupported algorithm {other}"))),
     };
     let sum = digest::digest(algorithm, &input);
-    Ok(Response::data(json!({ "sum": format(request, "hex", sum.as_ref())? })))
+    Ok(Response::data(
+        json!({ "sum": format(request, "hex", sum.as_ref())? }),
+    ))
 }

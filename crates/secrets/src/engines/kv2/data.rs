@@ -1,7 +1,7 @@
 //! Versions of a secret: reading, writing, patching, deleting.
 
-use super::entry::{self, Entry, data_key};
 use super::config;
+use super::entry::{self, Entry, data_key};
 use crate::core::context::Cx;
 use crate::core::fields::Fields;
 use crate::core::request::{Request, Response};
@@ -48,7 +48,11 @@ fn find(cx: &mut Cx<'_>, name: &str, version: Option<i64>) -> Result<Option<Foun
 impl Found {
     fn answer(self, key: &str, data: Option<Value>) -> Response {
         let custom = self.entry.custom.as_ref();
-        let shown = self.entry.versions.get(&self.number).map(|version| version.show(self.number, custom));
+        let shown = self
+            .entry
+            .versions
+            .get(&self.number)
+            .map(|version| version.show(self.number, custom));
         let gone = data.is_none();
         let mut response = Response::data(json!({ key: data, "metadata": shown }));
         // Clients tell "deleted" from "never was" by the body of this 404.
@@ -66,7 +70,10 @@ pub(crate) fn read(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<Res
 pub(crate) fn subkeys(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<Response> {
     let depth = request.data.int("depth")?.unwrap_or(0);
     let mut found = find(cx, name, request.data.int("version")?)?.ok_or(Error::NotFound)?;
-    let keys = found.data.take().map(|data| keys_only(&Value::Object(data), depth, 1));
+    let keys = found
+        .data
+        .take()
+        .map(|data| keys_only(&Value::Object(data), depth, 1));
     Ok(found.answer("subkeys", keys))
 }
 
@@ -90,9 +97,9 @@ fn check_and_set(request: &Request, entry: Option<&Entry>, required: bool) -> Re
         None if required || entry.is_some_and(|entry| entry.cas_required) => {
             Err(Error::invalid("check-and-set parameter required for this call"))
         }
-        Some(given) if u64::try_from(given).ok() != Some(entry.map_or(0, |entry| entry.current)) => {
-            Err(Error::invalid("check-and-set parameter did not match the current version"))
-        }
+        Some(given) if u64::try_from(given).ok() != Some(entry.map_or(0, |entry| entry.current)) => Err(
+            Error::invalid("check-and-set parameter did not match the current version"),
+        ),
         _ => Ok(()),
     }
 }
@@ -181,7 +188,9 @@ pub(crate) fn mark(cx: &mut Cx<'_>, request: &Request, name: &str, mark: Mark) -
         return Err(Error::NotFound);
     };
     for number in numbers {
-        let Some(version) = entry.versions.get_mut(&number) else { continue };
+        let Some(version) = entry.versions.get_mut(&number) else {
+            continue;
+        };
         match mark {
             Mark::Delete if !version.is_gone(now) => version.deleted = Some(now),
             Mark::Undelete if !version.destroyed => version.deleted = None,

@@ -67,7 +67,13 @@ impl Entry {
     }
 
     /// Appends a version and forgets those beyond the limit.
-    pub(crate) fn push(&mut self, cx: &mut Cx<'_>, name: &str, data: &Map<String, Value>, config: &Config) -> Result<Value> {
+    pub(crate) fn push(
+        &mut self,
+        cx: &mut Cx<'_>,
+        name: &str,
+        data: &Map<String, Value>,
+        config: &Config,
+    ) -> Result<Value> {
         let now = cx.now;
         self.current += 1;
         self.updated = now;
@@ -84,13 +90,22 @@ impl Entry {
         let shown = version.show(self.current, self.custom.as_ref());
         self.versions.insert(self.current, version);
         cx.put(&data_key(self.current, name), data)?;
-        let keep = [self.max_versions, config.max_versions, KEEP].into_iter().find(|keep| *keep > 0).unwrap_or(KEEP);
+        let keep = [self.max_versions, config.max_versions, KEEP]
+            .into_iter()
+            .find(|keep| *keep > 0)
+            .unwrap_or(KEEP);
         while self.versions.len() > usize::try_from(keep).unwrap_or(usize::MAX) {
             if let Some((old, _)) = self.versions.pop_first() {
                 cx.delete(&data_key(old, name));
             }
         }
-        self.oldest = self.versions.keys().next().copied().filter(|oldest| *oldest > 1).unwrap_or(0);
+        self.oldest = self
+            .versions
+            .keys()
+            .next()
+            .copied()
+            .filter(|oldest| *oldest > 1)
+            .unwrap_or(0);
         save(cx, name, self)?;
         Ok(shown)
     }

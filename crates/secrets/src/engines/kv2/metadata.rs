@@ -54,7 +54,9 @@ fn settings(entry: &mut Entry, data: &Map<String, Value>) -> Result<()> {
 
 fn check(custom: &BTreeMap<String, String>) -> Result<()> {
     if custom.len() > MOST_KEYS {
-        return Err(Error::invalid(format!("custom_metadata: at most {MOST_KEYS} keys")));
+        return Err(Error::invalid(format!(
+            "custom_metadata: at most {MOST_KEYS} keys"
+        )));
     }
     for (key, value) in custom {
         if key.is_empty() || key.len() > LONGEST_KEY || value.is_empty() || value.len() > LONGEST_VALUE {

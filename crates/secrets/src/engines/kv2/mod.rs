@@ -37,7 +37,9 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
     let (kind, name) = path.split_once('/').unwrap_or((path, ""));
     match (kind, request.op) {
         ("metadata", Op::List) => Response::keys(cx.list(&format!("meta/{}", super::kv1::folder(name)))),
-        ("metadata" | "data" | "delete" | "undelete" | "destroy" | "subkeys", _) if name.is_empty() || name.ends_with('/') => {
+        ("metadata" | "data" | "delete" | "undelete" | "destroy" | "subkeys", _)
+            if name.is_empty() || name.ends_with('/') =>
+        {
             Err(Error::Unsupported)
         }
         ("data", Op::Read) => data::read(cx, request, name),
@@ -78,9 +80,16 @@ fn settings(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
             "delete_version_after": go_duration(config.delete_version_after),
         }))),
         Op::Write => {
-            config.max_versions = request.data.int("max_versions")?.unwrap_or(config.max_versions).max(0);
+            config.max_versions = request
+                .data
+                .int("max_versions")?
+                .unwrap_or(config.max_versions)
+                .max(0);
             config.cas_required = request.data.flag("cas_required")?.unwrap_or(config.cas_required);
-            config.delete_version_after = request.data.seconds("delete_version_after")?.unwrap_or(config.delete_version_after);
+            config.delete_version_after = request
+                .data
+                .seconds("delete_version_after")?
+                .unwrap_or(config.delete_version_after);
             cx.put("config", &config)?;
             Ok(Response::empty())
         }

@@ -20,7 +20,9 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 /// The subject and lifetime of an authority, from a request.
 fn spec(cx: &Cx<'_>, request: &Request) -> Result<CertificateSpec> {
     let data = &request.data;
-    let name = data.need("common_name").map_err(|_| Error::invalid("the common_name field is required"))?;
+    let name = data
+        .need("common_name")
+        .map_err(|_| Error::invalid("the common_name field is required"))?;
     let mut sans = issue::given_sans(data)?;
     if !data.flag("exclude_cn_from_sans")?.unwrap_or(false)
         && !name.contains(' ')
@@ -30,10 +32,15 @@ fn spec(cx: &Cx<'_>, request: &Request) -> Result<CertificateSpec> {
         sans.insert(0, san);
     }
     let most = cx.mount.max_ttl();
-    let ttl = data.seconds("ttl")?.filter(|ttl| *ttl > 0).unwrap_or_else(|| cx.mount.default_ttl());
+    let ttl = data
+        .seconds("ttl")?
+        .filter(|ttl| *ttl > 0)
+        .unwrap_or_else(|| cx.mount.default_ttl());
     let below = match data.int("max_path_length")? {
         None | Some(-1) => None,
-        Some(below) => Some(u8::try_from(below).map_err(|_| Error::invalid("max_path_length: write -1 or 0 to 255"))?),
+        Some(below) => {
+            Some(u8::try_from(below).map_err(|_| Error::invalid("max_path_length: write -1 or 0 to 255"))?)
+        }
     };
     Ok(CertificateSpec {
         common_name: name,
@@ -59,7 +66,9 @@ fn check_kind(kind: &str) -> Result<bool> {
     match kind {
         "exported" => Ok(true),
         "internal" | "existing" => Ok(false),
-        _ => Err(Error::invalid(format!("generate {kind}: write internal, exported or existing"))),
+        _ => Err(Error::invalid(format!(
+            "generate {kind}: write internal, exported or existing"
+        ))),
     }
 }
 
@@ -80,7 +89,9 @@ fn new_key(cx: &mut Cx<'_>, request: &Request, kind: &str) -> Result<(Key, KeyPa
 }
 
 fn save_key(cx: &mut Cx<'_>, key: &Key) -> Result<()> {
-    if !key.name.is_empty() && (key.name == "default" || store::keys(cx)?.iter().any(|other| other.name == key.name)) {
+    if !key.name.is_empty()
+        && (key.name == "default" || store::keys(cx)?.iter().any(|other| other.name == key.name))
+    {
         return Err(Error::invalid("key name already in use or reserved"));
     }
     cx.put(&format!("key/{}", key.id), key)?;
@@ -137,7 +148,15 @@ pub(crate) fn generate_root(cx: &mut Cx<'_>, request: &Request, kind: &str) -> R
         .map_err(|error| Error::invalid(format!("the root cannot be made: {error}")))?;
     let name = request.data.text("issuer_name").unwrap_or_default();
     let issuer = save_issuer(cx, certificate.der(), name, key.id.clone())?;
-    let mut data = issue::answer(request, certificate.der(), &serial, &issuer, &[], spec.not_after, exported.then_some(&key))?;
+    let mut data = issue::answer(
+        request,
+        certificate.der(),
+        &serial,
+        &issuer,
+        &[],
+        spec.not_after,
+        exported.then_some(&key),
+    )?;
     for (field, value) in [
         ("issuer_id", &issuer.id),
         ("issuer_name", &issuer.name),
@@ -148,7 +167,9 @@ pub(crate) fn generate_root(cx: &mut Cx<'_>, request: &Request, kind: &str) -> R
     }
     let mut response = Response::data(Value::Object(data));
     if spec.capped {
-        response.warnings.push("TTL was longer than the mount's maximum and was shortened: tune max_lease_ttl".to_owned());
+        response
+            .warnings
+            .push("TTL was longer than the mount's maximum and was shortened: tune max_lease_ttl".to_owned());
     }
     Ok(response)
 }
@@ -168,16 +189,34 @@ pub(crate) fn generate_intermediate(cx: &mut Cx<'_>, request: &Request, kind: &s
         .serialize_request(&pair)
         .map_err(|error| Error::invalid(format!("the signing request cannot be made: {error}")))?;
     let format = request.data.text("format").unwrap_or_default();
-    let text = if format == "der" { STANDARD.encode(csr.der()) } else { der::pem("CERTIFICATE REQUEST", csr.der()) };
-    let mut data = Map::from_iter([("csr".to_owned(), json!(text)), ("key_id".to_owned(), json!(key.id))]);
+    let text = if format == "der" {
+        STANDARD.encode(csr.der())
+    } else {
+        der::pem("CERTIFICATE REQUEST", csr.der())
+    };
+    let mut data = Map::from_iter([
+        ("csr".to_owned(), json!(text)),
+        ("key_id".to_owned(), json!(key.id)),
+    ]);
     if exported {
-        key.show(&format, &request.data.text("private_key_format").unwrap_or_default(), &mut data)?;
+        key.show(
+            &format,
+            &request.data.text("private_key_format").unwrap_or_default(),
+            &mut data,
+        )?;
     }
     Ok(Response::data(Value::Object(data)))
 }
 
-pub(crate) fn sign_intermediate(cx: &mut Cx<'_>, request: &Request, issuer: Option<&str>) -> Result<Response> {
-    let text = request.data.need("csr").map_err(|_| Error::invalid("\"csr\" is empty"))?;
+pub(crate) fn sign_intermediate(
+    cx: &mut Cx<'_>,
+    request: &Request,
+    issuer: Option<&str>,
+) -> Result<Response> {
+    let text = request
+        .data
+        .need("csr")
+        .map_err(|_| Error::invalid("\"csr\" is empty"))?;
     let csr = CertificateSigningRequestParams::from_pem(text.trim())
         .map_err(|error| Error::invalid(format!("certificate request could not be parsed: {error}")))?;
     let mut with_name = request.clone();
@@ -212,8 +251,12 @@ pub(crate) fn sign_intermediate(cx: &mut Cx<'_>, request: &Request, issuer: Opti
 
 pub(crate) fn sign_self_issued(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
     let pem = request.data.need("certificate")?;
-    let (_, der) = der::read_pem(&pem).into_iter().next().ok_or_else(|| Error::invalid("certificate: no PEM found"))?;
-    let (_, certificate) = X509Certificate::from_der(&der).map_err(|_| Error::invalid("certificate: it cannot be read"))?;
+    let (_, der) = der::read_pem(&pem)
+        .into_iter()
+        .next()
+        .ok_or_else(|| Error::invalid("certificate: no PEM found"))?;
+    let (_, certificate) =
+        X509Certificate::from_der(&der).map_err(|_| Error::invalid("certificate: it cannot be read"))?;
     if certificate.subject() != certificate.issuer() {
         return Err(Error::invalid("the provided certificate is not self-issued"));
     }
@@ -232,7 +275,8 @@ pub(crate) fn sign_self_issued(cx: &mut Cx<'_>, request: &Request) -> Result<Res
             .unwrap_or_default()
             .to_owned(),
         not_before: after(cx.now, -30),
-        not_after: jiff::Timestamp::from_second(certificate.validity().not_after.timestamp()).unwrap_or(cx.now),
+        not_after: jiff::Timestamp::from_second(certificate.validity().not_after.timestamp())
+            .unwrap_or(cx.now),
         ca: Some(None),
         ..CertificateSpec::default()
     };
@@ -251,10 +295,14 @@ pub(crate) fn import(cx: &mut Cx<'_>, request: &Request, must_have_key: bool) ->
         .text("pem_bundle")
         .or_else(|| request.data.text("certificate"))
         .filter(|text| !text.is_empty())
-        .ok_or_else(|| Error::invalid("no certificate provided in the \"certificate\" or \"pem_bundle\" parameter"))?;
+        .ok_or_else(|| {
+            Error::invalid("no certificate provided in the \"certificate\" or \"pem_bundle\" parameter")
+        })?;
     let blocks = der::read_pem(&text);
     if blocks.is_empty() {
-        return Err(Error::invalid("no PEM data was found: provided PEM bundle contained no valid blocks"));
+        return Err(Error::invalid(
+            "no PEM data was found: provided PEM bundle contained no valid blocks",
+        ));
     }
     let mut pairs: Vec<(String, Vec<u8>)> = Vec::new();
     for key in store::keys(cx)? {
@@ -271,19 +319,30 @@ pub(crate) fn import(cx: &mut Cx<'_>, request: &Request, must_have_key: bool) ->
         }
     }
     if must_have_key && pairs.is_empty() {
-        return Err(Error::invalid("unable to import CA: the bundle has no private key"));
+        return Err(Error::invalid(
+            "unable to import CA: the bundle has no private key",
+        ));
     }
     for (label, bytes) in &blocks {
         if label != "CERTIFICATE" {
             continue;
         }
-        let (_, certificate) = X509Certificate::from_der(bytes).map_err(|_| Error::invalid("a certificate in the bundle cannot be read"))?;
+        let (_, certificate) = X509Certificate::from_der(bytes)
+            .map_err(|_| Error::invalid("a certificate in the bundle cannot be read"))?;
         if !certificate.is_ca() {
-            return Err(Error::invalid("the given certificate is not marked for CA use and cannot be used with this backend"));
+            return Err(Error::invalid(
+                "the given certificate is not marked for CA use and cannot be used with this backend",
+            ));
         }
         let public = certificate.public_key().raw;
-        let key_id = pairs.iter().find(|(_, there)| there == public).map(|(id, _)| id.clone()).unwrap_or_default();
-        let present = store::issuers(cx)?.into_iter().find(|issuer| issuer.der() == **bytes);
+        let key_id = pairs
+            .iter()
+            .find(|(_, there)| there == public)
+            .map(|(id, _)| id.clone())
+            .unwrap_or_default();
+        let present = store::issuers(cx)?
+            .into_iter()
+            .find(|issuer| issuer.der() == **bytes);
         let issuer = match present {
             Some(issuer) => issuer,
             None => {
@@ -313,7 +372,10 @@ pub(crate) fn delete_all(cx: &mut Cx<'_>) -> Result<Response> {
 }
 
 pub(crate) fn replace(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
-    set_default(cx, &request.data.text("default").unwrap_or_else(|| "next".to_owned()))
+    set_default(
+        cx,
+        &request.data.text("default").unwrap_or_else(|| "next".to_owned()),
+    )
 }
 
 fn set_default(cx: &mut Cx<'_>, reference: &str) -> Result<Response> {
@@ -321,7 +383,9 @@ fn set_default(cx: &mut Cx<'_>, reference: &str) -> Result<Response> {
     let mut defaults = store::defaults(cx)?;
     defaults.issuer.clone_from(&issuer.id);
     cx.put("config/defaults", &defaults)?;
-    Ok(Response::data(json!({ "default": issuer.id, "default_follows_latest_issuer": defaults.follows_latest })))
+    Ok(Response::data(
+        json!({ "default": issuer.id, "default_follows_latest_issuer": defaults.follows_latest }),
+    ))
 }
 
 pub(crate) fn config_issuers(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
@@ -334,7 +398,9 @@ pub(crate) fn config_issuers(cx: &mut Cx<'_>, request: &Request) -> Result<Respo
         return set_default(cx, &request.data.need("default")?);
     }
     let defaults = store::defaults(cx)?;
-    Ok(Response::data(json!({ "default": defaults.issuer, "default_follows_latest_issuer": defaults.follows_latest })))
+    Ok(Response::data(
+        json!({ "default": defaults.issuer, "default_follows_latest_issuer": defaults.follows_latest }),
+    ))
 }
 
 pub(crate) fn list_issuers(cx: &mut Cx<'_>) -> Result<Response> {
@@ -384,14 +450,20 @@ pub(crate) fn issuer(cx: &mut Cx<'_>, request: &Request, reference: &str) -> Res
         Op::Read => show_issuer(cx, &issuer),
         Op::Write | Op::Patch => {
             if let Some(name) = request.data.text("issuer_name") {
-                if !name.is_empty() && store::issuers(cx)?.iter().any(|other| other.name == name && other.id != issuer.id) {
+                if !name.is_empty()
+                    && store::issuers(cx)?
+                        .iter()
+                        .any(|other| other.name == name && other.id != issuer.id)
+                {
                     return Err(Error::invalid("issuer name already in use"));
                 }
                 issuer.name = name;
             }
             if let Some(behavior) = request.data.text("leaf_not_after_behavior") {
                 if !matches!(behavior.as_str(), "err" | "truncate" | "permit") {
-                    return Err(Error::invalid("leaf_not_after_behavior: write err, truncate or permit"));
+                    return Err(Error::invalid(
+                        "leaf_not_after_behavior: write err, truncate or permit",
+                    ));
                 }
                 issuer.leaf_not_after_behavior = behavior;
             }
@@ -439,7 +511,12 @@ pub(crate) fn list_keys(cx: &mut Cx<'_>) -> Result<Response> {
     let keys = store::keys(cx)?;
     let info: Map<String, Value> = keys
         .iter()
-        .map(|key| (key.id.clone(), json!({ "key_name": key.name, "is_default": key.id == default })))
+        .map(|key| {
+            (
+                key.id.clone(),
+                json!({ "key_name": key.name, "is_default": key.id == default }),
+            )
+        })
         .collect();
     let mut response = Response::keys(keys.into_iter().map(|key| key.id).collect())?;
     if let Some(data) = &mut response.data {
@@ -460,14 +537,18 @@ pub(crate) fn key(cx: &mut Cx<'_>, request: &Request, reference: &str) -> Result
         }
         Op::Delete => {
             if store::issuers(cx)?.iter().any(|issuer| issuer.key_id == key.id) {
-                return Err(Error::invalid("the key is in use by an issuer: delete the issuer first"));
+                return Err(Error::invalid(
+                    "the key is in use by an issuer: delete the issuer first",
+                ));
             }
             cx.delete(&format!("key/{}", key.id));
             return Ok(Response::empty());
         }
         _ => return Err(Error::Unsupported),
     }
-    Ok(Response::data(json!({ "key_id": key.id, "key_name": key.name, "key_type": key.kind })))
+    Ok(Response::data(
+        json!({ "key_id": key.id, "key_name": key.name, "key_type": key.kind }),
+    ))
 }
 
 pub(crate) fn generate_key(cx: &mut Cx<'_>, request: &Request, kind: &str) -> Result<Response> {

@@ -11,9 +11,9 @@ use crate::core::request::{Request, Response};
 use crate::{Error, Result};
 use jiff::Timestamp;
 use rcgen::{
-    BasicConstraints, CertificateParams, CrlDistributionPoint, CustomExtension, DistinguishedName, DnType, DnValue,
-    ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyUsagePurpose, NameConstraints, PublicKeyData, SanType,
-    SerialNumber,
+    BasicConstraints, CertificateParams, CrlDistributionPoint, CustomExtension, DistinguishedName, DnType,
+    DnValue, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyUsagePurpose, NameConstraints,
+    PublicKeyData, SanType, SerialNumber,
 };
 use serde_json::json;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -68,7 +68,8 @@ pub(crate) fn common_name(name: &DistinguishedName) -> Option<String> {
 
 /// When a certificate ends.
 pub(crate) fn not_after(der: &[u8]) -> Result<Timestamp> {
-    let (_, certificate) = X509Certificate::from_der(der).map_err(|_| Error::invalid("the certificate cannot be read"))?;
+    let (_, certificate) =
+        X509Certificate::from_der(der).map_err(|_| Error::invalid("the certificate cannot be read"))?;
     Ok(Timestamp::from_second(certificate.validity().not_after.timestamp()).unwrap_or(Timestamp::MAX))
 }
 
@@ -116,12 +117,23 @@ impl CertificateSpec {
         params.key_usages = if self.ca.is_some() {
             vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign]
         } else {
-            self.key_usage.iter().filter_map(|usage| key_usage(usage)).collect()
+            self.key_usage
+                .iter()
+                .filter_map(|usage| key_usage(usage))
+                .collect()
         };
-        params.extended_key_usages = self.extended.iter().filter_map(|usage| extended_usage(usage)).collect();
+        params.extended_key_usages = self
+            .extended
+            .iter()
+            .filter_map(|usage| extended_usage(usage))
+            .collect();
         if !self.permitted.is_empty() {
             params.name_constraints = Some(NameConstraints {
-                permitted_subtrees: self.permitted.iter().map(|name| GeneralSubtree::DnsName(name.clone())).collect(),
+                permitted_subtrees: self
+                    .permitted
+                    .iter()
+                    .map(|name| GeneralSubtree::DnsName(name.clone()))
+                    .collect(),
                 excluded_subtrees: Vec::new(),
             });
         }
@@ -131,52 +143,76 @@ impl CertificateSpec {
             }];
         }
         if let Some(access) = der::authority_access(&urls.ocsp_servers, &urls.issuing_certificates) {
-            params.custom_extensions = vec![CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 1, 1], access)];
+            params.custom_extensions = vec![CustomExtension::from_oid_content(
+                &[1, 3, 6, 1, 5, 5, 7, 1, 1],
+                access,
+            )];
         }
         Ok((params, show_serial(&serial)))
     }
 
     /// The certificate in DER and its serial number.
-    pub(crate) fn signed_by(&self, public: &impl PublicKeyData, authority: &[u8], signing: &Key, urls: &Urls) -> Result<(Vec<u8>, String)> {
+    pub(crate) fn signed_by(
+        &self,
+        public: &impl PublicKeyData,
+        authority: &[u8],
+        signing: &Key,
+        urls: &Urls,
+    ) -> Result<(Vec<u8>, String)> {
         let (params, serial) = self.params(urls)?;
-        let issuer = Issuer::from_ca_cert_der(&authority.into(), signing.pair()?).map_err(|error| broken(&error))?;
-        let certificate = params.signed_by(public, &issuer).map_err(|error| broken(&error))?;
+        let issuer =
+            Issuer::from_ca_cert_der(&authority.into(), signing.pair()?).map_err(|error| broken(&error))?;
+        let certificate = params
+            .signed_by(public, &issuer)
+            .map_err(|error| broken(&error))?;
         Ok((certificate.der().to_vec(), serial))
     }
 }
 
 fn key_usage(name: &str) -> Option<KeyUsagePurpose> {
-    Some(match name.trim_start_matches("KeyUsage").to_ascii_lowercase().as_str() {
-        "digitalsignature" => KeyUsagePurpose::DigitalSignature,
-        "contentcommitment" => KeyUsagePurpose::ContentCommitment,
-        "keyencipherment" => KeyUsagePurpose::KeyEncipherment,
-        "dataencipherment" => KeyUsagePurpose::DataEncipherment,
-        "keyagreement" => KeyUsagePurpose::KeyAgreement,
-        "certsign" => KeyUsagePurpose::KeyCertSign,
-        "crlsign" => KeyUsagePurpose::CrlSign,
-        "encipheronly" => KeyUsagePurpose::EncipherOnly,
-        "decipheronly" => KeyUsagePurpose::DecipherOnly,
-        _ => return None,
-    })
+    Some(
+        match name.trim_start_matches("KeyUsage").to_ascii_lowercase().as_str() {
+            "digitalsignature" => KeyUsagePurpose::DigitalSignature,
+            "contentcommitment" => KeyUsagePurpose::ContentCommitment,
+            "keyencipherment" => KeyUsagePurpose::KeyEncipherment,
+            "dataencipherment" => KeyUsagePurpose::DataEncipherment,
+            "keyagreement" => KeyUsagePurpose::KeyAgreement,
+            "certsign" => KeyUsagePurpose::KeyCertSign,
+            "crlsign" => KeyUsagePurpose::CrlSign,
+            "encipheronly" => KeyUsagePurpose::EncipherOnly,
+            "decipheronly" => KeyUsagePurpose::DecipherOnly,
+            _ => return None,
+        },
+    )
 }
 
 fn extended_usage(name: &str) -> Option<ExtendedKeyUsagePurpose> {
-    Some(match name.trim_start_matches("ExtKeyUsage").to_ascii_lowercase().as_str() {
-        "any" => ExtendedKeyUsagePurpose::Any,
-        "serverauth" => ExtendedKeyUsagePurpose::ServerAuth,
-        "clientauth" => ExtendedKeyUsagePurpose::ClientAuth,
-        "codesigning" => ExtendedKeyUsagePurpose::CodeSigning,
-        "emailprotection" => ExtendedKeyUsagePurpose::EmailProtection,
-        "timestamping" => ExtendedKeyUsagePurpose::TimeStamping,
-        "ocspsigning" => ExtendedKeyUsagePurpose::OcspSigning,
-        _ => return None,
-    })
+    Some(
+        match name
+            .trim_start_matches("ExtKeyUsage")
+            .to_ascii_lowercase()
+            .as_str()
+        {
+            "any" => ExtendedKeyUsagePurpose::Any,
+            "serverauth" => ExtendedKeyUsagePurpose::ServerAuth,
+            "clientauth" => ExtendedKeyUsagePurpose::ClientAuth,
+            "codesigning" => ExtendedKeyUsagePurpose::CodeSigning,
+            "emailprotection" => ExtendedKeyUsagePurpose::EmailProtection,
+            "timestamping" => ExtendedKeyUsagePurpose::TimeStamping,
+            "ocspsigning" => ExtendedKeyUsagePurpose::OcspSigning,
+            _ => return None,
+        },
+    )
 }
 
 pub(crate) fn list(cx: &mut Cx<'_>, revoked: bool) -> Result<Response> {
     let mut serials = Vec::new();
     for name in cx.list("cert/") {
-        if !revoked || cx.get::<Issued>(&format!("cert/{name}"))?.is_some_and(|issued| issued.revoked.is_some()) {
+        if !revoked
+            || cx
+                .get::<Issued>(&format!("cert/{name}"))?
+                .is_some_and(|issued| issued.revoked.is_some())
+        {
             serials.push(name.replace('-', ":"));
         }
     }
@@ -185,15 +221,23 @@ pub(crate) fn list(cx: &mut Cx<'_>, revoked: bool) -> Result<Response> {
 
 pub(crate) fn read(cx: &mut Cx<'_>, name: &str, rest: &[&str]) -> Result<Response> {
     let (bytes, revoked, issuer) = match name {
-        "ca" => (store::issuer(cx, "default").map_err(|_| Error::NotFound)?.der(), None, String::new()),
+        "ca" => (
+            store::issuer(cx, "default").map_err(|_| Error::NotFound)?.der(),
+            None,
+            String::new(),
+        ),
         "ca_chain" => {
             let issuer = store::issuer(cx, "default").map_err(|_| Error::NotFound)?;
             let chain = store::chain(cx, &issuer)?.join("\n");
-            return Ok(Response::data(json!({ "certificate": chain, "ca_chain": chain, "revocation_time": 0 })));
+            return Ok(Response::data(
+                json!({ "certificate": chain, "ca_chain": chain, "revocation_time": 0 }),
+            ));
         }
         "crl" | "delta-crl" => {
             let der = crl::current(cx, None)?;
-            return Ok(Response::data(json!({ "certificate": der::pem("X509 CRL", &der), "revocation_time": 0 })));
+            return Ok(Response::data(
+                json!({ "certificate": der::pem("X509 CRL", &der), "revocation_time": 0 }),
+            ));
         }
         serial => {
             let issued: Issued = cx.get(&cert_key(serial))?.ok_or(Error::NotFound)?;
@@ -202,7 +246,10 @@ pub(crate) fn read(cx: &mut Cx<'_>, name: &str, rest: &[&str]) -> Result<Respons
     };
     match rest {
         ["raw"] => Ok(Response::raw("application/pkix-cert", bytes)),
-        ["raw", "pem"] => Ok(Response::raw("application/pem-certificate-chain", der::pem("CERTIFICATE", &bytes))),
+        ["raw", "pem"] => Ok(Response::raw(
+            "application/pem-certificate-chain",
+            der::pem("CERTIFICATE", &bytes),
+        )),
         [] => Ok(Response::data(json!({
             "certificate": der::pem("CERTIFICATE", &bytes),
             "revocation_time": revoked.map_or(0, |at| at.as_second()),
@@ -214,15 +261,22 @@ pub(crate) fn read(cx: &mut Cx<'_>, name: &str, rest: &[&str]) -> Result<Respons
 }
 
 pub(crate) fn revoke(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
-    let serial = match request.data.text("serial_number").filter(|serial| !serial.is_empty()) {
+    let serial = match request
+        .data
+        .text("serial_number")
+        .filter(|serial| !serial.is_empty())
+    {
         Some(serial) => serial,
         None => {
-            let pem = request
-                .data
-                .text("certificate")
-                .ok_or_else(|| Error::invalid("the serial number or certificate to revoke must be provided"))?;
-            let (_, der) = der::read_pem(&pem).into_iter().next().ok_or_else(|| Error::invalid("certificate: no PEM found"))?;
-            let (_, certificate) = X509Certificate::from_der(&der).map_err(|_| Error::invalid("the certificate cannot be read"))?;
+            let pem = request.data.text("certificate").ok_or_else(|| {
+                Error::invalid("the serial number or certificate to revoke must be provided")
+            })?;
+            let (_, der) = der::read_pem(&pem)
+                .into_iter()
+                .next()
+                .ok_or_else(|| Error::invalid("certificate: no PEM found"))?;
+            let (_, certificate) = X509Certificate::from_der(&der)
+                .map_err(|_| Error::invalid("the certificate cannot be read"))?;
             show_serial(certificate.raw_serial())
         }
     };
@@ -243,10 +297,9 @@ pub(crate) fn revoke_serial(cx: &mut Cx<'_>, serial: &str) -> Result<Timestamp> 
     if let Some(at) = issued.revoked {
         return Ok(at);
     }
-    if store::issuers(cx)?
-        .iter()
-        .any(|issuer| issuer.serial.eq_ignore_ascii_case(&serial.replace('-', ":")) && issuer.id == issued.issuer)
-    {
+    if store::issuers(cx)?.iter().any(|issuer| {
+        issuer.serial.eq_ignore_ascii_case(&serial.replace('-', ":")) && issuer.id == issued.issuer
+    }) {
         return Err(Error::invalid("adding issuer to its own CRL is not allowed"));
     }
     issued.revoked = Some(cx.now);
@@ -259,11 +312,14 @@ pub(crate) fn revoke_serial(cx: &mut Cx<'_>, serial: &str) -> Result<Timestamp> 
 pub(crate) fn tidy(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
     let buffer = request.data.seconds("safety_buffer")?.unwrap_or(72 * 3600);
     let stored = request.data.flag("tidy_cert_store")?.unwrap_or(false);
-    let revoked = request.data.flag("tidy_revoked_certs")?.unwrap_or(false) || request.data.flag("tidy_revocation_list")?.unwrap_or(false);
+    let revoked = request.data.flag("tidy_revoked_certs")?.unwrap_or(false)
+        || request.data.flag("tidy_revocation_list")?.unwrap_or(false);
     let (mut from_store, mut from_revoked) = (0, 0);
     for name in cx.list("cert/") {
         let key = format!("cert/{name}");
-        let Some(issued) = cx.get::<Issued>(&key)? else { continue };
+        let Some(issued) = cx.get::<Issued>(&key)? else {
+            continue;
+        };
         if crate::core::token::after(issued.expires, buffer) >= cx.now {
             continue;
         }
@@ -299,6 +355,7 @@ pub(crate) fn tidy(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
 
 /// A certificate's serial number.
 pub(crate) fn serial_of(der: &[u8]) -> Result<String> {
-    let (_, certificate) = X509Certificate::from_der(der).map_err(|_| Error::invalid("the certificate cannot be read"))?;
+    let (_, certificate) =
+        X509Certificate::from_der(der).map_err(|_| Error::invalid("the certificate cannot be read"))?;
     Ok(show_serial(certificate.raw_serial()))
 }

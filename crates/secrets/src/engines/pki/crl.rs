@@ -58,11 +58,15 @@ pub(crate) fn config(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
         Op::Write => {
             if let Some(seconds) = request.data.seconds("expiry")? {
                 if seconds < 60 {
-                    return Err(Error::invalid("expiry: a revocation list must hold for at least a minute"));
+                    return Err(Error::invalid(
+                        "expiry: a revocation list must hold for at least a minute",
+                    ));
                 }
             }
             for (key, value) in &mut settings {
-                let Some(given) = request.data.get(key) else { continue };
+                let Some(given) = request.data.get(key) else {
+                    continue;
+                };
                 *value = match value {
                     Value::Bool(_) => json!(request.data.flag(key)?.unwrap_or(false)),
                     Value::Number(_) => json!(request.data.int(key)?.unwrap_or(0)),
@@ -90,19 +94,31 @@ pub(crate) fn rebuild_all(cx: &mut Cx<'_>) -> Result<()> {
 /// Makes an issuer's list anew.
 pub(crate) fn rebuild(cx: &mut Cx<'_>, id: &str) -> Result<()> {
     // An issuer that is gone, or has no key, cannot sign a list any more.
-    let Ok((issuer, key)) = store::signer(cx, id) else { return Ok(()) };
+    let Ok((issuer, key)) = store::signer(cx, id) else {
+        return Ok(());
+    };
     let settings = settings(cx)?;
-    let lifetime = settings.get("expiry").and_then(crate::core::fields::duration).unwrap_or(72 * 3600);
+    let lifetime = settings
+        .get("expiry")
+        .and_then(crate::core::fields::duration)
+        .unwrap_or(72 * 3600);
     let disabled = settings.get("disable").and_then(Value::as_bool).unwrap_or(false);
-    let number = cx.get::<List>(&format!("crl/{id}"))?.map_or(1, |list| list.number + 1);
+    let number = cx
+        .get::<List>(&format!("crl/{id}"))?
+        .map_or(1, |list| list.number + 1);
     let mut revoked_certs = Vec::new();
     for name in cx.list("cert/") {
-        let Some(issued) = cx.get::<Issued>(&format!("cert/{name}"))? else { continue };
+        let Some(issued) = cx.get::<Issued>(&format!("cert/{name}"))? else {
+            continue;
+        };
         if let Some(at) = issued.revoked
             && issued.issuer == id
             && !disabled
         {
-            let serial: Vec<u8> = name.split('-').filter_map(|byte| u8::from_str_radix(byte, 16).ok()).collect();
+            let serial: Vec<u8> = name
+                .split('-')
+                .filter_map(|byte| u8::from_str_radix(byte, 16).ok())
+                .collect();
             revoked_certs.push(RevokedCertParams {
                 serial_number: SerialNumber::from_slice(&serial),
                 revocation_time: time!(at),
@@ -120,7 +136,8 @@ pub(crate) fn rebuild(cx: &mut Cx<'_>, id: &str) -> Result<()> {
         revoked_certs,
         key_identifier_method: KeyIdMethod::Sha256,
     };
-    let failed = |error: rcgen::Error| Error::invalid(format!("the revocation list cannot be signed: {error}"));
+    let failed =
+        |error: rcgen::Error| Error::invalid(format!("the revocation list cannot be signed: {error}"));
     let der = issuer.der();
     let signer = Issuer::from_ca_cert_der(&der.as_slice().into(), key.pair()?).map_err(failed)?;
     let list = params.signed_by(&signer).map_err(failed)?;
@@ -149,7 +166,10 @@ pub(crate) fn current(cx: &mut Cx<'_>, reference: Option<&str>) -> Result<Vec<u8
 pub(crate) fn read(cx: &mut Cx<'_>, issuer: Option<&str>, rest: &[&str]) -> Result<Response> {
     let der = current(cx, issuer)?;
     match (issuer, rest) {
-        (None, ["pem"] | ["delta", "pem"]) | (Some(_), ["pem"]) => Ok(Response::raw("application/x-pem-file", der::pem("X509 CRL", &der))),
+        (None, ["pem"] | ["delta", "pem"]) | (Some(_), ["pem"]) => Ok(Response::raw(
+            "application/x-pem-file",
+            der::pem("X509 CRL", &der),
+        )),
         (None, [] | ["delta"]) | (Some(_), ["der"]) => Ok(Response::raw("application/pkix-crl", der)),
         (Some(_), []) => Ok(Response::data(json!({ "crl": der::pem("X509 CRL", &der) }))),
         _ => Err(crate::engines::unsupported_path()),

@@ -27,7 +27,12 @@ fn read(bytes: &[u8]) -> Option<Tlv<'_>> {
         if digits.len() > 4 {
             return None;
         }
-        (digits.iter().fold(0usize, |sum, digit| sum << 8 | usize::from(*digit)), after)
+        (
+            digits
+                .iter()
+                .fold(0usize, |sum, digit| sum << 8 | usize::from(*digit)),
+            after,
+        )
     };
     let (content, rest) = after.split_at_checked(length)?;
     let whole = bytes.get(..bytes.len() - rest.len())?;
@@ -45,7 +50,12 @@ fn write(tag: u8, content: &[u8]) -> Zeroizing<Vec<u8>> {
     if let Ok(short @ 0..0x80) = u8::try_from(content.len()) {
         out.push(short);
     } else {
-        let digits: Vec<u8> = content.len().to_be_bytes().into_iter().skip_while(|digit| *digit == 0).collect();
+        let digits: Vec<u8> = content
+            .len()
+            .to_be_bytes()
+            .into_iter()
+            .skip_while(|digit| *digit == 0)
+            .collect();
         out.push(0x80 | u8::try_from(digits.len()).unwrap_or(8));
         out.extend_from_slice(&digits);
     }
@@ -83,7 +93,9 @@ pub(crate) fn inner_key(pkcs8: &[u8], ec: bool) -> Option<Zeroizing<Vec<u8>>> {
 
 /// PKCS#8 around a PKCS#1 key.
 pub(crate) fn pkcs8_from_pkcs1(pkcs1: &[u8]) -> Zeroizing<Vec<u8>> {
-    const RSA: [u8; 15] = [0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00];
+    const RSA: [u8; 15] = [
+        0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00,
+    ];
     let mut parts = Zeroizing::new(vec![INTEGER, 1, 0]);
     parts.extend_from_slice(&RSA);
     parts.extend_from_slice(&write(OCTETS, pkcs1));
@@ -140,8 +152,12 @@ pub(crate) fn read_pem(text: &str) -> Vec<(String, Zeroizing<Vec<u8>>)> {
     let mut blocks = Vec::new();
     let mut rest = text;
     while let Some((_, after)) = rest.split_once("-----BEGIN ") {
-        let Some((label, after)) = after.split_once("-----") else { break };
-        let Some((body, after)) = after.split_once("-----END ") else { break };
+        let Some((label, after)) = after.split_once("-----") else {
+            break;
+        };
+        let Some((body, after)) = after.split_once("-----END ") else {
+            break;
+        };
         let body: Zeroizing<String> = Zeroizing::new(body.chars().filter(|c| !c.is_whitespace()).collect());
         if let Ok(der) = STANDARD.decode(body.as_bytes()) {
             blocks.push((label.to_owned(), Zeroizing::new(der)));

@@ -17,13 +17,21 @@ use rcgen::{CertificateSigningRequestParams, PublicKeyData, SanType};
 use serde_json::{Map, Value, json};
 
 fn role(cx: &mut Cx<'_>, name: &str) -> Result<Role> {
-    cx.get(&format!("role/{name}"))?.ok_or_else(|| Error::invalid(format!("unknown role: {name}")))
+    cx.get(&format!("role/{name}"))?
+        .ok_or_else(|| Error::invalid(format!("unknown role: {name}")))
 }
 
-pub(crate) fn issue(cx: &mut Cx<'_>, request: &Request, name: &str, issuer: Option<&str>) -> Result<Response> {
+pub(crate) fn issue(
+    cx: &mut Cx<'_>,
+    request: &Request,
+    name: &str,
+    issuer: Option<&str>,
+) -> Result<Response> {
     let role = role(cx, name)?;
     if role.text("key_type") == "any" {
-        return Err(Error::invalid("role key type \"any\" not allowed for issuing certificates, only signing"));
+        return Err(Error::invalid(
+            "role key type \"any\" not allowed for issuing certificates, only signing",
+        ));
     }
     let reference = reference(request, &role, issuer);
     let (authority, signing) = store::signer(cx, &reference)?;
@@ -40,21 +48,40 @@ fn reference(request: &Request, role: &Role, path: Option<&str>) -> String {
 
 /// A certificate signing request, verified.
 fn csr(request: &Request) -> Result<CertificateSigningRequestParams> {
-    let text = request.data.need("csr").map_err(|_| Error::invalid("\"csr\" is empty"))?;
+    let text = request
+        .data
+        .need("csr")
+        .map_err(|_| Error::invalid("\"csr\" is empty"))?;
     CertificateSigningRequestParams::from_pem(text.trim())
         .map_err(|error| Error::invalid(format!("certificate request could not be parsed: {error}")))
 }
 
-pub(crate) fn sign(cx: &mut Cx<'_>, request: &Request, name: Option<&str>, issuer: Option<&str>) -> Result<Response> {
+pub(crate) fn sign(
+    cx: &mut Cx<'_>,
+    request: &Request,
+    name: Option<&str>,
+    issuer: Option<&str>,
+) -> Result<Response> {
     let role = role(cx, name.unwrap_or_default())?;
     sign_with(cx, request, &role, issuer)
 }
 
-pub(crate) fn sign_verbatim(cx: &mut Cx<'_>, request: &Request, name: Option<&str>, issuer: Option<&str>) -> Result<Response> {
-    let mut lax = Role::lax().with(&request.data, &["key_usage", "ext_key_usage", "ttl", "not_before_duration"])?;
+pub(crate) fn sign_verbatim(
+    cx: &mut Cx<'_>,
+    request: &Request,
+    name: Option<&str>,
+    issuer: Option<&str>,
+) -> Result<Response> {
+    let mut lax = Role::lax().with(
+        &request.data,
+        &["key_usage", "ext_key_usage", "ttl", "not_before_duration"],
+    )?;
     if let Some(name) = name {
         let named = role(cx, name)?;
-        lax = lax.with(&named.0, &["ttl", "max_ttl", "generate_lease", "no_store", "issuer_ref"])?;
+        lax = lax.with(
+            &named.0,
+            &["ttl", "max_ttl", "generate_lease", "no_store", "issuer_ref"],
+        )?;
         lax = lax.with(&request.data, &["ttl"])?;
     }
     sign_with(cx, request, &lax, issuer)
@@ -65,7 +92,16 @@ fn sign_with(cx: &mut Cx<'_>, request: &Request, role: &Role, issuer: Option<&st
     check_key(role, &csr)?;
     let (authority, signing) = store::signer(cx, &reference(request, role, issuer))?;
     let spec = specify(cx, request, role, &authority, Some(&csr))?;
-    finish(cx, request, role, &authority, &signing, &spec, &csr.public_key, None)
+    finish(
+        cx,
+        request,
+        role,
+        &authority,
+        &signing,
+        &spec,
+        &csr.public_key,
+        None,
+    )
 }
 
 fn check_key(role: &Role, csr: &CertificateSigningRequestParams) -> Result<()> {
@@ -80,7 +116,9 @@ fn check_key(role: &Role, csr: &CertificateSigningRequestParams) -> Result<()> {
     match role.text("key_type") {
         "any" => Ok(()),
         wanted if wanted == kind => Ok(()),
-        wanted => Err(Error::invalid(format!("role requires keys of type {wanted}, and the request has one of type {kind}"))),
+        wanted => Err(Error::invalid(format!(
+            "role requires keys of type {wanted}, and the request has one of type {kind}"
+        ))),
     }
 }
 
@@ -93,7 +131,11 @@ fn specify(
     csr: Option<&CertificateSigningRequestParams>,
 ) -> Result<CertificateSpec> {
     let data = &request.data;
-    let display = cx.token.as_ref().map(|holder| holder.token.display_name.clone()).unwrap_or_default();
+    let display = cx
+        .token
+        .as_ref()
+        .map(|holder| holder.token.display_name.clone())
+        .unwrap_or_default();
     let mut name = data.text("common_name").unwrap_or_default();
     let mut sans: Vec<SanType> = Vec::new();
     if let Some(csr) = csr {
@@ -114,8 +156,12 @@ fn specify(
             "the common_name field is required, or must be provided in a CSR with \"use_csr_common_name\" set to true, unless \"require_cn\" is set to false",
         ));
     }
-    let refuse = |what: &str, name: &str| Err(Error::invalid(format!("{what} {name} not allowed by this role")));
-    if !name.is_empty() && !role.list("cn_validations").contains(&"disabled") && !role.allows_name(&name, &display) {
+    let refuse =
+        |what: &str, name: &str| Err(Error::invalid(format!("{what} {name} not allowed by this role")));
+    if !name.is_empty()
+        && !role.list("cn_validations").contains(&"disabled")
+        && !role.allows_name(&name, &display)
+    {
         return refuse("common name", &name);
     }
     if !name.is_empty() && !data.flag("exclude_cn_from_sans")?.unwrap_or(false) {
@@ -126,15 +172,25 @@ fn specify(
     }
     for san in &sans {
         match san {
-            SanType::DnsName(dns) if !role.allows_name(dns.as_str(), &display) => return refuse("subject alternate name", dns.as_str()),
+            SanType::DnsName(dns) if !role.allows_name(dns.as_str(), &display) => {
+                return refuse("subject alternate name", dns.as_str());
+            }
             SanType::Rfc822Name(mail) if !role.allows_name(mail.as_str(), &display) => {
                 return refuse("email address", mail.as_str());
             }
             SanType::IpAddress(_) if !role.flag("allow_ip_sans") => {
-                return Err(Error::invalid("IP Subject Alternative Names are not allowed in this role"));
+                return Err(Error::invalid(
+                    "IP Subject Alternative Names are not allowed in this role",
+                ));
             }
-            SanType::URI(uri) if !role.allows_uri(uri.as_str()) => return refuse("URI Subject Alternative Name", uri.as_str()),
-            SanType::OtherName(_) => return Err(Error::invalid("other subject alternative names are not allowed by this role")),
+            SanType::URI(uri) if !role.allows_uri(uri.as_str()) => {
+                return refuse("URI Subject Alternative Name", uri.as_str());
+            }
+            SanType::OtherName(_) => {
+                return Err(Error::invalid(
+                    "other subject alternative names are not allowed by this role",
+                ));
+            }
             _ => {}
         }
     }
@@ -201,7 +257,12 @@ pub(crate) fn given_sans(data: &Map<String, Value>) -> Result<Vec<SanType>> {
 }
 
 /// When the certificate ends, and whether that was shortened.
-fn lifetime(cx: &Cx<'_>, data: &Map<String, Value>, role: &Role, authority: &Issuer) -> Result<(Timestamp, bool)> {
+fn lifetime(
+    cx: &Cx<'_>,
+    data: &Map<String, Value>,
+    role: &Role,
+    authority: &Issuer,
+) -> Result<(Timestamp, bool)> {
     let mount_max = cx.mount.max_ttl();
     let max = match role.int("max_ttl") {
         0 => mount_max,
@@ -209,9 +270,11 @@ fn lifetime(cx: &Cx<'_>, data: &Map<String, Value>, role: &Role, authority: &Iss
     };
     let mut capped = false;
     let mut end = match data.text("not_after").filter(|text| !text.is_empty()) {
-        Some(text) => text
-            .parse()
-            .map_err(|_| Error::invalid(format!("not_after: {text:?} is no time such as 2030-01-31T00:00:00Z")))?,
+        Some(text) => text.parse().map_err(|_| {
+            Error::invalid(format!(
+                "not_after: {text:?} is no time such as 2030-01-31T00:00:00Z"
+            ))
+        })?,
         None => {
             let asked = data.seconds("ttl")?.filter(|seconds| *seconds > 0);
             let ttl = asked.unwrap_or(match role.int("ttl") {
@@ -238,7 +301,10 @@ fn lifetime(cx: &Cx<'_>, data: &Map<String, Value>, role: &Role, authority: &Iss
 }
 
 /// Signs, stores and answers.
-#[expect(clippy::too_many_arguments, reason = "these are the parts of one certificate, gathered by two callers")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "these are the parts of one certificate, gathered by two callers"
+)]
 fn finish(
     cx: &mut Cx<'_>,
     request: &Request,
@@ -265,7 +331,9 @@ fn finish(
     data.insert("ca_chain".to_owned(), chain_value(request, &chain));
     let mut response = Response::data(Value::Object(data));
     if spec.capped {
-        response.warnings.push("TTL was longer than the role's or the issuer's maximum and was shortened".to_owned());
+        response
+            .warnings
+            .push("TTL was longer than the role's or the issuer's maximum and was shortened".to_owned());
     }
     if role.flag("generate_lease") {
         response.lease = Some(Lease {
@@ -302,7 +370,9 @@ pub(crate) fn answer(
 ) -> Result<Map<String, Value>> {
     let format = request.data.text("format").unwrap_or_else(|| "pem".to_owned());
     if !matches!(format.as_str(), "pem" | "der" | "pem_bundle") {
-        return Err(Error::invalid("the \"format\" path parameter must be \"pem\", \"der\", or \"pem_bundle\""));
+        return Err(Error::invalid(
+            "the \"format\" path parameter must be \"pem\", \"der\", or \"pem_bundle\"",
+        ));
     }
     let private_format = request.data.text("private_key_format").unwrap_or_default();
     let mut data = Map::new();
@@ -312,10 +382,17 @@ pub(crate) fn answer(
     let (mut text, issuing) = if format == "der" {
         (STANDARD.encode(certificate), STANDARD.encode(authority.der()))
     } else {
-        (der::pem("CERTIFICATE", certificate), authority.certificate.clone())
+        (
+            der::pem("CERTIFICATE", certificate),
+            authority.certificate.clone(),
+        )
     };
     if format == "pem_bundle" {
-        let key = data.get("private_key").and_then(Value::as_str).map(|key| format!("{key}\n")).unwrap_or_default();
+        let key = data
+            .get("private_key")
+            .and_then(Value::as_str)
+            .map(|key| format!("{key}\n"))
+            .unwrap_or_default();
         text = format!("{key}{text}");
         for above in chain {
             text.push('\n');

@@ -47,22 +47,38 @@ fn algorithm(kind: &str, bits: i64) -> Result<&'static SignatureAlgorithm> {
         ("ec", 384) => &rcgen::PKCS_ECDSA_P384_SHA384,
         ("ec", 521) => &rcgen::PKCS_ECDSA_P521_SHA512,
         ("ed25519", _) => &rcgen::PKCS_ED25519,
-        ("ec", _) => return Err(Error::invalid(format!("unsupported bit length for EC key: {bits}; write 256, 384 or 521"))),
-        _ => return Err(Error::invalid(format!("unknown key type: {kind}; write rsa, ec or ed25519"))),
+        ("ec", _) => {
+            return Err(Error::invalid(format!(
+                "unsupported bit length for EC key: {bits}; write 256, 384 or 521"
+            )));
+        }
+        _ => {
+            return Err(Error::invalid(format!(
+                "unknown key type: {kind}; write rsa, ec or ed25519"
+            )));
+        }
     })
 }
 
 impl Key {
     /// Makes a key.
     pub(crate) fn generate(kind: &str, bits: i64, name: String) -> Result<(Self, KeyPair)> {
-        let kind = if kind.is_empty() || kind == "any" { "rsa" } else { kind };
+        let kind = if kind.is_empty() || kind == "any" {
+            "rsa"
+        } else {
+            kind
+        };
         let algorithm = algorithm(kind, bits)?;
         let pair = if kind == "rsa" {
             let size = match bits {
                 0 | 2048 => RsaKeySize::_2048,
                 3072 => RsaKeySize::_3072,
                 4096 => RsaKeySize::_4096,
-                _ => return Err(Error::invalid(format!("unsupported bit length for RSA key: {bits}; write 2048, 3072 or 4096"))),
+                _ => {
+                    return Err(Error::invalid(format!(
+                        "unsupported bit length for RSA key: {bits}; write 2048, 3072 or 4096"
+                    )));
+                }
             };
             KeyPair::generate_rsa_for(algorithm, size)
         } else {
@@ -94,7 +110,8 @@ impl Key {
         let pkcs8 = match label {
             "PRIVATE KEY" => Zeroizing::new(bytes.to_vec()),
             "RSA PRIVATE KEY" => der::pkcs8_from_pkcs1(bytes),
-            "EC PRIVATE KEY" => der::pkcs8_from_sec1(bytes).ok_or_else(|| Error::invalid("the EC key does not name its curve"))?,
+            "EC PRIVATE KEY" => der::pkcs8_from_sec1(bytes)
+                .ok_or_else(|| Error::invalid("the EC key does not name its curve"))?,
             other => return Err(Error::invalid(format!("a PEM block {other:?} is no private key"))),
         };
         let pair = KeyPair::try_from(pkcs8.as_slice()).map_err(|error| failed(&error))?;
@@ -115,20 +132,41 @@ impl Key {
 
     /// The key, ready to sign.
     pub(crate) fn pair(&self) -> Result<KeyPair> {
-        let der = Zeroizing::new(STANDARD.decode(self.pkcs8.as_bytes()).map_err(|_| Error::Internal("a stored key is damaged"))?);
-        KeyPair::from_pkcs8_der_and_sign_algo(&der.as_slice().into(), algorithm(&self.kind, self.bits)?).map_err(|error| failed(&error))
+        let der = Zeroizing::new(
+            STANDARD
+                .decode(self.pkcs8.as_bytes())
+                .map_err(|_| Error::Internal("a stored key is damaged"))?,
+        );
+        KeyPair::from_pkcs8_der_and_sign_algo(&der.as_slice().into(), algorithm(&self.kind, self.bits)?)
+            .map_err(|error| failed(&error))
     }
 
     /// Puts `private_key` and `private_key_type` into an answer, in the asked format.
-    pub(crate) fn show(&self, format: &str, private_format: &str, into: &mut Map<String, Value>) -> Result<()> {
-        let pkcs8 = Zeroizing::new(STANDARD.decode(self.pkcs8.as_bytes()).map_err(|_| Error::Internal("a stored key is damaged"))?);
+    pub(crate) fn show(
+        &self,
+        format: &str,
+        private_format: &str,
+        into: &mut Map<String, Value>,
+    ) -> Result<()> {
+        let pkcs8 = Zeroizing::new(
+            STANDARD
+                .decode(self.pkcs8.as_bytes())
+                .map_err(|_| Error::Internal("a stored key is damaged"))?,
+        );
         let broken = || Error::Internal("a stored key is damaged");
         let (label, der) = match (private_format, self.kind.as_str()) {
             ("pkcs8", _) | (_, "ed25519") => ("PRIVATE KEY", pkcs8),
             (_, "ec") => ("EC PRIVATE KEY", der::inner_key(&pkcs8, true).ok_or_else(broken)?),
-            _ => ("RSA PRIVATE KEY", der::inner_key(&pkcs8, false).ok_or_else(broken)?),
+            _ => (
+                "RSA PRIVATE KEY",
+                der::inner_key(&pkcs8, false).ok_or_else(broken)?,
+            ),
         };
-        let text = if format == "der" { STANDARD.encode(&*der) } else { der::pem(label, &der) };
+        let text = if format == "der" {
+            STANDARD.encode(&*der)
+        } else {
+            der::pem(label, &der)
+        };
         into.insert("private_key".to_owned(), json!(text));
         into.insert("private_key_type".to_owned(), json!(self.kind));
         Ok(())

@@ -47,18 +47,27 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
         (Op::Write, ["issuer", issuer, "sign", role]) => issue::sign(cx, request, Some(role), Some(issuer)),
         (Op::Write, ["sign-verbatim"]) => issue::sign_verbatim(cx, request, None, None),
         (Op::Write, ["sign-verbatim", role]) => issue::sign_verbatim(cx, request, Some(role), None),
-        (Op::Write, ["issuer", issuer, "sign-verbatim"]) => issue::sign_verbatim(cx, request, None, Some(issuer)),
-        (Op::Write, ["root", "generate", kind] | ["issuers", "generate", "root", kind]) => ca::generate_root(cx, request, kind),
+        (Op::Write, ["issuer", issuer, "sign-verbatim"]) => {
+            issue::sign_verbatim(cx, request, None, Some(issuer))
+        }
+        (Op::Write, ["root", "generate", kind] | ["issuers", "generate", "root", kind]) => {
+            ca::generate_root(cx, request, kind)
+        }
         (Op::Write, ["root", "rotate", kind]) => ca::generate_root(cx, request, kind),
         (Op::Delete, ["root"]) => ca::delete_all(cx),
         (Op::Write, ["root", "replace"]) => ca::replace(cx, request),
         (Op::Write, ["root", "sign-intermediate"]) => ca::sign_intermediate(cx, request, None),
-        (Op::Write, ["issuer", issuer, "sign-intermediate"]) => ca::sign_intermediate(cx, request, Some(issuer)),
-        (Op::Write, ["root", "sign-self-issued"]) => ca::sign_self_issued(cx, request),
-        (Op::Write, ["intermediate", "generate", kind] | ["issuers", "generate", "intermediate", kind]) => ca::generate_intermediate(cx, request, kind),
-        (Op::Write, ["intermediate", "set-signed"] | ["config", "ca"] | ["issuers", "import", "bundle" | "cert"]) => {
-            ca::import(cx, request, segments.first() == Some(&"config"))
+        (Op::Write, ["issuer", issuer, "sign-intermediate"]) => {
+            ca::sign_intermediate(cx, request, Some(issuer))
         }
+        (Op::Write, ["root", "sign-self-issued"]) => ca::sign_self_issued(cx, request),
+        (Op::Write, ["intermediate", "generate", kind] | ["issuers", "generate", "intermediate", kind]) => {
+            ca::generate_intermediate(cx, request, kind)
+        }
+        (
+            Op::Write,
+            ["intermediate", "set-signed"] | ["config", "ca"] | ["issuers", "import", "bundle" | "cert"],
+        ) => ca::import(cx, request, segments.first() == Some(&"config")),
         (Op::List, ["issuers"]) => ca::list_issuers(cx),
         (_, ["issuer", issuer]) => ca::issuer(cx, request, issuer),
         (Op::Read, ["issuer", issuer, form @ ("json" | "pem" | "der")]) => ca::issuer_form(cx, issuer, form),
@@ -83,7 +92,10 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
         (Op::Read, ["cert", name, rest @ ..]) => cert::read(cx, name, rest),
         (Op::Write, ["revoke"]) => cert::revoke(cx, request),
         (Op::Write, ["tidy"]) => cert::tidy(cx, request),
-        (Op::Read, ["tidy-status"]) => Ok(Response::data(cx.get::<Value>("tidy-status")?.unwrap_or_else(|| json!({ "state": "Inactive" })))),
+        (Op::Read, ["tidy-status"]) => Ok(Response::data(
+            cx.get::<Value>("tidy-status")?
+                .unwrap_or_else(|| json!({ "state": "Inactive" })),
+        )),
         _ => Err(super::unsupported_path()),
     }
 }
@@ -118,7 +130,9 @@ fn urls(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
 }
 
 fn cluster(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
-    let mut config = cx.get::<Value>("config/cluster")?.unwrap_or_else(|| json!({ "path": "", "aia_path": "" }));
+    let mut config = cx
+        .get::<Value>("config/cluster")?
+        .unwrap_or_else(|| json!({ "path": "", "aia_path": "" }));
     if request.op == Op::Write {
         for key in ["path", "aia_path"] {
             if let (Some(text), Some(map)) = (request.data.text(key), config.as_object_mut()) {

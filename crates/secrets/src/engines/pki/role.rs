@@ -143,13 +143,18 @@ impl Role {
     fn check(&self) -> Result<()> {
         let (ttl, max) = (self.int("ttl"), self.int("max_ttl"));
         if max > 0 && ttl > max {
-            return Err(Error::invalid(format!("\"ttl\" value of {} must be less than \"max_ttl\" value", go_duration(ttl))));
+            return Err(Error::invalid(format!(
+                "\"ttl\" value of {} must be less than \"max_ttl\" value",
+                go_duration(ttl)
+            )));
         }
         match self.text("key_type") {
             "rsa" if !matches!(self.int("key_bits"), 0 | 2048 | 3072 | 4096) => {
                 Err(Error::invalid("key_bits: write 2048, 3072 or 4096 for rsa"))
             }
-            "ec" if !matches!(self.int("key_bits"), 0 | 256 | 384 | 521) => Err(Error::invalid("key_bits: write 256, 384 or 521 for ec")),
+            "ec" if !matches!(self.int("key_bits"), 0 | 256 | 384 | 521) => {
+                Err(Error::invalid("key_bits: write 256, 384 or 521 for ec"))
+            }
             "rsa" | "ec" | "ed25519" | "any" => Ok(()),
             other => Err(Error::invalid(format!("unknown key type {other:?}"))),
         }
@@ -177,7 +182,9 @@ impl Role {
 
     /// Whether a DNS name or e-mail address may be in a certificate.
     pub(crate) fn allows_name(&self, name: &str, display_name: &str) -> bool {
-        let (local, host) = name.rsplit_once('@').map_or((None, name), |(local, host)| (Some(local), host));
+        let (local, host) = name
+            .rsplit_once('@')
+            .map_or((None, name), |(local, host)| (Some(local), host));
         let host = host.to_ascii_lowercase();
         let wildcard = host.starts_with("*.") || host.contains('*');
         if wildcard && !self.flag("allow_wildcard_certificates") {
@@ -203,7 +210,8 @@ impl Role {
             if domain.is_empty() {
                 return false;
             }
-            let bare = self.flag("allow_bare_domains") && (host == domain || name.eq_ignore_ascii_case(&domain));
+            let bare =
+                self.flag("allow_bare_domains") && (host == domain || name.eq_ignore_ascii_case(&domain));
             let below = self.flag("allow_subdomains")
                 && host
                     .strip_suffix(&domain)
@@ -215,7 +223,9 @@ impl Role {
 
     /// Whether a URI may be in a certificate.
     pub(crate) fn allows_uri(&self, uri: &str) -> bool {
-        self.list("allowed_uri_sans").into_iter().any(|pattern| wild(pattern, uri))
+        self.list("allowed_uri_sans")
+            .into_iter()
+            .any(|pattern| wild(pattern, uri))
     }
 }
 
@@ -228,7 +238,9 @@ fn is_hostname(host: &str) -> bool {
                 && label.len() <= 63
                 && !label.starts_with('-')
                 && !label.ends_with('-')
-                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
         })
 }
 
@@ -236,7 +248,12 @@ fn wild(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,
         Some((head, tail)) => text.strip_prefix(head).is_some_and(|rest| {
-            tail.is_empty() || rest.char_indices().map(|(at, _)| at).chain([rest.len()]).any(|at| rest.get(at..).is_some_and(|rest| wild(tail, rest)))
+            tail.is_empty()
+                || rest
+                    .char_indices()
+                    .map(|(at, _)| at)
+                    .chain([rest.len()])
+                    .any(|at| rest.get(at..).is_some_and(|rest| wild(tail, rest)))
         }),
     }
 }

@@ -101,7 +101,9 @@ pub(crate) fn issuer(cx: &mut Cx<'_>, reference: &str) -> Result<Issuer> {
     let reference = if reference.is_empty() || reference == "default" {
         let default = defaults(cx)?.issuer;
         if default.is_empty() {
-            return Err(Error::invalid("no default issuer currently configured: generate or import a CA first"));
+            return Err(Error::invalid(
+                "no default issuer currently configured: generate or import a CA first",
+            ));
         }
         default
     } else {
@@ -118,7 +120,11 @@ pub(crate) fn issuer(cx: &mut Cx<'_>, reference: &str) -> Result<Issuer> {
 
 /// A key by id, name or `default`.
 pub(crate) fn key(cx: &mut Cx<'_>, reference: &str) -> Result<Key> {
-    let reference = if reference.is_empty() || reference == "default" { defaults(cx)?.key } else { reference.to_owned() };
+    let reference = if reference.is_empty() || reference == "default" {
+        defaults(cx)?.key
+    } else {
+        reference.to_owned()
+    };
     if !reference.is_empty() {
         if let Some(key) = cx.get::<Key>(&format!("key/{reference}"))? {
             return Ok(key);
@@ -127,14 +133,19 @@ pub(crate) fn key(cx: &mut Cx<'_>, reference: &str) -> Result<Key> {
             return Ok(key);
         }
     }
-    Err(Error::invalid(format!("unable to find PKI key for reference: {reference}")))
+    Err(Error::invalid(format!(
+        "unable to find PKI key for reference: {reference}"
+    )))
 }
 
 /// An issuer with its key.
 pub(crate) fn signer(cx: &mut Cx<'_>, reference: &str) -> Result<(Issuer, Key)> {
     let issuer = issuer(cx, reference)?;
     if issuer.key_id.is_empty() {
-        return Err(Error::invalid(format!("the issuer {} has no key here, so it cannot sign", issuer.id)));
+        return Err(Error::invalid(format!(
+            "the issuer {} has no key here, so it cannot sign",
+            issuer.id
+        )));
     }
     let key = key(cx, &issuer.key_id.clone())?;
     Ok((issuer, key))
@@ -153,7 +164,11 @@ pub(crate) fn show_serial(bytes: &[u8]) -> String {
     {
         bytes = rest;
     }
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
+    bytes
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<Vec<_>>()
+        .join(":")
 }
 
 /// The issuer's certificates from itself up to a root, PEM.
@@ -165,7 +180,9 @@ pub(crate) fn chain(cx: &mut Cx<'_>, issuer: &Issuer) -> Result<Vec<String>> {
     let mut current = issuer.clone();
     loop {
         let der = current.der();
-        let Ok((_, certificate)) = x509_parser::certificate::X509Certificate::from_der(&der) else { break };
+        let Ok((_, certificate)) = x509_parser::certificate::X509Certificate::from_der(&der) else {
+            break;
+        };
         if certificate.issuer() == certificate.subject() {
             break;
         }
@@ -173,7 +190,8 @@ pub(crate) fn chain(cx: &mut Cx<'_>, issuer: &Issuer) -> Result<Vec<String>> {
             let der = candidate.der();
             !seen.contains(&candidate.id)
                 && x509_parser::certificate::X509Certificate::from_der(&der).is_ok_and(|(_, parent)| {
-                    parent.subject() == certificate.issuer() && certificate.verify_signature(Some(parent.public_key())).is_ok()
+                    parent.subject() == certificate.issuer()
+                        && certificate.verify_signature(Some(parent.public_key())).is_ok()
                 })
         });
         let Some(above) = above else { break };
