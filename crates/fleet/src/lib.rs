@@ -10,6 +10,7 @@
 pub mod format;
 pub mod job;
 mod model;
+mod promote;
 mod read;
 mod render;
 
@@ -17,6 +18,7 @@ pub use model::{
     Application, Channel, ConfigSource, Desired, Environment, EnvironmentKind, Fleet, Held, Inputs, Lease,
     Member, Policy, Role, Settings, SourceRef, Stack, StateRule, Team, Unit, UnitOrigin,
 };
+pub use promote::{Move, PromoteError, Promotion, promote};
 pub use read::{read, sources};
 pub use render::inject;
 

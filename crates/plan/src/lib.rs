@@ -14,6 +14,7 @@ mod plan;
 mod prune;
 
 pub use check::check;
+pub use herder_fleet::{Move, PromoteError, Promotion, promote};
 pub use decide::{State, plan};
 pub use observed::{Observed, ObservedObject, ServedKind};
 pub use order::Phase;

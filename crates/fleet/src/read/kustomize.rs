@@ -45,3 +45,13 @@ pub(crate) fn build(
 ) -> Result<Vec<Raw>, String> {
     Err("interim".into())
 }
+
+/// A commit id as people see it; other names stay whole.
+pub(crate) fn short(reference: &str) -> &str {
+    let id = reference.len() >= 40 && reference.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if id {
+        reference.get(..12).unwrap_or(reference)
+    } else {
+        reference
+    }
+}

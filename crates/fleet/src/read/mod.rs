@@ -1,13 +1,13 @@
 //! Reading: which repositories are needed, and what they say.
 
 mod applications;
-mod configs;
+pub(crate) mod configs;
 mod discover;
 mod documents;
 mod environments;
 mod glob;
 mod jobs;
-mod kustomize;
+pub(crate) mod kustomize;
 mod objects;
 pub(crate) mod outline;
 mod policies;
