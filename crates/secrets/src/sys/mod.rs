@@ -16,7 +16,7 @@ pub(crate) fn is_public(path: &str, op: Op) -> bool {
     path == "wrapping/lookup" && matches!(op, Op::Read | Op::Write)
         || path == "wrapping/pubkey"
         // The mounts one may see are filtered by the handler.
-        || path == "internal/ui/mounts" && op == Op::Read
+        || (path == "internal/ui/mounts" || path.starts_with("internal/ui/mounts/")) && op == Op::Read
 }
 
 /// Whether a path needs sudo besides the capability.
