@@ -106,7 +106,7 @@ impl Printer {
                     Value::String(text) => scalar::write_string(self, text, false),
                     Value::Bool(true) => scalar::write_bare(self, "true"),
                     Value::Bool(false) => scalar::write_bare(self, "false"),
-                    Value::Number(number) => scalar::write_bare(self, &format_number(number)),
+                    Value::Number(number) => scalar::write_bare(self, &json_number(number)),
                     _ => scalar::write_bare(self, "null"),
                 }
             }
@@ -192,7 +192,9 @@ impl Printer {
     }
 }
 
-fn format_number(number: &Number) -> String {
+/// A number as Go's `encoding/json` writes it and go-yaml prints it again.
+#[must_use]
+pub fn json_number(number: &Number) -> String {
     match number.as_f64() {
         Some(float) if number.is_f64() => {
             if float.fract() == 0.0

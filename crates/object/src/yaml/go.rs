@@ -72,8 +72,9 @@ pub(super) fn parse_float(text: &str) -> Option<f64> {
     text.parse::<f64>().ok().filter(|value| value.is_finite())
 }
 
-/// `strconv.FormatFloat(value, 'g', -1, 64)`.
-pub(super) fn format_float(value: f64) -> String {
+/// A float as Go's `strconv.FormatFloat(value, 'g', -1, 64)` writes it: `1e+06`.
+#[must_use]
+pub fn format_float(value: f64) -> String {
     if value == 0.0 {
         return if value.is_sign_negative() {
             "-0".to_owned()

@@ -26,27 +26,26 @@ fn scalar(node: &Node, text: &str) -> Result<Value, YamlError> {
             .map_err(|_| YamlError::at(node, "!!binary value is not base64"))?;
         return Ok(Value::String(String::from_utf8_lossy(&bytes).into_owned()));
     }
-    Ok(match resolve(node)? {
+    resolved_json(resolve(node)?, text)
+        .ok_or_else(|| YamlError::at(node, "JSON has no infinite or undefined numbers"))
+}
+
+/// The JSON value of a scalar whose type is known; `None` for infinite and undefined numbers, which JSON lacks.
+#[must_use]
+pub fn resolved_json(resolved: Resolved, text: &str) -> Option<Value> {
+    Some(match resolved {
         Resolved::Null => Value::Null,
         Resolved::Bool(value) => Value::Bool(value),
         Resolved::Int(value) => i64::try_from(value)
             .map(Number::from)
             .or_else(|_| u64::try_from(value).map(Number::from))
             .map_or(Value::Null, Value::Number),
-        Resolved::Float(value) => float(node, value)?,
+        // Through JSON a float without a fraction becomes a whole number.
+        Resolved::Float(value) if value.fract() == 0.0 && value.abs() < 9e15 => Value::from(value as i64),
+        Resolved::Float(value) => Value::Number(Number::from_f64(value)?),
         Resolved::Timestamp(time) => Value::String(time),
         Resolved::String => Value::String(text.to_owned()),
     })
-}
-
-fn float(node: &Node, value: f64) -> Result<Value, YamlError> {
-    if value.fract() == 0.0 && value.abs() < 9e15 {
-        // Through JSON a float without a fraction becomes a whole number.
-        return Ok(Value::from(value as i64));
-    }
-    Number::from_f64(value)
-        .map(Value::Number)
-        .ok_or_else(|| YamlError::at(node, "JSON has no infinite or undefined numbers"))
 }
 
 /// The text of a key that may stand in JSON.

@@ -21,9 +21,10 @@ mod parse;
 mod resolve;
 mod scalar;
 
-pub use emit::{print, print_all};
-pub use json::{parse_objects, to_json};
+pub use emit::{json_number, print, print_all};
+pub use go::format_float as float_text;
+pub use json::{parse_objects, resolved_json, to_json};
 pub use node::{Content, Document, Node, Style, YamlError};
 pub use order::natural_order;
 pub use parse::parse;
-pub use resolve::{Resolved, resolve};
+pub use resolve::{Resolved, is_v2_string, resolve, resolve_plain, resolve_plain_v2};

@@ -69,8 +69,24 @@ enum Dialect {
     V3,
 }
 
+/// The type of an unquoted text without a tag, as go-yaml v3 reads it.
+#[must_use]
+pub fn resolve_plain(text: &str) -> Resolved {
+    plain(text, false, Dialect::V3)
+}
+
+/// The type of an unquoted text without a tag, as go-yaml v2 reads it: `yes` and `off` are truth values, times text.
+#[must_use]
+pub fn resolve_plain_v2(text: &str) -> Resolved {
+    match plain(text, false, Dialect::V2) {
+        Resolved::Timestamp(_) => Resolved::String,
+        resolved => resolved,
+    }
+}
+
 /// Whether go-yaml v2 reads this unquoted text as a string, so that it can be printed without quotes.
-pub(super) fn is_v2_string(text: &str) -> bool {
+#[must_use]
+pub fn is_v2_string(text: &str) -> bool {
     plain(text, false, Dialect::V2) == Resolved::String && !is_base60(text)
 }
 

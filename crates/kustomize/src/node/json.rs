@@ -1,0 +1,136 @@
+//! To and from JSON values: what becomes of a node that go-yaml v3 writes and reads again.
+
+use super::{Content, Key, Node, Style, Tag};
+use crate::error::{Error, Result};
+use herder_object::yaml::{self, Resolved};
+use serde_json::{Map, Value};
+
+/// Whether go-yaml v3 reads an unquoted text as a string.
+pub(crate) fn is_string(text: &str) -> bool {
+    yaml::resolve_plain(text) == Resolved::String
+}
+
+/// Whether an unquoted text is something other than a string to a YAML 1.1 parser (kyaml's `IsValueNonString`).
+pub(crate) fn is_yaml11_non_string(text: &str) -> bool {
+    if text.is_empty() || text.contains('\n') {
+        return false;
+    }
+    yaml::resolve_plain_v2(text) != Resolved::String
+}
+
+impl Node {
+    /// The value of a node in the end.
+    pub(crate) fn to_json(&self) -> Result<Value> {
+        match &self.content {
+            Content::Nothing => Ok(Value::Null),
+            Content::Scalar(text) => self.scalar_json(text),
+            Content::Seq(items) => items.iter().map(Node::to_json).collect(),
+            Content::Map(pairs) => {
+                let mut map = Map::new();
+                for (key, value) in pairs {
+                    if !key.is_string {
+                        return Err(Error::new(format!("the key `{}` is not a string", key.text))
+                            .on_line(value.line)
+                            .hint("put it in quotes"));
+                    }
+                    if map.insert(key.text.to_string(), value.to_json()?).is_some() {
+                        return Err(
+                            Error::new(format!("the key `{}` appears twice", key.text)).on_line(value.line)
+                        );
+                    }
+                }
+                Ok(Value::Object(map))
+            }
+        }
+    }
+
+    fn scalar_json(&self, text: &str) -> Result<Value> {
+        if !self.tagged {
+            if self.tag == Tag::Str
+                || (self.tag == Tag::None && (self.style.is_quoted() || text.contains('\n')))
+            {
+                return Ok(Value::String(text.to_owned()));
+            }
+            let resolved = yaml::resolve_plain(text);
+            if self.tag == Tag::None || Tag::from(&resolved) == self.tag {
+                if self.style.is_quoted() {
+                    return Ok(Value::String(text.to_owned()));
+                }
+                return self.resolved(resolved, text);
+            }
+        }
+        let tag = match &self.tag {
+            Tag::Null => "!!null",
+            Tag::Bool => "!!bool",
+            Tag::Int => "!!int",
+            Tag::Float => "!!float",
+            Tag::Timestamp => "!!timestamp",
+            Tag::Other(tag) => tag.as_str(),
+            Tag::None | Tag::Str | Tag::Map | Tag::Seq => "!!str",
+        };
+        let node = yaml::Node {
+            tag: Some(tag.into()),
+            line: self.line,
+            ..yaml::Node::plain(text)
+        };
+        yaml::to_json(&node).map_err(|error| Error::new(error.message).on_line(self.line))
+    }
+
+    fn resolved(&self, resolved: Resolved, text: &str) -> Result<Value> {
+        yaml::resolved_json(resolved, text).ok_or_else(|| {
+            Error::new(format!("`{text}`: JSON has no infinite or undefined numbers")).on_line(self.line)
+        })
+    }
+}
+
+/// A node as reading the JSON text of a value gives it.
+pub(crate) fn from_json(value: Value) -> Node {
+    build(value, &|number| yaml::json_number(number))
+}
+
+/// A node as it is after a JSON patch: every number went through a float.
+pub(crate) fn from_patched(value: Value) -> Node {
+    build(value, &|number| {
+        number
+            .as_f64()
+            .map_or_else(|| number.to_string(), yaml::float_text)
+    })
+}
+
+fn build(value: Value, print: &dyn Fn(&serde_json::Number) -> String) -> Node {
+    match value {
+        Value::Null => Node {
+            tag: Tag::Null,
+            ..Node::scalar("null")
+        },
+        Value::Bool(value) => Node {
+            tag: Tag::Bool,
+            ..Node::scalar(if value { "true" } else { "false" })
+        },
+        Value::Number(number) => {
+            let text = print(&number);
+            Node {
+                tag: Tag::from(&yaml::resolve_plain(&text)),
+                ..Node::scalar(text)
+            }
+        }
+        Value::String(text) => Node {
+            style: Style::Double,
+            ..Node::string(text)
+        },
+        Value::Array(items) => Node {
+            tag: Tag::Seq,
+            content: Content::Seq(items.into_iter().map(|item| build(item, print)).collect()),
+            ..Node::default()
+        },
+        Value::Object(map) => Node {
+            tag: Tag::Map,
+            content: Content::Map(
+                map.into_iter()
+                    .map(|(key, value)| (Key::quoted(&key), build(value, print)))
+                    .collect(),
+            ),
+            ..Node::default()
+        },
+    }
+}
