@@ -20,6 +20,29 @@
 //!   kubernetes.io/tls, for the edge; they are watched too.
 #![forbid(unsafe_code)]
 
+mod apply;
+mod cache;
+mod connect;
+mod diagnose;
+mod discovery;
+mod error;
+mod health;
+mod observe;
+mod run;
+mod snapshot;
 mod state;
+mod trouble;
+mod wire;
 
+pub use connect::Cluster;
+pub use error::Error;
 pub use state::{AppState, Health, LogOptions, NodeState, PodState, Scope, Step, Why};
+
+/// The label that says which fleet an object is of.
+pub const FLEET: &str = "herder.dev/fleet";
+/// The label that says which application an object is of.
+pub const APPLICATION: &str = "herder.dev/application";
+/// The label that says which version of the application a workload is.
+pub const VERSION: &str = "herder.dev/version";
+/// Under this name Herder's fields are kept by server-side apply.
+pub const MANAGER: &str = "herder";

@@ -1,0 +1,140 @@
+//! Observing: what of a fleet is in the cluster, from the watches where they run, by listing otherwise.
+
+use crate::cache::Watch;
+use crate::run::{certificates, is_whole};
+use crate::{Cluster, Error, FLEET, Scope};
+use futures::StreamExt;
+use herder_object::Gvk;
+use herder_plan::Observed;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+impl Cluster {
+    /// The fleet's objects, and the kinds that the cluster serves.
+    ///
+    /// # Errors
+    /// An [`Error`] if something could not be read: half an observation is none.
+    pub async fn observe(&self, scope: &Scope) -> Result<Observed, Error> {
+        let kinds = self.kinds().await?;
+        let kinds = if scope.kinds.iter().any(|gvk| kinds.get(gvk).is_none()) && !self.cache.is_running() {
+            self.refresh().await?
+        } else {
+            kinds
+        };
+        let mut observed = Observed::default();
+        for (group, kind, served) in kinds.all() {
+            observed.serve(group, kind, served.clone());
+        }
+        let selector = format!("{FLEET}={}", scope.fleet);
+        if !self.cache.is_running() {
+            for list in self.sweep(&kinds.listable().collect::<Vec<_>>(), &selector).await {
+                for object in list?.1 {
+                    observed.insert(object);
+                }
+            }
+            return Ok(observed);
+        }
+        let mut watches: BTreeSet<Watch> = self
+            .cache
+            .complete()
+            .into_iter()
+            .filter(|w| w.labels.as_deref() == Some(selector.as_str()))
+            .collect();
+        let first = watches.is_empty();
+        for gvk in &scope.kinds {
+            if kinds.get(gvk).is_some() {
+                watches.insert(watch_of(gvk, &selector));
+            }
+        }
+        if first {
+            // Kinds that git does not name any more may still have objects of the fleet.
+            let others: Vec<Gvk> = kinds
+                .listable()
+                .filter(|gvk| {
+                    !is_whole(gvk)
+                        && !watches
+                            .iter()
+                            .any(|w| w.gvk.kind == gvk.kind && w.gvk.group == gvk.group)
+                })
+                .collect();
+            for found in self.sweep(&others, &selector).await {
+                let (gvk, objects) = found?;
+                if !objects.is_empty() {
+                    watches.insert(watch_of(&gvk, &selector));
+                }
+            }
+        }
+        let mut watches: Vec<Watch> = watches.into_iter().collect();
+        watches.extend(
+            crate::run::whole()
+                .into_iter()
+                .filter(|w| kinds.get(&w.gvk).is_some()),
+        );
+        watches.dedup();
+        self.ensure(&watches).await?;
+        for watch in &watches {
+            for object in self.cache.objects(watch) {
+                let ours =
+                    herder_object::labels(&object).any(|(name, value)| name == FLEET && value == scope.fleet);
+                if ours {
+                    observed.insert(object);
+                }
+            }
+        }
+        Ok(observed)
+    }
+
+    /// Lists the labelled objects of many kinds at once.
+    async fn sweep(&self, kinds: &[Gvk], selector: &str) -> Vec<Result<(Gvk, Vec<Value>), Error>> {
+        futures::stream::iter(kinds.iter().cloned())
+            .map(|gvk| async move {
+                let listed = self
+                    .list(&gvk.api_version(), &gvk.kind, None, Some(selector))
+                    .await;
+                match listed {
+                    // It was served a moment ago.
+                    Err(error) if error.is_not_found() => Ok((gvk, Vec::new())),
+                    Err(error) => Err(error),
+                    Ok(objects) => Ok((gvk, objects)),
+                }
+            })
+            .buffer_unordered(16)
+            .collect()
+            .await
+    }
+
+    /// Ticks when a watched object changed.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.cache.changes()
+    }
+
+    /// What the edge needs: all Ingresses, Services, EndpointSlices, and Secrets of type `kubernetes.io/tls`.
+    #[must_use]
+    pub fn routing(&self) -> Vec<Arc<Value>> {
+        let mut objects = Vec::new();
+        for (version, kind) in [
+            ("networking.k8s.io/v1", "Ingress"),
+            ("v1", "Service"),
+            ("discovery.k8s.io/v1", "EndpointSlice"),
+        ] {
+            objects.extend(self.cache.objects(&Watch::all(version, kind)));
+        }
+        objects.extend(self.cache.objects(&certificates()));
+        objects
+    }
+}
+
+fn watch_of(gvk: &Gvk, selector: &str) -> Watch {
+    if is_whole(gvk) {
+        Watch {
+            gvk: gvk.clone(),
+            labels: None,
+            fields: None,
+        }
+    } else {
+        Watch::labelled(gvk.clone(), selector)
+    }
+}
