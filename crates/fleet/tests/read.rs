@@ -1,8 +1,8 @@
 //! Fleets as texts, what is read from them, and what is said about them.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests may")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may")]
 
 use herder_base::{Commit, Diagnostic, Tree, TreeBuilder};
-use herder_fleet::{Fleet, Inputs, SourceRef, read, sources};
+use herder_fleet::{Fleet, Inputs, SourceRef, promote, read, sources};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -290,4 +290,152 @@ proptest! {
         prop_assert!(sources(&inputs).len() < 30);
         prop_assert!(path == "fleet.yaml" || fleet.unit("b").is_some(), "{text}");
     }
+}
+
+const APP: &str = "
+-- deploy/kustomization.yaml --
+resources: [deployment.yaml, service.yaml]
+-- deploy/deployment.yaml --
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: shop}
+spec:
+  selector: {matchLabels: {app: shop}}
+  template:
+    metadata:
+      labels: {app: shop}
+      annotations:
+        herder.dev/vault-role: shop
+        herder.dev/file.db: secret/data/shop/db#password
+    spec:
+      containers:
+      - {name: web, image: shop, command: [serve]}
+-- deploy/service.yaml --
+apiVersion: v1
+kind: Service
+metadata: {name: shop}
+spec: {ports: [{port: 80}], selector: {app: shop}}
+";
+
+const TESTING: &str = "
+-- shop/kustomization.yaml --
+resources:
+- /git/shop.git//deploy?ref=0123456789012345678901234567890123456789
+configMapGenerator:
+- name: settings
+  literals: [stage=testing]
+-- database/kustomization.yaml --
+resources: [statefulset.yaml]
+images:
+- {name: db, newTag: '16.2'}
+-- database/statefulset.yaml --
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db}
+spec:
+  selector: {matchLabels: {app: db}}
+  serviceName: db
+  template:
+    metadata: {labels: {app: db}}
+    spec: {containers: [{name: db, image: db}]}
+  volumeClaimTemplates:
+  - metadata: {name: data}
+    spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+-- .github/workflows/x.yaml --
+on: push
+-- base/kustomization.yaml --
+resources: []
+";
+
+const STAGING: &str = "
+-- shop/kustomization.yaml --
+resources:
+- /git/shop.git//deploy?ref=ffffffffffffffffffffffffffffffffffffffff # the stage before
+-- broken/kustomization.yaml --
+resources: [missing.yaml]
+-- same/kustomization.yaml --
+resources: [x.yaml]
+-- same/x.yaml --
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: same}
+-- twin/kustomization.yaml --
+resources: [x.yaml]
+-- twin/x.yaml --
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: same}
+";
+
+const STAGES: &str = "
+-- fleet.yaml --
+name: shop
+-- environments/testing.yaml --
+config: ../testing.git
+state: [PersistentVolumeClaim/data-*]
+quota: {pods: 20}
+labels: {team: shop}
+-- environments/staging.yaml --
+after: testing
+config: ../staging.git
+deployer: {clusterRole: edit}
+-- environments/dev-payments.yaml --
+kind: developer
+config: ../testing.git
+include: [shop, cache]
+lease: {default: 30m}
+";
+
+fn stages(shop: Option<Result<&str, &str>>) -> Inputs {
+    let mut others = vec![("/git/testing.git", "", Ok(TESTING)), ("/git/staging.git", "", Ok(STAGING))];
+    if let Some(shop) = shop {
+        others.push(("/git/shop.git", "0123456789012345678901234567890123456789", shop));
+        others.push(("/git/shop.git", "ffffffffffffffffffffffffffffffffffffffff", shop));
+    }
+    inputs(STAGES, &others)
+}
+
+#[test]
+fn environments_are_rendered_from_their_configs() {
+    let wanted: Vec<String> = sources(&stages(None)).iter().map(|s| format!("{} {:.4}", s.url, s.reference)).collect();
+    assert_eq!(wanted, ["/git/shop.git 0123", "/git/shop.git ffff", "/git/staging.git ", "/git/testing.git "]);
+    let inputs = stages(Some(Ok(APP)));
+    let (fleet, found) = read(&inputs);
+    insta::assert_snapshot!(outline(&fleet) + "\n" + &said(&found));
+    let testing = fleet.unit("testing").unwrap();
+    let value = |kind: &str| {
+        let found = testing.objects.iter().find(|object| object.key.gvk.kind == kind);
+        (*found.unwrap().value).clone()
+    };
+    insta::assert_json_snapshot!(value("Namespace"));
+    insta::assert_json_snapshot!(value("Deployment"));
+    insta::assert_json_snapshot!(value("StatefulSet"));
+    let (fleet, found) = read(&stages(Some(Err("the server hung up"))));
+    insta::assert_snapshot!(outline(&fleet) + "\n" + &said(&found));
+}
+
+#[test]
+fn a_promotion_moves_exactly_the_pins() {
+    let inputs = stages(Some(Ok(APP)));
+    let (fleet, _) = read(&inputs);
+    let promotion = promote(&fleet, &inputs, "shop", None, "staging").unwrap();
+    let before = inputs.trees[&SourceRef::new("/git/staging.git", "")].as_ref().unwrap().text("shop/kustomization.yaml");
+    let after = before.unwrap().replace(&"f".repeat(40), "0123456789012345678901234567890123456789");
+    assert_eq!(promotion.files, [("shop/kustomization.yaml".to_owned(), after)]);
+    assert_eq!(promotion.parent.as_str(), "c".repeat(40));
+    assert_eq!((promotion.repository.as_str(), promotion.branch.as_str()), ("/git/staging.git", ""));
+    insta::assert_snapshot!(promotion.message());
+    let mut said = String::new();
+    for (application, from, to) in [
+        ("shp", None, "staging"),
+        ("shop", None, "testing"),
+        ("shop", Some("staging"), "stagin"),
+        ("shop", Some("staging"), "staging"),
+        ("same", Some("staging"), "testing"),
+        ("same", Some("staging"), "dev-payments"),
+    ] {
+        let error = promote(&fleet, &inputs, application, from, to).unwrap_err();
+        said += &format!("{error}\n");
+    }
+    insta::assert_snapshot!(said);
 }

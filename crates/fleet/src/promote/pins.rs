@@ -71,7 +71,7 @@ impl Kustomization {
             .collect();
         let images = self
             .images()
-            .map(|node| image(node))
+            .map(image)
             .filter(|image| !image.pin().is_empty())
             .collect();
         Pins { bases, images }
