@@ -1,5 +1,10 @@
 //! Fleets as texts, what is read from them, and what is said about them.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests may"
+)]
 
 use herder_base::{Commit, Diagnostic, Tree, TreeBuilder};
 use herder_fleet::{Fleet, Inputs, SourceRef, promote, read, sources};
@@ -387,7 +392,10 @@ lease: {default: 30m}
 ";
 
 fn stages(shop: Option<Result<&str, &str>>) -> Inputs {
-    let mut others = vec![("/git/testing.git", "", Ok(TESTING)), ("/git/staging.git", "", Ok(STAGING))];
+    let mut others = vec![
+        ("/git/testing.git", "", Ok(TESTING)),
+        ("/git/staging.git", "", Ok(STAGING)),
+    ];
     if let Some(shop) = shop {
         others.push(("/git/shop.git", "0123456789012345678901234567890123456789", shop));
         others.push(("/git/shop.git", "ffffffffffffffffffffffffffffffffffffffff", shop));
@@ -397,8 +405,19 @@ fn stages(shop: Option<Result<&str, &str>>) -> Inputs {
 
 #[test]
 fn environments_are_rendered_from_their_configs() {
-    let wanted: Vec<String> = sources(&stages(None)).iter().map(|s| format!("{} {:.4}", s.url, s.reference)).collect();
-    assert_eq!(wanted, ["/git/shop.git 0123", "/git/shop.git ffff", "/git/staging.git ", "/git/testing.git "]);
+    let wanted: Vec<String> = sources(&stages(None))
+        .iter()
+        .map(|s| format!("{} {:.4}", s.url, s.reference))
+        .collect();
+    assert_eq!(
+        wanted,
+        [
+            "/git/shop.git 0123",
+            "/git/shop.git ffff",
+            "/git/staging.git ",
+            "/git/testing.git "
+        ]
+    );
     let inputs = stages(Some(Ok(APP)));
     let (fleet, found) = read(&inputs);
     insta::assert_snapshot!(outline(&fleet) + "\n" + &said(&found));
@@ -419,11 +438,19 @@ fn a_promotion_moves_exactly_the_pins() {
     let inputs = stages(Some(Ok(APP)));
     let (fleet, _) = read(&inputs);
     let promotion = promote(&fleet, &inputs, "shop", None, "staging").unwrap();
-    let before = inputs.trees[&SourceRef::new("/git/staging.git", "")].as_ref().unwrap().text("shop/kustomization.yaml");
-    let after = before.unwrap().replace(&"f".repeat(40), "0123456789012345678901234567890123456789");
+    let before = inputs.trees[&SourceRef::new("/git/staging.git", "")]
+        .as_ref()
+        .unwrap()
+        .text("shop/kustomization.yaml");
+    let after = before
+        .unwrap()
+        .replace(&"f".repeat(40), "0123456789012345678901234567890123456789");
     assert_eq!(promotion.files, [("shop/kustomization.yaml".to_owned(), after)]);
     assert_eq!(promotion.parent.as_str(), "c".repeat(40));
-    assert_eq!((promotion.repository.as_str(), promotion.branch.as_str()), ("/git/staging.git", ""));
+    assert_eq!(
+        (promotion.repository.as_str(), promotion.branch.as_str()),
+        ("/git/staging.git", "")
+    );
     insta::assert_snapshot!(promotion.message());
     let mut said = String::new();
     for (application, from, to) in [

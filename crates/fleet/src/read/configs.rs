@@ -3,6 +3,7 @@
 use super::documents::is_yaml;
 use super::kustomize;
 use super::objects::{self, Raw};
+use crate::render;
 use crate::{ConfigSource, Environment, Inputs, SourceRef};
 use herder_base::{Diagnostic, Location, Tree, show_remote};
 use std::collections::BTreeSet;
@@ -167,7 +168,11 @@ pub(crate) fn read(
         } else {
             objects::files(tree, repository, &dir, false, found)
         };
-        let version = kustomize::pinned(tree, &dir);
+        let version = objects
+            .as_deref()
+            .ok()
+            .and_then(tagged)
+            .or_else(|| kustomize::pinned(tree, &dir));
         rendered.push(Rendered {
             name,
             version,
@@ -175,4 +180,25 @@ pub(crate) fn read(
         });
     }
     Ok(rendered)
+}
+
+/// The tag, or the short digest, of the first container whose image has one that says something.
+fn tagged(objects: &[Raw]) -> Option<String> {
+    objects
+        .iter()
+        .filter_map(|raw| render::containers(&raw.value))
+        .flatten()
+        .find_map(|container| {
+            let image = container.get("image")?.as_str()?;
+            let (name, digest) = image.split_once('@').unwrap_or((image, ""));
+            let (_, tag) = name
+                .rsplit_once(':')
+                .filter(|(_, tag)| !tag.contains('/'))
+                .unwrap_or((name, ""));
+            if !tag.is_empty() && tag != "latest" {
+                return Some(tag.to_owned());
+            }
+            let digest = digest.split_once(':').map_or(digest, |(_, hex)| hex);
+            digest.get(..12).map(str::to_owned)
+        })
 }

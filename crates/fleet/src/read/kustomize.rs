@@ -5,6 +5,7 @@ use super::objects::{Raw, identified};
 use super::outline::Outline;
 use crate::{Inputs, SourceRef};
 use herder_base::{Diagnostic, Location, Tree};
+use herder_kustomize::{Options, Remotes, parse_url};
 use std::collections::BTreeSet;
 
 /// The names a kustomization may have.
@@ -29,21 +30,76 @@ pub(crate) fn is_root(tree: &Tree, dir: &str) -> bool {
     file(tree, dir).is_some()
 }
 
-/// INTERIM
-pub(crate) fn remotes(_: &Inputs, _: &Outline, _: &mut BTreeSet<SourceRef>) {
-    let _ = (configs::is_root, identified, Location::default());
+/// The trees of remote bases, as far as they have been fetched.
+struct Fetched<'a>(&'a Inputs);
+
+impl Remotes for Fetched<'_> {
+    fn resolve(&self, url: &str) -> Option<Result<(Tree, String), String>> {
+        let remote = parse_url(url)?;
+        let source = SourceRef::new(remote.repository.clone(), remote.reference.clone());
+        Some(match self.0.trees.get(&source) {
+            Some(Ok(tree)) => Ok((tree.clone(), remote.path)),
+            Some(Err(why)) => Err(why.clone()),
+            None => Err(format!(
+                "{} has not been fetched yet",
+                herder_base::show_remote(&remote.repository)
+            )),
+        })
+    }
 }
-pub(crate) fn pinned(_: &Tree, _: &str) -> Option<String> {
-    None
+
+/// Adds the remote bases of every kustomization of the fleet, and of those that are fetched already.
+pub(crate) fn remotes(inputs: &Inputs, outline: &Outline, wanted: &mut BTreeSet<SourceRef>) {
+    let mut pending: Vec<(Tree, String, String)> = Vec::new();
+    for environment in &outline.environments {
+        let Some(config) = &environment.config else {
+            continue;
+        };
+        let Ok(tree) = configs::tree(inputs, config) else {
+            continue;
+        };
+        let repository = if configs::is_root(inputs, config) {
+            ""
+        } else {
+            &config.repository
+        };
+        for (_, dir) in configs::applications(tree, config, &environment.include) {
+            pending.push((tree.clone(), repository.to_owned(), dir));
+        }
+    }
+    for dir in outline.folders.iter().map(String::as_str).chain(["manifests"]) {
+        pending.push((inputs.root.clone(), String::new(), dir.to_owned()));
+    }
+    let mut seen = BTreeSet::new();
+    while let Some((tree, repository, dir)) = pending.pop() {
+        if !seen.insert((repository.clone(), tree.commit().clone(), dir.clone())) {
+            continue;
+        }
+        let Some(path) = file(&tree, &dir) else { continue };
+        for remote in herder_kustomize::remotes(&tree, &dir) {
+            let source = SourceRef {
+                url: remote.repository.clone(),
+                reference: remote.reference,
+                why: Location {
+                    repository: repository.clone(),
+                    ..Location::new(path.clone(), 0, 0)
+                },
+            };
+            if let Some(Ok(base)) = inputs.trees.get(&source) {
+                pending.push((base.clone(), remote.repository, remote.path));
+            }
+            wanted.insert(source);
+        }
+    }
 }
-pub(crate) fn build(
-    _: &Inputs,
-    _: &Tree,
-    _: &str,
-    _: &str,
-    _: &mut Vec<Diagnostic>,
-) -> Result<Vec<Raw>, String> {
-    Err("interim".into())
+
+/// The revision at which the first remote base of a kustomization is pinned, short.
+pub(crate) fn pinned(tree: &Tree, dir: &str) -> Option<String> {
+    herder_kustomize::remotes(tree, dir)
+        .into_iter()
+        .map(|remote| remote.reference)
+        .find(|reference| !reference.is_empty())
+        .map(|reference| short(&reference).to_owned())
 }
 
 /// A commit id as people see it; other names stay whole.
@@ -54,4 +110,45 @@ pub(crate) fn short(reference: &str) -> &str {
     } else {
         reference
     }
+}
+
+/// The objects that a kustomization builds to; the error says that it does not, the diagnostics why.
+pub(crate) fn build(
+    inputs: &Inputs,
+    tree: &Tree,
+    repository: &str,
+    dir: &str,
+    found: &mut Vec<Diagnostic>,
+) -> Result<Vec<Raw>, String> {
+    let here = |mut diagnostic: Diagnostic| {
+        let at = diagnostic
+            .at
+            .get_or_insert_with(|| Location::new(file(tree, dir).unwrap_or_default(), 0, 0));
+        repository.clone_into(&mut at.repository);
+        diagnostic
+    };
+    let built =
+        herder_kustomize::build(tree, dir, &Options::default(), &Fetched(inputs)).map_err(|error| {
+            let diagnostic = here(error.to_diagnostic("kustomize"));
+            let why = diagnostic.message.clone();
+            found.push(diagnostic);
+            why
+        })?;
+    found.extend(built.warnings.into_iter().map(here));
+    let at = Location {
+        repository: repository.to_owned(),
+        ..Location::new(file(tree, dir).unwrap_or_default(), 0, 0)
+    };
+    let mut raws = Vec::with_capacity(built.objects.len());
+    for value in built.objects {
+        if let Err(why) = identified(&value) {
+            found.push(Diagnostic::error("object", why.clone()).at(at.clone()));
+            return Err(why);
+        }
+        raws.push(Raw {
+            value,
+            at: at.clone(),
+        });
+    }
+    Ok(raws)
 }

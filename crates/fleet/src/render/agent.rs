@@ -97,6 +97,12 @@ fn template_of(kind: &str) -> Option<&'static str> {
     }
 }
 
+/// The containers of an object that runs pods.
+pub(crate) fn containers(object: &Value) -> Option<&Vec<Value>> {
+    let pod = object.pointer(template_of(herder_object::kind(object))?)?;
+    pod.pointer("/spec/containers")?.as_array()
+}
+
 fn is_ours(container: &Value) -> bool {
     matches!(
         container.get("name").and_then(Value::as_str),

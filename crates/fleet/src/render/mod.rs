@@ -4,6 +4,7 @@ mod agent;
 mod dress;
 mod namespace;
 
+pub(crate) use agent::containers;
 pub use agent::inject;
 pub(crate) use dress::{Dress, label_value};
 pub(crate) use namespace::{bare_namespace, namespace};
