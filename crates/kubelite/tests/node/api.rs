@@ -7,6 +7,7 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use tokio::net::UnixListener;
@@ -40,7 +41,9 @@ impl Api {
     }
 
     pub(crate) async fn serve(self: Arc<Self>, socket: &Path) {
-        let listener = UnixListener::bind(socket).unwrap();
+        // Through a descriptor: the path itself may be too long for a socket's name.
+        let dir = std::fs::File::open(socket.parent().unwrap()).unwrap();
+        let listener = UnixListener::bind(format!("/proc/self/fd/{}/api.sock", dir.as_raw_fd())).unwrap();
         let app = Router::new().fallback(handle).with_state(self);
         axum::serve(listener, app).await.unwrap();
     }

@@ -36,6 +36,10 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .unwrap();
+    if let Some(dir) = std::env::var_os("HERDER_TEST_VICTIM") {
+        runtime.block_on(scenes::victim(Path::new(&dir)));
+        return ExitCode::SUCCESS;
+    }
     if let Some(dir) = std::env::var_os("HERDER_TEST_AS_USER") {
         runtime.block_on(scenes::run(Path::new(&dir), false, only.as_deref()));
         return ExitCode::SUCCESS;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 
 /// A cluster of two nodes.
 struct Cluster {
@@ -43,10 +43,78 @@ pub(crate) async fn run(dir: &Path, root: bool, only: Option<&str>) {
         ends,
         memory,
         users,
+        claims,
+        udp,
+        many,
         killed
     );
     cluster.nothing_left().await;
     println!("test {who}::nothing_left ... ok");
+    for killed in ["the control plane", "the fabric"] {
+        plug_pulled(&dir.join(killed.rsplit(' ').next().unwrap()), killed).await;
+        println!("test {who}::plug_pulled_on {killed} ... ok");
+    }
+}
+
+/// A process with a cluster, to be killed: prints the fabric's process id when a pod runs.
+pub(crate) async fn victim(dir: &Path) {
+    let cluster = Cluster::start(dir, nix::unistd::geteuid().is_root()).await;
+    let marker = std::env::var("HERDER_TEST_MARKER").unwrap();
+    cluster.api.pod(
+        "v",
+        "n1",
+        json!({"containers": [sh(&format!("sleep {marker} & wait"))]}),
+    );
+    cluster.ready("v").await;
+    println!("pid {}", cluster.fabric.pid());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+}
+
+/// SIGKILL on the control plane or on the fabric leaves no process and no mount.
+async fn plug_pulled(dir: &Path, what: &str) {
+    // A name with what mount options and socket paths stumble over.
+    let dir = dir.join(format!("a,b:c {}", "long".repeat(25)));
+    std::fs::create_dir_all(&dir).unwrap();
+    let marker = format!("986{}", std::process::id());
+    let mut child = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .env("HERDER_TEST_VICTIM", &dir)
+        .env("HERDER_TEST_MARKER", &marker)
+        .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = tokio::io::BufReader::new(child.stdout.take().unwrap()).lines();
+    let fabric = loop {
+        let line = lines.next_line().await.unwrap().expect("the cluster to come up");
+        if let Some(pid) = line.strip_prefix("pid ") {
+            break pid.parse::<i32>().unwrap();
+        }
+    };
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while processes(&marker) == 0 {
+        assert!(Instant::now() < deadline, "the pod's process does not show");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let pid = if what == "the fabric" {
+        fabric
+    } else {
+        i32::try_from(child.id().unwrap()).unwrap()
+    };
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while processes(&marker) + processes(&format!("internal\0fabric\0{}", dir.display())) > 0 {
+        assert!(Instant::now() < deadline, "processes stay");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains("longlong"), "{mounts}");
+    if what != "the fabric" {
+        // What a killed control plane cannot remove, the next start of the same cluster does.
+        herder_kubelite::fabric::remove_cgroups(&format!("test{pid}"));
+    } else {
+        child.kill().await.unwrap();
+        herder_kubelite::fabric::remove_cgroups(&format!("test{}", child.id().unwrap_or_default()));
+    }
 }
 
 fn sh(script: &str) -> Value {
@@ -595,6 +663,140 @@ impl Cluster {
                 .await;
         }
         self.remove("other").await;
+    }
+
+    async fn claims(&self) {
+        let volume = self.dir.join("volumes/test/data");
+        let pv = json!({"metadata": {"name": "pv1"}, "spec": {"hostPath": {"path": volume}}});
+        self.api.put("/api/v1/persistentvolumes/pv1", pv);
+        let mut container = sh("echo kept >> /data/file; cat /data/sub/../file; echo in > /part/x");
+        container["volumeMounts"] = json!([{"name": "d", "mountPath": "/data"}, {"name": "d", "mountPath": "/part", "subPath": "sub"}]);
+        let spec = json!({"containers": [container], "volumes": [
+            {"name": "d", "persistentVolumeClaim": {"claimName": "data"}}]});
+        let mut once = spec.clone();
+        once["restartPolicy"] = json!("Never");
+        self.api.pod("claims", "n1", once);
+        // The claim comes late, and unbound at first.
+        let claim = "/api/v1/namespaces/test/persistentvolumeclaims/data";
+        self.api.put(
+            claim,
+            json!({"metadata": {"name": "data", "namespace": "test"}, "spec": {}}),
+        );
+        let waits = |status: &Value| {
+            let message = status["containerStatuses"][0]["state"]["waiting"]["message"]
+                .as_str()
+                .unwrap_or_default();
+            message.contains("not bound")
+        };
+        self.until("the claim to be missed", || {
+            Some(self.api.status("claims")).filter(waits)
+        })
+        .await;
+        let bound = json!({"metadata": {"name": "data", "namespace": "test"}, "spec": {"volumeName": "pv1"}});
+        self.api.put(claim, bound);
+        self.phase("claims", "Succeeded").await;
+        self.remove("claims").await;
+        assert_eq!(std::fs::read_to_string(volume.join("file")).unwrap(), "kept\n");
+        assert_eq!(std::fs::read_to_string(volume.join("sub/x")).unwrap(), "in\n");
+    }
+
+    async fn udp(&self) {
+        let mut server = sh("exec python3 -c \"import socket as s
+u=s.socket(s.AF_INET,s.SOCK_DGRAM); u.bind(('',9000)); open('/tmp/up','w')
+while 1: d,a=u.recvfrom(99); u.sendto(b'<'+d+b'>',a)\"");
+        server["readinessProbe"] = json!({"exec": {"command": ["test", "-e", "/tmp/up"]}});
+        self.api.pod("echo", "n2", json!({"containers": [server]}));
+        let ip = self.ready("echo").await["podIP"].as_str().unwrap().to_owned();
+        let entry = ServiceEntry {
+            namespace: "test".into(),
+            name: "echo".into(),
+            cluster_ip: "10.96.1.9".parse().ok(),
+            ports: vec![ServicePortEntry {
+                name: Some("u".into()),
+                port: 90,
+                protocol: Protocol::Udp,
+                backends: vec![format!("{ip}:9000").parse().unwrap()],
+                sticky: false,
+            }],
+            ..ServiceEntry::default()
+        };
+        self.fabric
+            .set_services(ServiceSnapshot {
+                services: vec![entry],
+            })
+            .await
+            .unwrap();
+        let ask = sh("python3 -c \"import socket as s
+u=s.socket(s.AF_INET,s.SOCK_DGRAM); u.settimeout(5); u.connect(('echo',90))
+for m in [b'a',b'b']: u.send(m); print(u.recv(99).decode())\"");
+        assert_eq!(
+            self.script("asks", json!({"containers": [ask]})).await,
+            "<a>\n<b>\n"
+        );
+        self.fabric
+            .set_services(ServiceSnapshot::default())
+            .await
+            .unwrap();
+        self.remove("echo").await;
+        self.remove("asks").await;
+    }
+
+    async fn many(&self) {
+        let begun = Instant::now();
+        let names: Vec<String> = (0..30).map(|n| format!("m{n}")).collect();
+        for (n, name) in names.iter().enumerate() {
+            let node = if n % 2 == 0 { "n1" } else { "n2" };
+            self.api.pod(
+                name,
+                node,
+                json!({"containers": [sh("trap 'exit 0' TERM; sleep 1000 & wait")]}),
+            );
+        }
+        for name in &names {
+            self.ready(name).await;
+        }
+        println!(
+            "30 pods ready after {:.0} ms",
+            begun.elapsed().as_secs_f64() * 1e3
+        );
+        let agent = self.api.get("/api/v1/nodes/n1").unwrap();
+        for (what, pid) in [
+            (
+                "agent",
+                agent["metadata"]["annotations"]["herder.dev/agent-pid"]
+                    .as_str()
+                    .unwrap()
+                    .to_owned(),
+            ),
+            ("fabric", self.fabric.pid().to_string()),
+        ] {
+            let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+            let line = |key: &str| {
+                rollup
+                    .lines()
+                    .find(|line| line.starts_with(key))
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            println!(
+                "{what}: {} {} {}",
+                line("Rss"),
+                line("Pss:"),
+                line("Private_Dirty")
+            );
+        }
+        let begun = Instant::now();
+        for name in &names {
+            self.api.end(name, 5);
+        }
+        for name in &names {
+            let path = format!("/api/v1/namespaces/test/pods/{name}");
+            self.until(&format!("{name} to go"), || {
+                self.api.get(&path).is_none().then_some(())
+            })
+            .await;
+        }
+        println!("and gone after {:.0} ms", begun.elapsed().as_secs_f64() * 1e3);
     }
 
     async fn killed(&self) {
