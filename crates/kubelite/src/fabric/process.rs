@@ -39,6 +39,7 @@ pub(crate) fn main(args: &[OsString]) -> ExitCode {
         tracing::error!("usage: internal fabric DIR EXE CLUSTER (Herder runs this itself)");
         return ExitCode::from(2);
     };
+    raise_files();
     let parent = getppid();
     let entered = namespaces::enter().and_then(|rights| {
         namespaces::die_with_parent(Some(parent))?;
@@ -93,6 +94,16 @@ pub(crate) fn main(args: &[OsString]) -> ExitCode {
         fabric.run(exits).await;
         ExitCode::SUCCESS
     })
+}
+
+/// Every proxied connection takes two descriptors.
+fn raise_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(soft, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard.min(65_536).max(soft), hard));
+    if let Err(errno) = raised {
+        tracing::warn!(%errno, "the number of open files could not be raised");
+    }
 }
 
 fn channel() -> io::Result<Channel> {

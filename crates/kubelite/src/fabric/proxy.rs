@@ -68,7 +68,9 @@ impl Proxy {
         while self.tasks.try_join_next().is_some() {}
         let mut wanted = BTreeSet::new();
         for service in &snapshot.services {
-            let Some(ip) = service.cluster_ip else { continue };
+            let Some(ip) = service.cluster_ip.filter(|ip| !is_control_plane(*ip)) else {
+                continue;
+            };
             for port in service.ports.iter().filter(|port| !port.backends.is_empty()) {
                 let key = (SocketAddr::new(ip, port.port), port.protocol);
                 wanted.insert(key);
@@ -80,7 +82,6 @@ impl Proxy {
                 backends.set(port.backends.clone(), port.sticky);
                 match self.open(key, Arc::clone(&backends)).await {
                     Ok(stop) => drop(self.ports.insert(key, Port { backends, stop })),
-                    // Likely a listener of the control plane's own; its traffic is not ours to proxy.
                     Err(error) => tracing::warn!(at = %key.0, %error, "a service port could not be opened"),
                 }
             }
@@ -113,6 +114,11 @@ impl Proxy {
         }
         Ok(stop)
     }
+}
+
+/// Addresses the control plane listens on itself: the first sixteen of the services range.
+fn is_control_plane(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V4(ip) if matches!(ip.octets(), [10, 96, 0, 0..=15]))
 }
 
 async fn accept(listener: TcpListener, backends: Arc<Backends>, stop: CancellationToken) {

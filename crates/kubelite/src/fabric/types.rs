@@ -90,8 +90,8 @@ pub struct ServiceEntry {
     /// `spec.externalName`, answered as a CNAME.
     #[serde(default)]
     pub external_name: Option<String>,
-    /// Its ports. A port without backends refuses connections. Ports on addresses that the control plane listens on
-    /// itself (`Fabric::listen`) must be left out, or have no backends.
+    /// Its ports. A port without backends refuses connections. The first sixteen addresses of the services range are
+    /// the control plane's own (`Fabric::listen`): they have names, but are not proxied.
     #[serde(default)]
     pub ports: Vec<ServicePortEntry>,
     /// What a headless service's name resolves to: its ready pods.

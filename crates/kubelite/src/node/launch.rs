@@ -4,6 +4,8 @@
 use super::reaper::{Exit, Reaper};
 use nix::fcntl::OFlag;
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fs::{self, File};
@@ -11,8 +13,12 @@ use std::io::{self, Seek, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::oneshot;
+
+/// A launch takes milliseconds; one that takes this long never ends.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a launcher is asked to do, on its standard input. Its standard output and error become the container's.
 #[derive(Debug, Serialize, Deserialize)]
@@ -67,6 +73,9 @@ pub(crate) enum LaunchError {
     /// The launcher says why.
     #[error("{0}")]
     Refused(String),
+    /// It hung.
+    #[error("the container's launcher did not finish within {} s", PATIENCE.as_secs())]
+    Stuck,
     /// It vanished.
     #[error("the container's launcher ended without a word (code {0})")]
     Silent(i32),
@@ -93,7 +102,7 @@ pub(crate) fn prepare(bundle: &Path, fs_dir: &Path, config: &Value) -> io::Resul
 /// Runs a launcher to its end.
 pub(crate) async fn launch(reaper: &Reaper, exe: &Path, job: &Job) -> Result<Launched, LaunchError> {
     let guard = reaper.launching();
-    let (status, output) = {
+    let (launcher, status, output) = {
         let prepare = LaunchError::Prepare;
         let mut body = File::from(memfd_create(c"herder-job", MFdFlags::MFD_CLOEXEC).map_err(from_errno)?);
         body.write_all(
@@ -115,13 +124,20 @@ pub(crate) async fn launch(reaper: &Reaper, exe: &Path, job: &Job) -> Result<Lau
             .stdin(Stdio::from(body))
             .stdout(Stdio::from(out_write))
             .stderr(Stdio::from(err_write));
-        let (_, status) = reaper.spawn(&mut command).map_err(prepare)?;
-        (status, (out_read, err_read))
+        let (launcher, status) = reaper.spawn(&mut command).map_err(prepare)?;
+        (launcher, status, (out_read, err_read))
     };
-    let exit = status.await.unwrap_or(Exit {
-        code: 255,
-        signal: None,
-    });
+    let exit = match tokio::time::timeout(PATIENCE, status).await {
+        Ok(exit) => exit.unwrap_or(Exit {
+            code: 255,
+            signal: None,
+        }),
+        Err(_) => {
+            // One that has ended meanwhile is what we want.
+            _ = kill(Pid::from_raw(launcher), Signal::SIGKILL);
+            return Err(LaunchError::Stuck);
+        }
+    };
     let pid = fs::read_to_string(job.bundle.join("pid"))
         .ok()
         .and_then(|text| text.trim().parse().ok());

@@ -11,6 +11,9 @@
 )]
 
 mod api;
+mod cluster;
+mod network;
+mod pods;
 mod scenes;
 
 use std::ffi::OsString;
