@@ -23,5 +23,8 @@ pub use crate::embedded::{Embedded, EmbeddedConfig, KubernetesReviewer, StartErr
 pub use crate::error::{Error, Result};
 pub use crate::external::{Answer, Question};
 pub use crate::hcl::{Body, Item, ParseError, object as hcl_object, parse as parse_hcl};
-pub use crate::http::PeerCertificates;
+pub use crate::http::{
+    ClientCertificates, DevCertificate, PeerCertificates, TlsSetupError, dev_certificate, server_tls,
+};
 pub use crate::server::{Config, Server, Storage};
+pub use herder_store::OpenError;

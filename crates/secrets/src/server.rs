@@ -5,6 +5,7 @@ use crate::audit::Trail;
 use crate::core::Core;
 use crate::core::context::After;
 use crate::core::request::{Op, Request, Response};
+use crate::core::seal::{InitResult, SealConfig};
 use crate::external::Answer;
 use crate::http::Asker;
 use crate::{Error, Result, http, sys};
@@ -68,6 +69,23 @@ impl Server {
             core: Arc::new(Core::new(store, config.clock, config.api_addr)),
             asker: Arc::default(),
         })
+    }
+
+    /// Initialises with so many key shares, of which so many are needed; the server stays sealed. The first token's id
+    /// may be given, which only a server for development should do.
+    ///
+    /// # Errors
+    /// If it is initialised, the numbers are impossible, or the storage fails.
+    pub async fn init(&self, shares: usize, threshold: usize, root_id: Option<String>) -> Result<InitResult> {
+        self.core.init(SealConfig { shares, threshold }, root_id).await
+    }
+
+    /// Opens the audit devices' files anew, after they were moved away.
+    ///
+    /// # Errors
+    /// If one cannot be opened; then nothing is answered until it can.
+    pub fn reopen_audit_files(&self) -> Result<()> {
+        self.core.sinks.reopen()
     }
 
     /// The HTTP interface. Whoever serves it may put [`crate::PeerCertificates`] and `ConnectInfo<SocketAddr>` into the

@@ -3,9 +3,11 @@
 
 mod ask;
 pub(crate) mod serve;
+mod tls;
 mod translate;
 
 pub(crate) use ask::Asker;
+pub use tls::{ClientCertificates, DevCertificate, TlsSetupError, dev_certificate, server_tls};
 pub(crate) use translate::envelope;
 
 use crate::core::request::{Op, Request, Response};
