@@ -3,10 +3,13 @@
 //! The registry is the single place where objects change; the HTTP server, the controllers and the node agents are
 //! its clients and see each other only through it.
 
+pub mod api;
+pub mod auth;
 pub mod controllers;
 pub mod fabric;
 mod internal;
 mod node;
+pub mod pki;
 pub mod registry;
 mod scheduler;
 

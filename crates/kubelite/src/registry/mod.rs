@@ -4,13 +4,16 @@
 //! deletion, defaults, validation and the ordered stream of events. Must not know HTTP, users or media types.
 
 mod catalog;
+mod default;
 mod delete;
 mod event;
 mod index;
 mod kinds;
 mod meta;
+mod service;
 mod status;
 mod strategy;
+mod validate;
 mod write;
 
 pub use catalog::{Catalog, Resource};
@@ -19,4 +22,6 @@ pub use event::{Event, EventKind, Subscription};
 pub use herder_store::Gone;
 pub use index::{OpenError, Registry};
 pub use status::{Cause, Status};
+pub(crate) use strategy::{schema_of, stamp};
+pub(crate) use write::Part;
 pub use write::WriteOptions;

@@ -1,0 +1,15 @@
+//! Who asks, and whether they may: certificates and tokens to users, and RBAC.
+//!
+//! Must not know HTTP beyond the text of a bearer token, and must not write objects (except the default roles at the
+//! first start).
+
+mod bootstrap;
+mod rbac;
+mod token;
+mod user;
+
+pub use bootstrap::{bootstrap_roles, default_objects};
+pub(crate) use rbac::rules_status;
+pub use rbac::{Attributes, Decision, Rbac};
+pub use token::{ISSUER, TokenError, TokenRequest, Tokens};
+pub use user::{User, user_of_certificate};
