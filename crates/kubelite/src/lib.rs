@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod auth;
+mod cluster;
 pub mod controllers;
 pub mod fabric;
 mod internal;
@@ -13,4 +14,5 @@ pub mod pki;
 pub mod registry;
 mod scheduler;
 
+pub use cluster::{Config, Kubelite, StartError};
 pub use internal::internal_main;

@@ -88,21 +88,16 @@ pub(crate) async fn answer(context: &Context, request: &Request) -> Result<Answe
     }
     let place = (request.path.namespace.as_str(), request.path.name.as_str());
     let mut warnings = Vec::new();
+    let stored = request.resource_stored(context)?;
     let written = context
         .registry
-        .edit(
-            &request.resource_stored(context)?,
-            place,
-            part,
-            &options(request)?,
-            |current| {
-                let served = to_served(&request.resource, current);
-                let mut object = change(&patch, request, &served)?;
-                check_identity(request, &object)?;
-                warnings = strict::check(request, &mut object)?;
-                Ok(to_stored(&request.resource, object))
-            },
-        )
+        .edit(&stored, place, part, &options(request)?, |current| {
+            let served = to_served(&request.resource, current);
+            let mut object = change(&patch, request, &served)?;
+            check_identity(request, &object)?;
+            warnings = strict::check(request, &mut object)?;
+            Ok(to_stored(&request.resource, object))
+        })
         .await?;
     Ok(warn(show(context, request, 200, &written), &warnings))
 }

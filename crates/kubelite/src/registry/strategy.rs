@@ -36,6 +36,13 @@ pub(super) fn prepare_create(resource: &Resource, index: &Index, object: &mut Va
                 map.insert("spec".to_owned(), json!({"finalizers": ["kubernetes"]}));
                 map.insert("status".to_owned(), json!({"phase": "Active"}));
             }
+            let name = text(object, "/metadata/name").to_owned();
+            if let Some(metadata) = super::meta::section(object, "metadata") {
+                let labels = metadata.entry("labels").or_insert_with(|| json!({}));
+                if let Some(labels) = labels.as_object_mut() {
+                    labels.insert("kubernetes.io/metadata.name".to_owned(), json!(name));
+                }
+            }
         }
         "pods" => {
             if let Some(map) = object.as_object_mut() {

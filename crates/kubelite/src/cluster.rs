@@ -1,0 +1,386 @@
+//! The composition: one cluster in one process. Opens the store, makes the certificates, starts the network and the
+//! node agents, and runs the API server, the controllers and the scheduler. Owns the order of starting and stopping.
+
+use crate::api::{ApiServer, Context};
+use crate::auth::{Rbac, TokenError, Tokens, bootstrap_roles};
+use crate::controllers;
+use crate::fabric::{Fabric, FabricConfig, FabricError, KUBERNETES, NodeConfig};
+use crate::pki::{Pki, PkiError, write_private};
+use crate::registry::{OpenError, Registry, Status};
+use base64::Engine as _;
+use herder_base::Clock;
+use herder_store::Store;
+use serde_json::json;
+use sha2::Digest as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// How to start a cluster.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The data directory.
+    pub dir: PathBuf,
+    /// Node agents to run; 0 is an API server alone.
+    pub nodes: usize,
+    /// Where the API server listens on the machine; port 0 picks one.
+    pub listen: SocketAddr,
+    /// The `herder` binary, re-executed for the network and the agents.
+    pub exe: PathBuf,
+    /// The addresses at which the edge serves Ingresses, for their status.
+    pub ingress: Vec<IpAddr>,
+}
+
+/// Why a cluster could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A file, directory or socket.
+    #[error("cannot {what} {}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// The address is taken or not ours.
+    #[error("the Kubernetes API cannot listen on {address}; choose another with --listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// The store.
+    #[error("cannot open the cluster's state")]
+    Store(#[from] herder_store::OpenError),
+    /// What is in it.
+    #[error("cannot read the cluster's state")]
+    Objects(#[from] OpenError),
+    /// Certificates.
+    #[error("cannot prepare the cluster's certificates")]
+    Pki(#[from] PkiError),
+    /// The token key.
+    #[error("cannot prepare the token key")]
+    Tokens(#[from] TokenError),
+    /// The first objects.
+    #[error("cannot write the cluster's first objects")]
+    Bootstrap(#[from] Status),
+    /// The network.
+    #[error("cannot start the cluster's network")]
+    Fabric(#[from] FabricError),
+    /// A task ended abnormally.
+    #[error("starting was interrupted")]
+    Interrupted(#[from] tokio::task::JoinError),
+}
+
+/// A cluster that is ready to [`run`](Kubelite::run).
+#[derive(Debug)]
+pub struct Kubelite {
+    config: Config,
+    clock: Arc<dyn Clock>,
+    registry: Registry,
+    fabric: Option<Fabric>,
+    api: ApiServer,
+    stop: CancellationToken,
+    address: SocketAddr,
+    ca_pem: String,
+    listeners: Vec<TcpListener>,
+    socket: UnixListener,
+}
+
+fn io(what: &'static str, path: &Path) -> impl Fn(std::io::Error) -> StartError {
+    move |source| StartError::Io {
+        what,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+impl Kubelite {
+    /// Opens everything and starts the network and the node agents. Connections wait until [`run`](Kubelite::run).
+    ///
+    /// # Errors
+    /// [`StartError`] says which part and why; nothing is left running.
+    pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        let runtime = config.dir.join("kubelite");
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&runtime)
+            .map_err(io("create", &runtime))?;
+        let fabric = async {
+            if config.nodes == 0 {
+                return Ok(None);
+            }
+            let fabric = Fabric::start(FabricConfig {
+                dir: config.dir.clone(),
+                exe: config.exe.clone(),
+                cluster_id: cluster_id(&config.dir),
+            });
+            Ok::<_, StartError>(Some(fabric.await?))
+        };
+        let state = Self::open_state(&config, &clock);
+        let (fabric, state) = tokio::join!(fabric, state);
+        let started = match (fabric, state) {
+            (Ok(fabric), Ok((registry, pki))) => {
+                Self::assemble(config, clock, registry, &pki, fabric.clone(), &runtime)
+                    .await
+                    .map_err(|error| (error, fabric))
+            }
+            (Ok(fabric), Err(error)) => Err((error, fabric)),
+            (Err(error), _) => Err((error, None)),
+        };
+        match started {
+            Ok(cluster) => Ok(cluster),
+            Err((error, fabric)) => {
+                if let Some(fabric) = fabric {
+                    fabric.shutdown().await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn open_state(config: &Config, clock: &Arc<dyn Clock>) -> Result<(Registry, Pki), StartError> {
+        let (dir, listen, clock) = (config.dir.join("state"), config.listen, Arc::clone(clock));
+        // Reading a large store and making keys would hold up the runtime's other tasks.
+        let opened = tokio::task::spawn_blocking(move || {
+            let pki = Pki::open(&dir.join("pki"), &[listen.ip()], &*clock)?;
+            let store = Store::open(dir.join("kube.redb"))?;
+            Ok::<_, StartError>((Registry::open(store, clock)?, pki))
+        });
+        let (registry, pki) = opened.await??;
+        bootstrap(&registry).await?;
+        Ok((registry, pki))
+    }
+
+    async fn assemble(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        registry: Registry,
+        pki: &Pki,
+        fabric: Option<Fabric>,
+        runtime: &Path,
+    ) -> Result<Self, StartError> {
+        let tokens = Arc::new(Tokens::new(&pki.token_key)?);
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .map_err(|source| StartError::Listen {
+                address: config.listen,
+                source,
+            })?;
+        let address = listener.local_addr().map_err(|source| StartError::Listen {
+            address: config.listen,
+            source,
+        })?;
+        let socket = listen_unix(&runtime.join("api.sock"))?;
+        let mut listeners = vec![listener];
+        if let Some(fabric) = &fabric {
+            let service = SocketAddr::from((KUBERNETES, 443));
+            let inside = fabric
+                .listen(service)
+                .await
+                .map_err(|source| StartError::Listen {
+                    address: service,
+                    source,
+                })?;
+            listeners.push(inside);
+        }
+        let stop = CancellationToken::new();
+        let api = ApiServer::new(
+            Context {
+                rbac: Rbac::new(registry.clone()),
+                registry: registry.clone(),
+                tokens: Arc::clone(&tokens),
+                dir: config.dir.clone(),
+                stop: stop.clone(),
+            },
+            pki.tls()?,
+        );
+        let cluster = Self {
+            address,
+            ca_pem: pki.ca_pem.clone(),
+            clock,
+            registry,
+            fabric,
+            api,
+            stop,
+            listeners,
+            socket,
+            config,
+        };
+        write_private(&cluster.kubeconfig(), cluster.kubeconfig_text(pki).as_bytes())?;
+        cluster.spawn_nodes(&tokens).await?;
+        Ok(cluster)
+    }
+
+    async fn spawn_nodes(&self, tokens: &Tokens) -> Result<(), StartError> {
+        let Some(fabric) = &self.fabric else {
+            return Ok(());
+        };
+        let now = self.clock.now();
+        let nodes = (1..=self.config.nodes).filter_map(|number| Some((number, u8::try_from(number).ok()?)));
+        let spawns = nodes.map(|(number, index)| async move {
+            let name = format!("n{number}");
+            let mut node = NodeConfig::new(name.clone(), index, tokens.node(&name, now)?);
+            node.nodes = self.config.nodes;
+            fabric.spawn_node(node).await?;
+            Ok::<_, StartError>(())
+        });
+        futures::future::try_join_all(spawns).await?;
+        Ok(())
+    }
+
+    /// Serves and controls until `cancel`, then stops in order: controllers, nodes, network, API.
+    pub async fn run(self, cancel: CancellationToken) {
+        let mut serving = JoinSet::new();
+        for listener in self.listeners {
+            serving.spawn(self.api.clone().serve_tls(listener, self.stop.clone()));
+        }
+        serving.spawn(self.api.clone().serve_unix(self.socket, self.stop.clone()));
+        let deps = controllers::Deps {
+            registry: self.registry.clone(),
+            fabric: self.fabric.clone(),
+            clock: self.clock,
+            volumes: self.config.dir.join("volumes"),
+            root_ca: self.ca_pem,
+            ingress: self.config.ingress,
+        };
+        controllers::run(deps, cancel.child_token()).await;
+        cancel.cancelled().await;
+        if let Some(fabric) = self.fabric {
+            fabric.shutdown().await;
+        }
+        self.stop.cancel();
+        while serving.join_next().await.is_some() {}
+        let _best_effort = std::fs::remove_file(self.config.dir.join("kubelite").join("api.sock"));
+    }
+
+    /// The objects.
+    #[must_use]
+    pub fn registry(&self) -> Registry {
+        self.registry.clone()
+    }
+
+    /// The network; `None` without nodes.
+    #[must_use]
+    pub fn fabric(&self) -> Option<Fabric> {
+        self.fabric.clone()
+    }
+
+    /// Where the API server listens on the machine.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The API server's URL, on the machine.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let ip = if self.address.ip().is_unspecified() {
+            IpAddr::V4(Ipv4Addr::LOCALHOST)
+        } else {
+            self.address.ip()
+        };
+        format!("https://{}", SocketAddr::new(ip, self.address.port()))
+    }
+
+    /// The administrator's kubeconfig.
+    #[must_use]
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.config.dir.join("kubeconfig")
+    }
+
+    /// The certificate of the cluster's authority.
+    #[must_use]
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    fn kubeconfig_text(&self, pki: &Pki) -> String {
+        let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+        let (certificate, key) = &pki.admin;
+        format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: herder\nclusters:\n- name: herder\n  cluster:\n    server: {}\n    \
+             certificate-authority-data: {}\ncontexts:\n- name: herder\n  context:\n    cluster: herder\n    user: admin\n\
+             users:\n- name: admin\n  user:\n    client-certificate-data: {}\n    client-key-data: {}\n",
+            self.url(),
+            encode(&pki.ca_pem),
+            encode(certificate),
+            encode(key),
+        )
+    }
+}
+
+/// Names this cluster's cgroups: the same for the same directory, different for others.
+fn cluster_id(dir: &Path) -> String {
+    let path = std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
+    let digest = hex::encode(sha2::Sha256::digest(path.as_os_str().as_encoded_bytes()));
+    digest.chars().take(10).collect()
+}
+
+fn listen_unix(path: &Path) -> Result<UnixListener, StartError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(io("replace the socket", path)(error));
+        }
+        _ => {}
+    }
+    let listener = UnixListener::bind(path).map_err(io("listen on", path))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(io("protect", path))?;
+    Ok(listener)
+}
+
+/// What every cluster has: namespaces, roles, the API server's own service, priorities.
+async fn bootstrap(registry: &Registry) -> Result<(), StartError> {
+    let namespaces = [
+        "default",
+        "kube-system",
+        "kube-public",
+        "kube-node-lease",
+        "herder-system",
+    ];
+    let missing = namespaces
+        .into_iter()
+        .filter(|name| registry.get("namespaces", "", name).is_none())
+        .map(|name| {
+            let labels = json!({"kubernetes.io/metadata.name": name});
+            registry.create(
+                "namespaces",
+                json!({"metadata": {"name": name, "labels": labels}}),
+            )
+        });
+    futures::future::try_join_all(missing).await?;
+    let service = async {
+        if registry.get("services", "default", "kubernetes").is_some() {
+            return Ok(());
+        }
+        let labels = json!({"component": "apiserver", "provider": "kubernetes"});
+        let service = json!({
+            "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
+            "spec": {"clusterIP": KUBERNETES.to_string(), "ports": [{"name": "https", "port": 443, "targetPort": 443}]},
+        });
+        registry.create("services", service).await.map(|_| ())
+    };
+    let priorities = async {
+        const RESOURCE: &str = "priorityclasses.scheduling.k8s.io";
+        for (name, value) in [
+            ("system-cluster-critical", 2_000_000_000_i64),
+            ("system-node-critical", 2_000_001_000),
+        ] {
+            if registry.get(RESOURCE, "", name).is_none() {
+                let class = json!({"metadata": {"name": name}, "value": value, "preemptionPolicy": "PreemptLowerPriority"});
+                registry.create(RESOURCE, class).await?;
+            }
+        }
+        Ok(())
+    };
+    tokio::try_join!(bootstrap_roles(registry), service, priorities)?;
+    Ok(())
+}
