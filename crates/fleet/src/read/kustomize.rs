@@ -127,6 +127,12 @@ pub(crate) fn build(
         repository.clone_into(&mut at.repository);
         diagnostic
     };
+    if let Some(why) = unfetched(inputs, tree, dir) {
+        found.push(here(Diagnostic::error("unreadable", why.clone()).hint(
+            "check the address and the revision; until it can be read, nothing that uses it is changed",
+        )));
+        return Err(why);
+    }
     let built =
         herder_kustomize::build(tree, dir, &Options::default(), &Fetched(inputs)).map_err(|error| {
             let diagnostic = here(error.to_diagnostic("kustomize"));
@@ -151,4 +157,26 @@ pub(crate) fn build(
         });
     }
     Ok(raws)
+}
+
+/// Why a base that a kustomization builds on, however far away, cannot be had.
+fn unfetched(inputs: &Inputs, tree: &Tree, dir: &str) -> Option<String> {
+    let mut pending = vec![(tree.clone(), dir.to_owned())];
+    let mut seen = BTreeSet::new();
+    while let Some((tree, dir)) = pending.pop() {
+        for remote in herder_kustomize::remotes(&tree, &dir) {
+            if !seen.insert(remote.url.clone()) {
+                continue;
+            }
+            match Fetched(inputs).resolve(&remote.url) {
+                Some(Ok(base)) => pending.push(base),
+                Some(Err(why)) => {
+                    let base = herder_base::show_remote(&remote.url);
+                    return Some(format!("the base {base} cannot be read: {why}"));
+                }
+                None => {}
+            }
+        }
+    }
+    None
 }
