@@ -350,6 +350,8 @@ spec:
 on: push
 -- base/kustomization.yaml --
 resources: []
+-- shared/kustomization.yaml --
+kind: Component
 ";
 
 const STAGING: &str = "
@@ -384,6 +386,11 @@ labels: {team: shop}
 after: testing
 config: ../staging.git
 deployer: {clusterRole: edit}
+-- policies/shop.hcl --
+path \"secret/data/shop/*\" { capabilities = [\"read\"] }
+-- policies/roles.yaml --
+roles:
+  shop: {serviceAccounts: default, namespaces: [testing, dev-*], policies: shop}
 -- environments/dev-payments.yaml --
 kind: developer
 config: ../testing.git

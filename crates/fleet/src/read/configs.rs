@@ -64,7 +64,7 @@ pub(crate) fn applications(tree: &Tree, config: &ConfigSource, include: &[String
         .collect();
     let kustomized: Vec<_> = directories
         .iter()
-        .filter(|(_, dir)| kustomize::is_root(tree, dir))
+        .filter(|(_, dir)| kustomize::is_root(tree, dir) && !kustomize::is_component(tree, dir))
         .cloned()
         .collect();
     if kustomized.is_empty() {

@@ -30,6 +30,17 @@ pub(crate) fn is_root(tree: &Tree, dir: &str) -> bool {
     file(tree, dir).is_some()
 }
 
+/// Whether a directory's kustomization is a part for others.
+pub(crate) fn is_component(tree: &Tree, dir: &str) -> bool {
+    let text = file(tree, dir).and_then(|path| tree.text(&path).map(herder_object::yaml::parse));
+    text.is_some_and(|(documents, _)| {
+        let kind = documents
+            .first()
+            .and_then(|document| document.root.get("kind")?.text());
+        kind == Some("Component")
+    })
+}
+
 /// The trees of remote bases, as far as they have been fetched.
 struct Fetched<'a>(&'a Inputs);
 

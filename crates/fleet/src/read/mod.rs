@@ -8,6 +8,7 @@ mod environments;
 mod glob;
 mod jobs;
 pub(crate) mod kustomize;
+mod lint;
 mod objects;
 pub(crate) mod outline;
 mod policies;
@@ -52,6 +53,8 @@ pub fn read(inputs: &Inputs) -> (Fleet, Vec<Diagnostic>) {
     let (policies, roles, held_policies) = policies::read(inputs, &mut found);
     let stacks = stacks::read(inputs, &mut found);
     let units = units::read(inputs, &outline, &mut found);
+    lint::vault_roles(&units, &roles, &mut found);
+    lint::job_targets(&jobs.jobs, &outline.environments, &mut found);
     let mut held = outline.held;
     held.jobs = jobs.held;
     held.policies = held_policies.policies;

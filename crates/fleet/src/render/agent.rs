@@ -97,10 +97,14 @@ fn template_of(kind: &str) -> Option<&'static str> {
     }
 }
 
+/// The pod template of an object that runs pods, or the pod.
+pub(crate) fn pod(object: &Value) -> Option<&Value> {
+    object.pointer(template_of(herder_object::kind(object))?)
+}
+
 /// The containers of an object that runs pods.
 pub(crate) fn containers(object: &Value) -> Option<&Vec<Value>> {
-    let pod = object.pointer(template_of(herder_object::kind(object))?)?;
-    pod.pointer("/spec/containers")?.as_array()
+    pod(object)?.pointer("/spec/containers")?.as_array()
 }
 
 fn is_ours(container: &Value) -> bool {

@@ -4,7 +4,7 @@ mod agent;
 mod dress;
 mod namespace;
 
-pub(crate) use agent::containers;
 pub use agent::inject;
+pub(crate) use agent::{containers, pod};
 pub(crate) use dress::{Dress, label_value};
-pub(crate) use namespace::{bare_namespace, namespace};
+pub(crate) use namespace::{DEPLOYER, bare_namespace, namespace};
