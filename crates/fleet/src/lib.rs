@@ -18,7 +18,7 @@ pub use model::{
     Application, Channel, ConfigSource, Desired, Environment, EnvironmentKind, Fleet, Held, Inputs, Lease,
     Member, Policy, Role, Settings, SourceRef, Stack, StateRule, Team, Unit, UnitOrigin,
 };
-pub use promote::{Move, PromoteError, Promotion, promote};
+pub use promote::{Move, PromoteError, Promotion, promote, release};
 pub use read::{read, sources};
 pub use render::inject;
 

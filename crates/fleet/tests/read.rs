@@ -7,7 +7,7 @@
 )]
 
 use herder_base::{Commit, Diagnostic, Tree, TreeBuilder};
-use herder_fleet::{Fleet, Inputs, SourceRef, promote, read, sources};
+use herder_fleet::{Fleet, Inputs, SourceRef, promote, read, release, sources};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -459,6 +459,17 @@ fn a_promotion_moves_exactly_the_pins() {
         ("/git/staging.git", "")
     );
     insta::assert_snapshot!(promotion.message());
+    let released = release(&fleet, &inputs, "shop", "testing", "1.2", &"a".repeat(40)).unwrap();
+    assert!(released.files[0].1.contains(&"a".repeat(40)) && !released.files[0].1.contains("1.2"));
+    let database = release(&fleet, &inputs, "database", "testing", "17", "").unwrap();
+    assert_eq!(
+        database.files[0].1,
+        "resources: [statefulset.yaml]\nimages:\n- {name: db, newTag: '17'}\n"
+    );
+    assert_eq!(
+        database.message(),
+        "Release database 17 to testing\n\ndb 16.2 → 17\n"
+    );
     let mut said = String::new();
     for (application, from, to) in [
         ("shp", None, "staging"),

@@ -14,8 +14,8 @@ mod plan;
 mod prune;
 
 pub use check::check;
-pub use herder_fleet::{Move, PromoteError, Promotion, promote};
 pub use decide::{State, plan};
+pub use herder_fleet::{Move, PromoteError, Promotion, promote, release};
 pub use observed::{Observed, ObservedObject, ServedKind};
 pub use order::Phase;
 pub use outcome::{Effect, Outcome};

@@ -1,5 +1,10 @@
 //! Decisions over small fleets, as snapshots of the plans people see; and what holds of every fleet.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests may"
+)]
 
 use herder_base::{Commit, Tree};
 use herder_fleet::{Fleet, Inputs, read};

@@ -10,11 +10,13 @@ use std::fmt;
 use thiserror::Error;
 
 /// The commit to make in the target's config repository.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Promotion {
+    /// What the commit does, in one line.
+    pub title: String,
     /// The application.
     pub application: String,
-    /// The environment whose pins are taken.
+    /// The environment whose pins are taken, or the released version.
     pub from: String,
     /// The environment that gets them.
     pub to: String,
@@ -56,7 +58,7 @@ impl Promotion {
     /// The message of the commit.
     #[must_use]
     pub fn message(&self) -> String {
-        let mut text = format!("Promote {} from {} to {}\n", self.application, self.from, self.to);
+        let mut text = format!("{}\n", self.title);
         for step in &self.moves {
             text.push_str(&format!("\n{step}"));
         }
@@ -160,21 +162,65 @@ pub fn promote(
     if pins.bases.is_empty() && pins.images.is_empty() {
         return Err(PromoteError::NothingPinned { file: source.file });
     }
-    let (text, moves) = place.moved(&pins)?;
-    Ok(Promotion {
-        application: application.to_owned(),
-        from,
-        to: to.to_owned(),
-        repository: place.config.repository.clone(),
-        branch: place.config.branch.clone(),
-        parent: place.tree.commit().clone(),
-        files: if moves.is_empty() {
-            Vec::new()
-        } else {
-            vec![(place.file, text)]
+    let title = format!("Promote {application} from {from} to {to}");
+    place.commit(
+        &pins,
+        Promotion {
+            title,
+            application: application.to_owned(),
+            from,
+            to: to.to_owned(),
+            ..Promotion::default()
         },
-        moves,
-    })
+    )
+}
+
+/// Decides what to commit so that `to` runs a version of `application` that has just been built from `reference`: moves
+/// the bases from the application's own repository and the tags of its images.
+///
+/// # Errors
+/// If a name leads nowhere, a config cannot be read, or nothing there is pinned.
+pub fn release(
+    fleet: &Fleet,
+    inputs: &Inputs,
+    application: &str,
+    to: &str,
+    version: &str,
+    reference: &str,
+) -> Result<Promotion, PromoteError> {
+    let place = Place::find(inputs, environment(fleet, to)?, application)?;
+    let known = fleet.application(application);
+    let repository = known
+        .map(|known| known.repository.as_str())
+        .filter(|repository| !repository.is_empty());
+    let names = known.map(|known| known.images.as_slice()).unwrap_or_default();
+    let mut pins = place.pins()?;
+    pins.bases
+        .retain(|(base, _)| repository.is_none_or(|repository| pins::is_of(base, repository)));
+    pins.images
+        .retain(|image| names.is_empty() || names.contains(&image.name));
+    if pins.bases.is_empty() && pins.images.is_empty() {
+        return Err(PromoteError::NothingPinned { file: place.file });
+    }
+    for (_, revision) in &mut pins.bases {
+        reference.clone_into(revision);
+    }
+    for image in &mut pins.images {
+        version.clone_into(&mut image.tag);
+        image.digest.clear();
+    }
+    let title = format!("Release {application} {version} to {to}");
+    let from = version.to_owned();
+    place.commit(
+        &pins,
+        Promotion {
+            title,
+            application: application.to_owned(),
+            from,
+            to: to.to_owned(),
+            ..Promotion::default()
+        },
+    )
 }
 
 fn environment<'a>(fleet: &'a Fleet, name: &str) -> Result<&'a Environment, PromoteError> {
@@ -247,6 +293,23 @@ impl<'a> Place<'a> {
 
     fn pins(&self) -> Result<Pins, PromoteError> {
         Ok(self.parsed()?.pins())
+    }
+
+    /// The commit that makes the pins so.
+    fn commit(self, pins: &Pins, promotion: Promotion) -> Result<Promotion, PromoteError> {
+        let (text, moves) = self.moved(pins)?;
+        Ok(Promotion {
+            repository: self.config.repository.clone(),
+            branch: self.config.branch.clone(),
+            parent: self.tree.commit().clone(),
+            files: if moves.is_empty() {
+                Vec::new()
+            } else {
+                vec![(self.file, text)]
+            },
+            moves,
+            ..promotion
+        })
     }
 
     /// The text with other pins, and what moved.

@@ -306,6 +306,20 @@ fn split(text: &str) -> (&str, String) {
     (base, revision.unwrap_or_default())
 }
 
+/// Whether a base lies in a repository.
+pub(super) fn is_of(base: &str, repository: &str) -> bool {
+    let wanted = remote_identity(repository);
+    match place(base) {
+        Some((found, _)) => found == wanted,
+        None => {
+            let found = remote_identity(base);
+            found == wanted
+                || found.starts_with(&format!("{wanted}/"))
+                || found.starts_with(&format!("{wanted}.git/"))
+        }
+    }
+}
+
 /// The repository and the path in it, for addresses that separate them by `//`.
 fn place(base: &str) -> Option<(String, &str)> {
     let scheme = base.find("://").map_or(0, |at| at + 3);

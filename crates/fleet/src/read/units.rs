@@ -139,7 +139,18 @@ fn add_application(
     let before = unit.objects.len();
     for mut raw in objects {
         match objects::settle(&mut raw, &unit.namespace) {
-            Err(diagnostic) => found.push(*diagnostic),
+            Err(diagnostic) => {
+                // Most likely a wrong `namespace:`; what ran under the right one must not look as if it were removed.
+                unit.objects.truncate(before);
+                let why = diagnostic.message.clone();
+                found.push(*diagnostic);
+                if name.is_empty() {
+                    hold(unit, &why);
+                } else {
+                    unit.held_applications.insert(name, why);
+                }
+                return;
+            }
             // The environment itself makes its namespace.
             Ok(()) if raw.value.get("kind").and_then(Value::as_str) == Some("Namespace") => {}
             Ok(()) => {
