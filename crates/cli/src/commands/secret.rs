@@ -77,11 +77,14 @@ pub(crate) async fn run(args: Args, dir: Option<&Path>, as_json: bool) -> Result
             fields,
             replace,
         } => {
-            let mut all = match client.fields(&path).await {
-                Ok(present) if !replace => present,
-                Ok(_) | Err(herder_vault::Error::NotFound { .. }) => Map::new(),
+            let (mut all, version) = match client.read(&path).await {
+                Ok(answer) if !replace => (
+                    fields_of(&answer),
+                    answer.pointer("/data/metadata/version").cloned(),
+                ),
+                Ok(_) | Err(herder_vault::Error::NotFound { .. }) => (Map::new(), None),
                 // Whoever may write but not read can replace, which then has to be said.
-                Err(_) if replace => Map::new(),
+                Err(_) if replace => (Map::new(), None),
                 Err(error) => {
                     return Err(error)
                         .context("the present fields cannot be read to keep them; --replace drops them");
@@ -91,7 +94,12 @@ pub(crate) async fn run(args: Args, dir: Option<&Path>, as_json: bool) -> Result
                 let (key, value) = parse_field(field)?;
                 all.insert(key, Value::String(value));
             }
-            let answer = client.write(&path, &Value::Object(all)).await?;
+            // Only on top of what was read: somebody else's change in between is not lost.
+            let body = match version {
+                Some(version) => json!({"data": all, "options": {"cas": version}}),
+                None => Value::Object(all),
+            };
+            let answer = client.write(&path, &body).await?;
             let version = answer.pointer("/data/version").cloned().unwrap_or(Value::Null);
             if as_json {
                 show(&json!({"path": path, "version": version}), true)
@@ -189,6 +197,13 @@ impl Vault {
         }
         Ok(client)
     }
+}
+
+/// A secret's fields in either version's answer.
+fn fields_of(answer: &Value) -> Map<String, Value> {
+    let two = answer.pointer("/data/metadata").is_some();
+    let fields = answer.pointer(if two { "/data/data" } else { "/data" });
+    fields.and_then(Value::as_object).cloned().unwrap_or_default()
 }
 
 fn parse_field(field: &str) -> Result<(String, String)> {

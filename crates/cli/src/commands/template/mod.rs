@@ -1,11 +1,15 @@
 //! `herder template`: consul-template's command line for files, environment and Vault.
 
+mod child;
+mod config;
+
 use anyhow::{Context, Result, bail};
+use child::{Child, Supervise};
+use config::{Block, VaultBlock};
 use herder_base::{Clock, Secret, SystemClock, chain, parse_duration};
 use herder_template::{Options, Template};
 use herder_vault::agent::write_atomically;
 use herder_vault::{Client, Config, Fetcher};
-use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -19,7 +23,7 @@ pub(crate) struct Args {
     /// A template: SOURCE:DESTINATION or SOURCE:DESTINATION:COMMAND; may be repeated
     #[arg(long = "template", value_name = "SRC:DST[:CMD]")]
     templates: Vec<String>,
-    /// A configuration file in JSON with `template` and `vault` blocks; may be repeated
+    /// A configuration file in HCL or JSON with `template`, `vault` and `exec` blocks; may be repeated
     #[arg(long = "config", value_name = "FILE")]
     configs: Vec<PathBuf>,
     /// Render everything once and end
@@ -40,58 +44,24 @@ pub(crate) struct Args {
     /// File of the CA that signed Vault's certificate
     #[arg(long = "vault-ssl-ca-cert", env = "VAULT_CACERT", value_name = "FILE")]
     vault_ca: Option<PathBuf>,
+    /// Program to run once everything is rendered, and to restart or signal on changes
+    #[arg(long = "exec", value_name = "COMMAND")]
+    exec: Option<String>,
+    /// Signal that makes the program read its files again; without it the program is restarted
+    #[arg(long, value_name = "SIGNAL")]
+    exec_reload_signal: Option<String>,
+    /// Signal that ends the program [default: SIGINT]
+    #[arg(long, value_name = "SIGNAL")]
+    exec_kill_signal: Option<String>,
+    /// How long the program may take to end [default: 30s]
+    #[arg(long, value_name = "TIME")]
+    exec_kill_timeout: Option<String>,
+    /// Wait a random part of this before the program is restarted or ended
+    #[arg(long, value_name = "TIME")]
+    exec_splay: Option<String>,
     /// Keep Vault's token renewed
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     vault_renew_token: Option<bool>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(default)]
-    template: OneOrMany<Block>,
-    #[serde(default)]
-    vault: Option<VaultBlock>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum OneOrMany<T> {
-    Many(Vec<T>),
-    One(T),
-}
-
-impl<T> Default for OneOrMany<T> {
-    fn default() -> Self {
-        Self::Many(Vec::new())
-    }
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Block {
-    source: Option<PathBuf>,
-    contents: Option<String>,
-    destination: PathBuf,
-    command: Option<String>,
-    perms: Option<String>,
-    #[serde(default)]
-    error_on_missing_key: bool,
-    left_delimiter: Option<String>,
-    right_delimiter: Option<String>,
-    #[serde(default)]
-    function_denylist: Vec<String>,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct VaultBlock {
-    address: Option<String>,
-    token: Option<String>,
-    vault_agent_token_file: Option<PathBuf>,
-    namespace: Option<String>,
-    renew_token: Option<bool>,
-    default_lease_duration: Option<String>,
 }
 
 /// A template ready to render.
@@ -117,47 +87,50 @@ pub(crate) fn two_dashes(arguments: Vec<OsString>) -> Vec<OsString> {
 
 /// Renders, once or until told to stop.
 pub(crate) async fn run(args: Args) -> Result<()> {
-    let mut blocks = Vec::new();
-    let mut vault = VaultBlock::default();
-    for path in &args.configs {
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let file: File =
-            serde_json::from_str(&text).with_context(|| format!("{} is not understood", path.display()))?;
-        match file.template {
-            OneOrMany::Many(many) => blocks.extend(many),
-            OneOrMany::One(one) => blocks.push(one),
-        }
-        vault = file.vault.unwrap_or(vault);
-    }
+    let mut settings = config::read(&args.configs)?;
     for text in &args.templates {
-        blocks.push(parse_triple(text)?);
+        settings.templates.push(parse_triple(text)?);
     }
+    let (blocks, vault) = (settings.templates, settings.vault);
     if blocks.is_empty() {
         bail!("nothing to render: give --template SRC:DST or --config FILE");
     }
+    let mut exec = settings.exec.unwrap_or_default();
+    exec.command = args.exec.clone().map(config::CommandLine::Shell).or(exec.command);
+    exec.reload_signal = args.exec_reload_signal.clone().or(exec.reload_signal);
+    exec.kill_signal = args.exec_kill_signal.clone().or(exec.kill_signal);
+    exec.kill_timeout = args.exec_kill_timeout.clone().or(exec.kill_timeout);
+    exec.splay = args.exec_splay.clone().or(exec.splay);
+    let supervise = Supervise::new(exec)?;
     let jobs = blocks.into_iter().map(prepare).collect::<Result<Vec<_>>>()?;
     let client = connect(&args, &vault)?;
     let refresh = parse_duration(vault.default_lease_duration.as_deref().unwrap_or("5m"))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut fetcher = Fetcher::new(client.clone(), clock);
     if args.once || args.dry {
-        return once(&mut fetcher, &jobs, args.dry).await;
+        return once(&mut fetcher, &jobs, args.dry).await.map(drop);
     }
     let renew = args.vault_renew_token.or(vault.renew_token).unwrap_or(true);
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        result = keep(&client, &mut fetcher, &jobs, refresh, renew) => result,
+    let mut child = Child::new(supervise);
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let result = tokio::select! {
+        result = keep(&client, &mut fetcher, &jobs, refresh, renew, &mut child) => result,
         _ = terminate.recv() => Ok(()),
-        _ = tokio::signal::ctrl_c() => Ok(()),
-    }
+        _ = interrupt.recv() => Ok(()),
+    };
+    child.end().await;
+    result
 }
 
 fn connect(args: &Args, block: &VaultBlock) -> Result<Client> {
     let address = args.vault_addr.clone().or_else(|| block.address.clone());
     let mut config = Config::new(address.unwrap_or_else(|| "http://127.0.0.1:8200".to_owned()));
     config.namespace = block.namespace.clone();
-    if let Some(ca) = &args.vault_ca {
+    let ca = args
+        .vault_ca
+        .clone()
+        .or_else(|| block.ssl.as_ref()?.ca_cert.clone());
+    if let Some(ca) = &ca {
         config.ca = Some(std::fs::read(ca).with_context(|| format!("cannot read {}", ca.display()))?);
     }
     let client = Client::new(&config)?;
@@ -215,9 +188,13 @@ fn prepare(block: Block) -> Result<Job> {
         denied_functions: block.function_denylist,
     };
     // consul-template's default is 0644, which is no mode for a secret.
-    let perms = block.perms.as_deref().unwrap_or("0600");
-    let mode =
-        u32::from_str_radix(perms, 8).with_context(|| format!("`{perms}` is not octal, such as 0640"))?;
+    let mode = match &block.perms {
+        None => 0o600,
+        Some(perms) => {
+            let text = perms.as_str().map_or_else(|| perms.to_string(), str::to_owned);
+            u32::from_str_radix(&text, 8).with_context(|| format!("`{text}` is not octal, such as 0640"))?
+        }
+    };
     Ok(Job {
         template: Template::parse(&name, &text, &options)?,
         destination: block.destination,
@@ -226,13 +203,15 @@ fn prepare(block: Block) -> Result<Job> {
     })
 }
 
-async fn once(fetcher: &mut Fetcher, jobs: &[Job], dry: bool) -> Result<()> {
+/// Renders everything and says whether any file changed.
+async fn once(fetcher: &mut Fetcher, jobs: &[Job], dry: bool) -> Result<bool> {
     // All are rendered before any is written: one that fails changes nothing.
     let mut finished = Vec::new();
     for job in jobs {
         finished.push((job, fetcher.render(&job.template).await?));
     }
     let mut commands = BTreeSet::new();
+    let mut changed = false;
     for (job, rendered) in finished {
         if dry {
             println!("> {}\n{}", job.destination.display(), rendered.text);
@@ -249,6 +228,7 @@ async fn once(fetcher: &mut Fetcher, jobs: &[Job], dry: bool) -> Result<()> {
         }
         if write_atomically(&job.destination, rendered.text.as_bytes(), job.mode)? {
             commands.extend(job.command.clone());
+            changed = true;
         }
     }
     // The same command for several templates runs once.
@@ -265,7 +245,7 @@ async fn once(fetcher: &mut Fetcher, jobs: &[Job], dry: bool) -> Result<()> {
             bail!("command `{command}` ended with {status}");
         }
     }
-    Ok(())
+    Ok(changed)
 }
 
 async fn keep(
@@ -274,11 +254,15 @@ async fn keep(
     jobs: &[Job],
     refresh: Duration,
     renew: bool,
+    child: &mut Child,
 ) -> Result<()> {
     let mut failures = 0u32;
     loop {
         match once(fetcher, jobs, false).await {
-            Ok(()) => failures = 0,
+            Ok(changed) => {
+                failures = 0;
+                child.rendered(changed).await?;
+            }
             Err(error) => {
                 failures += 1;
                 if failures > 12 {
@@ -310,7 +294,12 @@ async fn keep(
             Duration::from_millis(250) * 2u32.pow(failures.min(8))
         };
         let wake = tokio::time::Instant::now() + pause.min(Duration::from_secs(60).max(refresh));
-        tokio::time::sleep_until(fetcher.next_due().map_or(wake, |due| due.min(wake))).await;
+        let wake = fetcher.next_due().map_or(wake, |due| due.min(wake));
+        tokio::select! {
+            () = tokio::time::sleep_until(wake) => {}
+            // The program ended by itself: so does this, with its result.
+            ended = child.ended() => return ended,
+        }
         if let Err(error) = fetcher.renew_due().await {
             eprintln!("herder template: {}", chain(&error));
         }
