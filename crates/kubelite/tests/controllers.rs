@@ -1,5 +1,12 @@
 //! The controllers and the scheduler against a real registry, with a stand-in for the node agents: it says of every
 //! bound pod that it runs, and lets deleted pods go.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::indexing_slicing,
+    reason = "a test may stop where it stands"
+)]
 
 use herder_base::{Clock, SystemClock};
 use herder_kubelite::controllers::{Deps, run};

@@ -229,7 +229,7 @@ mod tests {
             json!({"metadata": {"name": "shop-a"}, "spec": {"replicas": 2},
             "status": {"replicas": replicas, "readyReplicas": ready, "availableReplicas": ready}})
         };
-        let mut now = |d: &mut Value, set: &Value, t: &str| {
+        let now = |d: &mut Value, set: &Value, t: &str| {
             let (status, wait) = status(d, Some(set), &[], at(t));
             d["status"] = status.clone();
             (status, wait)
