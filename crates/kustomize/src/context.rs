@@ -34,6 +34,8 @@ pub(crate) struct Context<'a> {
     schema_is_set: bool,
     /// Whether any resource was read under the built-in schema, which then stays in force beside a custom one.
     builtin_used: bool,
+    /// Whether anything was merged under it, after which a custom schema's definitions win.
+    builtin_merged: bool,
 }
 
 impl<'a> Context<'a> {
@@ -45,6 +47,7 @@ impl<'a> Context<'a> {
             schema: SchemaRef::Builtin(Schema::builtin()),
             schema_is_set: false,
             builtin_used: false,
+            builtin_merged: false,
         }
     }
 
@@ -60,6 +63,11 @@ impl<'a> Context<'a> {
     /// Says that resources were read under the schema in force.
     pub(crate) fn note_resources(&mut self) {
         self.builtin_used |= matches!(self.schema, SchemaRef::Builtin(_));
+    }
+
+    /// Says that something was merged under the schema in force.
+    pub(crate) fn note_merge(&mut self) {
+        self.builtin_merged |= matches!(self.schema, SchemaRef::Builtin(_));
     }
 
     /// Uses the built-in schema by name.
@@ -79,7 +87,7 @@ impl<'a> Context<'a> {
         } else {
             Schema::default()
         };
-        self.schema = SchemaRef::Custom(Arc::new(crate::openapi::extend(base, text)?));
+        self.schema = SchemaRef::Custom(Arc::new(crate::openapi::extend(base, text, self.builtin_merged)?));
         self.schema_is_set = true;
         Ok(())
     }

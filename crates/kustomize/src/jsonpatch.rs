@@ -170,7 +170,10 @@ impl Operation {
             }
             "copy" => {
                 let (parts, key) = split(self.from()?)?;
-                let value = get(parent(document, &parts)?, &key)?.clone();
+                let value = match parent(document, &parts)? {
+                    Value::Object(map) => map.get(&key).cloned().unwrap_or(Value::Null),
+                    other => get(other, &key)?.clone(),
+                };
                 add(document, path, value)
             }
             "test" => self.test(document, path),
@@ -185,7 +188,13 @@ impl Operation {
             return Ok(());
         }
         let (parts, key) = split(path)?;
-        *get(parent(document, &parts)?, &key)? = self.value();
+        match parent(document, &parts)? {
+            // The library does not mind if the key is not there.
+            Value::Object(map) => {
+                map.insert(key, self.value());
+            }
+            other => *get(other, &key)? = self.value(),
+        }
         Ok(())
     }
 
@@ -256,7 +265,11 @@ mod tests {
             ),
             ("- {op: test, path: /a/l/0, value: 1.0}", Some(document.clone())),
             ("- {op: test, path: /a/l/0, value: 2}", None),
-            ("- {op: replace, path: /a/x, value: 2}", None),
+            (
+                "- {op: replace, path: /a/x, value: 2}",
+                Some(json!({"a": {"b/c": 1, "l": [1, 2, 3], "x": 2}})),
+            ),
+            ("- {op: replace, path: /x/y, value: 2}", None),
             ("- {op: remove, path: /a/x}", None),
             ("- {op: add, path: /x/y, value: 2}", None),
             ("- {op: add, path: /a/l/5, value: 2}", None),

@@ -6,15 +6,17 @@ use crate::schema::{Field, Schema, TypeId};
 use serde_json::Value;
 use std::collections::HashMap;
 
-/// Adds the definitions of an OpenAPI document to a schema.
-pub(crate) fn extend(mut schema: Schema, text: &str) -> Result<Schema> {
+/// Adds the definitions of an OpenAPI document to a schema. Where both have a definition, `override_builtin` says
+/// whether the document's is taken.
+pub(crate) fn extend(mut schema: Schema, text: &str, override_builtin: bool) -> Result<Schema> {
     let root = decode::json(&decode::read(text)?)?;
     let Some(definitions) = root.get("definitions").and_then(Value::as_object) else {
         return Ok(schema);
     };
     let mut names: HashMap<&str, TypeId> = HashMap::new();
     for name in definitions.keys() {
-        let id = schema.add();
+        let builtin = schema.named(name).filter(|_| !override_builtin);
+        let id = builtin.unwrap_or_else(|| schema.add());
         names.insert(name, id);
     }
     for (name, definition) in definitions {
@@ -104,7 +106,7 @@ fn field(
             None => Field::default(),
         };
         if found.below.is_none() {
-            found.below = names.get(name).copied();
+            found.below = names.get(name).copied().or_else(|| schema.named(name));
         }
         return found;
     }

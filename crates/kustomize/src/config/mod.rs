@@ -148,13 +148,25 @@ impl Config {
         }
     }
 
-    /// As [`Config::merge`] on shared configurations, which nearly always are the same one.
+    /// The defaults as they are once merged into nothing, which drops specifications that a more general one follows.
+    fn builtin_merged() -> Arc<Self> {
+        static MERGED: OnceLock<Arc<Config>> = OnceLock::new();
+        Arc::clone(MERGED.get_or_init(|| {
+            let mut merged = Config::default();
+            // The defaults do not disagree with themselves.
+            let _ = merged.merge(&Config::builtin());
+            Arc::new(merged)
+        }))
+    }
+
+    /// As [`Config::merge`] on shared configurations, which nearly always are the defaults.
     pub(crate) fn merge_shared(mine: &mut Arc<Self>, other: &Arc<Self>) -> Result<()> {
-        if Arc::ptr_eq(mine, other) {
+        let builtin = Arc::ptr_eq(other, &Self::builtin());
+        if Arc::ptr_eq(mine, other) || (builtin && Arc::ptr_eq(mine, &Self::builtin_merged())) {
             return Ok(());
         }
-        if **mine == Self::default() {
-            *mine = Arc::clone(other);
+        if builtin && **mine == Self::default() {
+            *mine = Self::builtin_merged();
             return Ok(());
         }
         Arc::make_mut(mine).merge(other)

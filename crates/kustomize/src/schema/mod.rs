@@ -36,6 +36,7 @@ pub(crate) struct Schema {
     types: Vec<Type>,
     kinds: HashMap<String, HashMap<String, TypeId>>,
     scopes: HashMap<(String, String), bool>,
+    names: HashMap<String, TypeId>,
 }
 
 impl Schema {
@@ -66,6 +67,19 @@ impl Schema {
     pub(crate) fn set_namespaced(&mut self, api_version: &str, kind: &str, namespaced: bool) {
         let key = (api_version.to_owned(), kind.to_owned());
         self.scopes.insert(key, namespaced);
+    }
+
+    /// A type by the name of its definition, as in `io.k8s.api.core.v1.PodSpec`.
+    pub(crate) fn named(&self, name: &str) -> Option<TypeId> {
+        let short = [
+            "api.",
+            "apimachinery.pkg.apis.",
+            "kube-aggregator.pkg.apis.",
+            "apiextensions-apiserver.pkg.apis.",
+        ]
+        .iter()
+        .find_map(|prefix| name.strip_prefix("io.k8s.")?.strip_prefix(prefix));
+        self.names.get(short.unwrap_or(name)).copied()
     }
 
     /// The type of a kind, if it is known and anything in it is merged.
@@ -101,10 +115,10 @@ fn namespaced(api_version: &str, kind: &str) -> Option<bool> {
 
 fn read(text: &str) -> Schema {
     let mut schema = Schema::default();
-    let mut names: HashMap<&str, TypeId> = HashMap::new();
-    let mut named = |schema: &mut Schema, name| match name {
+    let mut names: HashMap<String, TypeId> = HashMap::new();
+    let mut named = |schema: &mut Schema, name: &str| match name {
         "-" => None,
-        name => Some(*names.entry(name).or_insert_with(|| schema.add())),
+        name => Some(*names.entry(name.to_owned()).or_insert_with(|| schema.add())),
     };
     let mut current = None;
     for line in text.lines().filter(|line| !line.starts_with('#')) {
@@ -133,6 +147,7 @@ fn read(text: &str) -> Schema {
             found.fields.insert((*name).to_owned(), Field { keys, below });
         }
     }
+    schema.names = names;
     schema
 }
 

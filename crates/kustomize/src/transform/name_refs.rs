@@ -71,7 +71,10 @@ pub(crate) fn fix(map: &mut ResMap, config: &Config, schema: &Schema) -> Result<
         }
     }
     if by_name.is_empty() {
-        return Ok(());
+        return map
+            .list()
+            .iter()
+            .try_for_each(|resource| binding_namespaces(resource).map(drop));
     }
     let mut plans: HashMap<Gvk, Vec<(&Gvk, &FieldSpec)>> = HashMap::new();
     for (resource, itself) in map.list_mut().iter_mut().zip(&candidates) {

@@ -285,6 +285,7 @@ fn merge(
     if smp::wipes_history(&patch.node) {
         resource.history = crate::resource::History::default();
     }
+    context.note_merge();
     let mut replaced = Vec::new();
     let kept = smp::merge(&mut resource.node, patch.node.clone(), schema, &mut replaced)
         .map_err(|error| patch.error(error))?;

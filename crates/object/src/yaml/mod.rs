@@ -20,6 +20,7 @@ mod order;
 mod parse;
 mod resolve;
 mod scalar;
+mod scan;
 
 pub use emit::{json_number, print, print_all};
 pub use go::format_float as float_text;
