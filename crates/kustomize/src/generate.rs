@@ -99,6 +99,7 @@ pub(crate) fn generate(
             .set("immutable", Node::tagged_scalar("true", Tag::Bool));
     }
     resource.history.needs_hash = !options.disable_name_suffix_hash;
+    resource.history.generated = true;
     resource.history.behavior = Behavior::parse(&generator.behavior);
     Ok(resource)
 }

@@ -121,7 +121,7 @@ fn resources_of(nodes: Vec<Node>, file: &Arc<str>) -> Result<Vec<Resource>> {
             .items()
             .iter()
             .map(|item| {
-                let mut node = from_json(item.to_json()?);
+                let mut node = from_json(item.decode()?);
                 node.line = item.line;
                 Ok(node)
             })

@@ -42,6 +42,8 @@ pub(crate) struct History {
     pub(crate) suffixes: Vec<String>,
     pub(crate) needs_hash: bool,
     pub(crate) behavior: Behavior,
+    /// A generator made it.
+    pub(crate) generated: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -119,6 +121,7 @@ impl Resource {
             prefixes: get("prefixes").map(|text| comma_list(&text)).unwrap_or_default(),
             suffixes: get("suffixes").map(|text| comma_list(&text)).unwrap_or_default(),
             former: Vec::new(),
+            generated: get("generatorBehavior").is_some(),
         };
         if let Some(names) = get("previousNames") {
             let namespaces = comma_list(&get("previousNamespaces").unwrap_or_default());

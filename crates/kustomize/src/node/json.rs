@@ -1,6 +1,6 @@
 //! To and from JSON values: what becomes of a node that go-yaml v3 writes and reads again.
 
-use super::{Content, Key, Node, Style, Tag};
+use super::{Content, Key, Node, Style, Tag, fold};
 use crate::error::{Error, Result};
 use herder_object::yaml::{self, Resolved};
 use serde_json::{Map, Value};
@@ -19,12 +19,33 @@ pub(crate) fn is_yaml11_non_string(text: &str) -> bool {
 }
 
 impl Node {
-    /// The value of a node in the end.
+    /// The value of a node that is written as YAML and read again, as upstream does in the end.
     pub(crate) fn to_json(&self) -> Result<Value> {
+        self.value(Some(self.style == Style::Flow))
+    }
+
+    /// The value of a node as it is.
+    pub(crate) fn decode(&self) -> Result<Value> {
+        self.value(None)
+    }
+
+    /// `written` says whether it is written inside of a flow collection, if it is written at all.
+    fn value(&self, written: Option<bool>) -> Result<Value> {
+        let below = written.map(|flow| flow || self.style == Style::Flow);
         match &self.content {
+            Content::Scalar(text)
+                if self.style == Style::Folded && written == Some(false) && text.contains('\n') =>
+            {
+                let refolded = Node {
+                    content: Content::Scalar(fold::write_and_read(text)),
+                    style: Style::Literal,
+                    ..self.clone()
+                };
+                refolded.scalar_json(refolded.text())
+            }
             Content::Nothing => Ok(Value::Null),
             Content::Scalar(text) => self.scalar_json(text),
-            Content::Seq(items) => items.iter().map(Node::to_json).collect(),
+            Content::Seq(items) => items.iter().map(|item| item.value(below)).collect(),
             Content::Map(pairs) => {
                 let mut map = Map::new();
                 for (key, value) in pairs {
@@ -33,7 +54,7 @@ impl Node {
                             .on_line(value.line)
                             .hint("put it in quotes"));
                     }
-                    if map.insert(key.text.to_string(), value.to_json()?).is_some() {
+                    if map.insert(key.text.to_string(), value.value(below)?).is_some() {
                         return Err(
                             Error::new(format!("the key `{}` appears twice", key.text)).on_line(value.line)
                         );

@@ -4,6 +4,7 @@
 //! Owns reading and writing of single nodes. Paths, selectors and merging build on it elsewhere.
 
 mod convert;
+mod fold;
 mod json;
 
 pub(crate) use json::{from_json, from_patched, is_string};

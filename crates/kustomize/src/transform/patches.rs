@@ -7,9 +7,10 @@ use crate::kustomization::{Patch, Selector};
 use crate::load::Loader;
 use crate::node::from_patched;
 use crate::resmap::ResMap;
-use crate::resource::Resource;
+use crate::resource::{History, Resource};
 use crate::schema::Schema;
 use crate::{read, select, smp};
+use serde_json::Value;
 use std::sync::Arc;
 
 /// Patches read and ready.
@@ -221,7 +222,18 @@ pub(crate) fn apply(
                 if *remember == Remember::Yes {
                     resource.store_id(&schema);
                 }
-                let value = resource.node.to_json().map_err(|error| resource.error(error))?;
+                let mut value = resource.node.to_json().map_err(|error| resource.error(error))?;
+                if resource.history != History::default() {
+                    // Upstream keeps the history in annotations, so that there are some.
+                    let annotations = value
+                        .pointer_mut("/metadata/annotations")
+                        .filter(|found| found.is_object());
+                    if annotations.is_none()
+                        && let Some(Value::Object(metadata)) = value.get_mut("metadata")
+                    {
+                        metadata.insert("annotations".to_owned(), Value::Object(serde_json::Map::new()));
+                    }
+                }
                 let line = resource.node.line;
                 let value = json.apply(value).map_err(|error| resource.error(error))?;
                 resource.node = from_patched(value);
@@ -283,7 +295,7 @@ fn merge(
         resource.store_id(schema);
     }
     if smp::wipes_history(&patch.node) {
-        resource.history = crate::resource::History::default();
+        resource.history = History::default();
     }
     context.note_merge();
     let mut replaced = Vec::new();
