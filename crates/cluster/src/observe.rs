@@ -11,6 +11,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::watch;
 
+/// Observed whosever they are: planning reads from them whether state outlives its namespace.
+const STORAGE: [&str; 2] = ["PersistentVolumeClaim", "PersistentVolume"];
+
 impl Cluster {
     /// The fleet's objects, and the kinds that the cluster serves.
     ///
@@ -31,6 +34,11 @@ impl Cluster {
         if !self.cache.is_running() {
             for list in self.sweep(&kinds.listable().collect::<Vec<_>>(), &selector).await {
                 for object in list?.1 {
+                    observed.insert(object);
+                }
+            }
+            for kind in STORAGE {
+                for object in self.list("v1", kind, None, None).await? {
                     observed.insert(object);
                 }
             }
@@ -78,7 +86,8 @@ impl Cluster {
             for object in self.cache.objects(watch) {
                 let ours =
                     herder_object::labels(&object).any(|(name, value)| name == FLEET && value == scope.fleet);
-                if ours {
+                let storage = watch.gvk.group.is_empty() && STORAGE.contains(&watch.gvk.kind.as_str());
+                if ours || storage {
                     observed.insert(object);
                 }
             }

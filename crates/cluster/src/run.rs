@@ -19,6 +19,7 @@ const WHOLE: &[(&str, &str)] = &[
     ("v1", "Node"),
     ("v1", "Event"),
     ("v1", "Service"),
+    ("v1", "PersistentVolume"),
     ("v1", "PersistentVolumeClaim"),
     ("apps/v1", "Deployment"),
     ("apps/v1", "ReplicaSet"),
