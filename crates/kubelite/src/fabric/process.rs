@@ -274,6 +274,11 @@ impl Process {
         };
         cgroups::remove_node_cgroups(&self.cluster, &name);
         let pid = u32::try_from(node.pid).unwrap_or_default();
+        let reason = if reason.starts_with("exit code") {
+            self.last_words(&name, &reason)
+        } else {
+            reason
+        };
         let exit = NodeExit {
             name,
             pid,
@@ -281,6 +286,21 @@ impl Process {
             expected: node.expected,
         };
         _ = self.channel.send(&Say::Exit(exit), None).await;
+    }
+
+    /// An agent that ended by itself has said why in its log.
+    fn last_words(&self, name: &str, reason: &str) -> String {
+        let log = self
+            .dir
+            .join("kubelite")
+            .join("nodes")
+            .join(name)
+            .join("agent.log");
+        let text = fs::read_to_string(log).unwrap_or_default();
+        match text.lines().next_back() {
+            Some(line) if !line.trim().is_empty() => format!("{reason}: {}", line.trim()),
+            _ => reason.to_owned(),
+        }
     }
 
     /// Asks the agents to end, waits a little, and pulls the plug on those that remain.

@@ -123,7 +123,7 @@ impl Machine {
                 .filter(|name| missing(name))
                 .map(str::to_owned)
                 .collect(),
-            masks: masks::machine_secrets(),
+            masks: masks::machine_secrets(&config.dir),
             clock: Arc::new(SystemClock),
             events,
             launches: Semaphore::new(4),

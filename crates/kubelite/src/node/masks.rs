@@ -1,5 +1,5 @@
-//! What of the machine's `/etc` a pod must not see: whatever not everyone on the machine may read. Found once, at the
-//! agent's start.
+//! What of the machine a pod must not see: whatever not everyone on the machine may read, and Herder's own data. Found
+//! once, at the agent's start.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,14 +8,25 @@ use std::path::Path;
 /// Files that are masked even when their mode would let everyone read them.
 const ALWAYS: [&str; 4] = ["/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-"];
 
-/// Absolute paths to mask, directories whole.
-pub(crate) fn machine_secrets() -> Vec<String> {
+/// Where secrets are looked for, and how deep.
+const PLACES: [(&str, usize); 3] = [("/etc", 8), ("/opt", 2), ("/srv", 2)];
+
+/// Absolute paths to mask, directories whole. `data` is the data directory.
+pub(crate) fn machine_secrets(data: &Path) -> Vec<String> {
     let mut found: Vec<String> = ALWAYS
         .iter()
         .filter(|path| Path::new(path).exists())
         .map(|path| (*path).to_owned())
         .collect();
-    walk(Path::new("/etc"), 0, &mut found);
+    for (place, depth) in PLACES {
+        walk(Path::new(place), depth, &mut found);
+    }
+    // In a place that pods do not see it is not there to be masked, which is fine.
+    found.extend(
+        data.canonicalize()
+            .ok()
+            .and_then(|data| data.to_str().map(str::to_owned)),
+    );
     found.sort();
     found.dedup();
     found
@@ -39,7 +50,7 @@ fn walk(dir: &Path, depth: usize, found: &mut Vec<String>) {
         };
         match (private, path.to_str()) {
             (true, Some(text)) => found.push(text.to_owned()),
-            (false, _) if meta.is_dir() && depth < 8 => walk(&path, depth + 1, found),
+            (false, _) if meta.is_dir() && depth > 0 => walk(&path, depth - 1, found),
             _ => {}
         }
     }

@@ -263,11 +263,25 @@ for m in [b'a',b'b']: u.send(m); print(u.recv(99).decode())\"");
 
     pub(crate) async fn nothing_left(&self) {
         let pid = self.fabric.pid();
+        let agents: Vec<String> = self
+            .api
+            .find("/api/v1/nodes/")
+            .iter()
+            .map(|node| {
+                node["metadata"]["annotations"]["herder.dev/agent-pid"]
+                    .as_str()
+                    .unwrap()
+                    .to_owned()
+            })
+            .collect();
+        assert_eq!(agents.len(), 2);
         self.fabric.shutdown().await;
         assert!(!Path::new(&format!("/proc/{pid}")).exists());
         let mark = format!("987{}", std::process::id());
         assert_eq!(processes(&mark), 0);
-        assert_eq!(processes("internal\0node"), 0);
+        for pid in agents {
+            assert!(!Path::new(&format!("/proc/{pid}")).exists(), "agent {pid} stays");
+        }
         assert_eq!(processes(&self.id), 0);
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         assert!(!mounts.contains(self.dir.to_str().unwrap()), "{mounts}");

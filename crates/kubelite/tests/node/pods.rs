@@ -312,6 +312,19 @@ impl Cluster {
         self.remove("other").await;
     }
 
+    pub(crate) async fn node_network(&self) {
+        let spec = json!({"hostNetwork": true, "containers": [sh("cat /proc/net/dev")]});
+        let log = self.script("outside", spec).await;
+        assert!(log.contains("herder0"), "{log}");
+        assert_eq!(self.api.status("outside")["podIP"], "10.42.1.1");
+        self.remove("outside").await;
+        // Herder's own data is nothing for pods, wherever it is.
+        let look = format!("ls {} 2>&1 | wc -w", self.dir.join("kubelite").display());
+        let log = self.script("curious", json!({"containers": [sh(&look)]})).await;
+        assert!(log.trim() == "0" || !log.contains("nodes"), "{log}");
+        self.remove("curious").await;
+    }
+
     pub(crate) async fn claims(&self) {
         let volume = self.dir.join("volumes/test/data");
         let pv = json!({"metadata": {"name": "pv1"}, "spec": {"hostPath": {"path": volume}}});

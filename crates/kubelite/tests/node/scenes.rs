@@ -30,6 +30,7 @@ pub(crate) async fn run(dir: &Path, root: bool, only: Option<&str>) {
         ends,
         memory,
         users,
+        node_network,
         claims,
         udp,
         many,
