@@ -46,12 +46,16 @@ fn write(status: &mut Value, new: &Condition<'_>, now: Timestamp, updates: bool)
         Some(old) if keep && !text(old, field).is_empty() => text(old, field).to_owned(),
         _ => now.clone(),
     };
-    let mut condition = json!({
-        "type": new.kind,
-        "status": new.status,
-        "lastTransitionTime": kept("/lastTransitionTime", same_status),
-    });
+    // Fields that others keep there (lastHeartbeatTime, lastProbeTime) stay.
+    let mut condition = old.cloned().unwrap_or_else(|| json!({}));
     if let Some(map) = condition.as_object_mut() {
+        for cleared in ["reason", "message"] {
+            map.remove(cleared);
+        }
+        map.insert("type".to_owned(), new.kind.into());
+        map.insert("status".to_owned(), new.status.into());
+        let moved = kept("/lastTransitionTime", same_status);
+        map.insert("lastTransitionTime".to_owned(), moved.into());
         if updates {
             map.insert("lastUpdateTime".to_owned(), kept("/lastUpdateTime", same).into());
         }

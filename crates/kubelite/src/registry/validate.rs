@@ -356,8 +356,19 @@ fn workload(object: &Value, current: Option<&Value>, causes: &mut Vec<Cause>) {
             "must be greater than or equal to 0",
         ));
     }
-    let spec = object.pointer("/spec/template/spec").unwrap_or(&Value::Null);
-    pod_spec(spec, "spec.template.spec", causes);
+    let mut spec = object.pointer("/spec/template/spec").cloned().unwrap_or_default();
+    // A StatefulSet's claims are volumes of its pods.
+    let claims = items(object, "/spec/volumeClaimTemplates").iter();
+    let claims: Vec<Value> = claims
+        .map(|claim| json!({"name": text(claim, "/metadata/name")}))
+        .collect();
+    if !claims.is_empty() && spec.is_object() {
+        let volumes = items(&spec, "/volumes").iter().cloned().chain(claims).collect();
+        if let Some(map) = spec.as_object_mut() {
+            map.insert("volumes".to_owned(), volumes);
+        }
+    }
+    pod_spec(&spec, "spec.template.spec", causes);
 }
 
 fn job(object: &Value, current: Option<&Value>, causes: &mut Vec<Cause>) {

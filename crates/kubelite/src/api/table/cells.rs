@@ -672,7 +672,7 @@ fn node(object: &Value, name: Value, age: Value) -> Vec<Value> {
         .find(|condition| text(condition, "/type") == "Ready");
     let mut status = match ready.map(|condition| text(condition, "/status")) {
         Some("True") => "Ready",
-        Some("False") => "NotReady",
+        Some("False" | "Unknown") => "NotReady",
         _ => "Unknown",
     }
     .to_owned();
