@@ -329,8 +329,12 @@ impl Resource {
 
     /// An error about this resource.
     pub(crate) fn error(&self, error: Error) -> Error {
-        let line = self.line;
-        error.on_line(line).in_file(&self.file).about(self.describe())
+        self.place(error).about(self.describe())
+    }
+
+    /// An error that happened where this resource is written.
+    pub(crate) fn place(&self, error: Error) -> Error {
+        error.on_line(self.line).in_file(&self.file)
     }
 
     /// `Deployment staging/shop`.

@@ -184,7 +184,7 @@ pub(crate) fn apply_strategic(
     let schema = context.schema();
     for patch in patches {
         let id = patch.original_id(&schema);
-        let at = map.one(&id, &schema).map_err(|error| patch.error(error))?;
+        let at = map.one(&id, &schema).map_err(|error| patch.place(error))?;
         apply_to_all(context, map, vec![at], patch)?;
     }
     Ok(())
@@ -202,7 +202,7 @@ pub(crate) fn apply(
         Loaded::Strategic(patches) => {
             for patch in patches {
                 let id = patch.original_id(&schema);
-                let at = map.one(&id, &schema).map_err(|error| patch.error(error))?;
+                let at = map.one(&id, &schema).map_err(|error| patch.place(error))?;
                 if let Some(resource) = map.list_mut().get_mut(at) {
                     merge(context, resource, patch, &schema)?;
                 }
