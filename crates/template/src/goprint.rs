@@ -1,6 +1,6 @@
-//! Go's formatting where the engine differs from it: floats, `%T`, `%#v`, nils inside collections.
+//! Go's default formatting where the engine differs from it: floats, alone and inside collections.
 
-use gotmpl::{Result, TemplateError, Value};
+use gotmpl::Value;
 use std::fmt::Write;
 
 /// `strconv.FormatFloat(f, 'g', -1, 64)`.
@@ -104,99 +104,4 @@ pub(crate) fn type_name(value: &Value) -> &'static str {
         Value::Function(_) => "func()",
         other => other.type_name(),
     }
-}
-
-/// Go syntax, as `%#v` prints it.
-fn go_syntax(value: &Value) -> String {
-    match value {
-        Value::Nil => "<nil>".to_owned(),
-        Value::String(s) => format!("{:?}", &**s),
-        Value::Uint(n) => format!("{n:#x}"),
-        Value::List(items) => {
-            format!(
-                "[]interface {{}}{{{}}}",
-                items.iter().map(go_inner).collect::<Vec<_>>().join(", ")
-            )
-        }
-        Value::Map(fields) => format!(
-            "map[string]interface {{}}{{{}}}",
-            fields
-                .iter()
-                .map(|(k, v)| format!("{:?}:{}", &**k, go_inner(v)))
-                .collect::<Vec<_>>()
-                .join(", ")
-        ),
-        other => display(other),
-    }
-}
-
-fn go_inner(value: &Value) -> String {
-    match value {
-        Value::Nil => "interface {}(nil)".to_owned(),
-        other => go_syntax(other),
-    }
-}
-
-/// Rewrites a format and its arguments so that the engine's own `printf` gives what Go gives.
-pub(crate) fn prepare(args: &[Value]) -> Result<Vec<Value>> {
-    let Some((Value::String(format), rest)) = args.split_first() else {
-        return Err(TemplateError::Exec(
-            "printf: the first argument is not a string".to_owned(),
-        ));
-    };
-    if format.contains("%[") || format.contains('*') {
-        return Ok(args.to_vec());
-    }
-    let mut out = String::with_capacity(format.len());
-    let mut values = rest.to_vec();
-    let mut next = 0;
-    let mut chars = format.chars();
-    while let Some(c) = chars.next() {
-        out.push(c);
-        if c != '%' {
-            continue;
-        }
-        let mut flags = String::new();
-        let verb = loop {
-            match chars.next() {
-                Some(flag) if "+-# 0123456789.".contains(flag) => flags.push(flag),
-                other => break other,
-            }
-        };
-        let Some(verb) = verb else {
-            out.push_str(&flags);
-            break;
-        };
-        if verb == '%' {
-            out.push_str(&flags);
-            out.push(verb);
-            continue;
-        }
-        let verb = match (verb, values.get_mut(next)) {
-            ('T', Some(value)) => {
-                *value = crate::value::string(type_name(value));
-                's'
-            }
-            ('v', Some(value)) if flags.contains('#') => {
-                *value = crate::value::string(go_syntax(value));
-                flags.retain(|f| f != '#');
-                's'
-            }
-            ('v', Some(Value::Float(_))) if flags.contains('.') => 'g',
-            ('v' | 's', Some(value @ (Value::List(_) | Value::Map(_)))) => {
-                *value = crate::value::string(display(value));
-                verb
-            }
-            ('v', Some(value @ Value::Float(_))) => {
-                *value = crate::value::string(display(value));
-                's'
-            }
-            (verb, _) => verb,
-        };
-        out.push_str(&flags);
-        out.push(verb);
-        next += 1;
-    }
-    values.insert(0, crate::value::string(out));
-    Ok(values)
 }

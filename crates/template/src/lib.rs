@@ -8,6 +8,7 @@ mod error;
 mod functions;
 mod goprint;
 mod known;
+mod printf;
 mod request;
 mod rewrite;
 mod template;

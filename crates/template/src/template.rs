@@ -109,6 +109,12 @@ impl Template {
                 } => fail((line, col), ErrorKind::Syntax(message)),
                 other => fail((0, 0), ErrorKind::Syntax(other.to_string())),
             })?;
+        if let Some(offset) = stray_end(text, left, right) {
+            return Err(fail(
+                position(text, offset),
+                ErrorKind::Syntax("unexpected {{end}}".to_owned()),
+            ));
+        }
         let mut rewriter = Rewriter {
             denied: &options.denied_functions,
             fault: None,
@@ -238,6 +244,25 @@ impl Engine {
         );
         template.execute_template_to_string(name, data)
     }
+}
+
+/// The engine's parser stops at an `{{end}}` that ends nothing and drops the rest; this finds it. A definition added
+/// at the end of a text is only seen if nothing before it stopped the parser.
+fn stray_end(text: &str, left: &str, right: &str) -> Option<usize> {
+    const MARK: &str = "herder-end-of-text";
+    let stops = |text: &str| {
+        let marked = format!("{text}{left}define \"{MARK}\"{right}x{left}end{right}");
+        gotmpl::Template::new("")
+            .delims(left, right)
+            .parse(&marked)
+            .is_ok_and(|parsed| parsed.lookup(MARK).is_none())
+    };
+    if !stops(text) {
+        return None;
+    }
+    let ends = text.match_indices(right).map(|(at, _)| at + right.len());
+    let first = ends.into_iter().find(|end| text.get(..*end).is_some_and(stops));
+    first.and_then(|end| text.get(..end)?.rfind(left)).or(Some(0))
 }
 
 fn message(error: &TemplateError) -> String {

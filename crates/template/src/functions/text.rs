@@ -16,6 +16,11 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
     ("print", |a| Ok(string(goprint::sprint(a)))),
     ("println", |a| Ok(string(goprint::sprintln(a)))),
     ("printf", printf),
+    ("html", |a| Ok(string(gotmpl::html_escape(&goprint::sprint(a))))),
+    ("js", |a| Ok(string(gotmpl::js_escape(&goprint::sprint(a))))),
+    ("urlquery", |a| {
+        Ok(string(gotmpl::url_encode(&goprint::sprint(a))))
+    }),
     ("indent", indent),
     ("join", |a| {
         count("join", a, 2..=2)?;
@@ -101,17 +106,10 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
 ];
 
 fn printf(args: &[Value]) -> Result<Value> {
-    // The engine's own printf is reached through a template of one action, as it is not exported.
-    let prepared = goprint::prepare(args)?;
-    let data = map(prepared
-        .iter()
-        .enumerate()
-        .map(|(i, value)| (format!("a{i}"), value.clone())));
-    let call = (0..prepared.len()).fold("{{printf".to_owned(), |call, i| format!("{call} .a{i}")) + "}}";
-    gotmpl::Template::new("printf")
-        .parse(&call)?
-        .execute_to_string(&data)
-        .map(string)
+    match args.split_first() {
+        Some((Value::String(format), rest)) => Ok(string(crate::printf::sprintf(format, rest))),
+        _ => fail("printf: the first argument is not a string"),
+    }
 }
 
 fn indent(args: &[Value]) -> Result<Value> {

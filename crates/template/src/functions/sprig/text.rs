@@ -94,7 +94,9 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
             0,
         )?)))
     }),
-    ("sprig_quote", |a| Ok(string(quoted(a, |s| format!("{s:?}"))))),
+    ("sprig_quote", |a| {
+        Ok(string(quoted(a, |s| crate::printf::quote(s, false))))
+    }),
     ("sprig_squote", |a| Ok(string(quoted(a, |s| format!("'{s}'"))))),
     ("sprig_cat", |a| Ok(string(quoted(a, str::to_owned)))),
     ("sprig_indent", |a| Ok(string(indent(a)?))),
