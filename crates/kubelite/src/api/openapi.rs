@@ -186,13 +186,15 @@ fn operations(resource: &Resource, named: bool) -> Value {
     let mut patch = operation("patch", &writing);
     if let Some(map) = patch.as_object_mut() {
         let body = json!({"schema": {"type": "object"}});
-        map.insert(
-            "requestBody".to_owned(),
-            json!({"content": {
-                "application/apply-patch+yaml": body, "application/json-patch+json": body,
-                "application/merge-patch+json": body, "application/strategic-merge-patch+json": body,
-            }}),
-        );
+        let mut content = json!({
+            "application/apply-patch+yaml": body, "application/json-patch+json": body,
+            "application/merge-patch+json": body,
+        });
+        // kubectl takes its choice of patch from here.
+        if let (None, Some(content)) = (&resource.custom, content.as_object_mut()) {
+            content.insert("application/strategic-merge-patch+json".to_owned(), body);
+        }
+        map.insert("requestBody".to_owned(), json!({"content": content}));
     }
     json!({
         "get": operation("get", &none), "put": operation("put", &writing), "patch": patch,

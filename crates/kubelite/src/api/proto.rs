@@ -1,6 +1,8 @@
-//! Just enough protobuf to read the bodies kubectl sends in it: access reviews, token requests and evictions.
+//! Reads the protobuf bodies that Kubernetes' own clients send, with the field numbers of the schema table.
 
 use crate::registry::Status;
+use base64::Engine as _;
+use herder_object::schema::{self, Shape, Type};
 use serde_json::{Map, Value, json};
 
 const MAGIC: &[u8] = b"k8s\0";
@@ -58,165 +60,173 @@ fn fields(mut data: &[u8]) -> Option<Vec<(u64, Item<'_>)>> {
     Some(found)
 }
 
-/// What a field of a message is.
-#[derive(Clone, Copy)]
-enum Kind {
-    Text,
-    Texts,
-    Int,
-    Bool,
-    Message(&'static [Rule]),
-    /// `map<string, T>` of messages with one repeated string.
-    TextLists,
-    /// `map<string, string>`.
-    TextMap,
-}
-
-type Rule = (u64, &'static str, Kind);
-
-const OBJECT_META: &[Rule] = &[
-    (1, "name", Kind::Text),
-    (2, "generateName", Kind::Text),
-    (3, "namespace", Kind::Text),
-    (5, "uid", Kind::Text),
-    (11, "labels", Kind::TextMap),
-    (12, "annotations", Kind::TextMap),
-];
-const RESOURCE: &[Rule] = &[
-    (1, "namespace", Kind::Text),
-    (2, "verb", Kind::Text),
-    (3, "group", Kind::Text),
-    (4, "version", Kind::Text),
-    (5, "resource", Kind::Text),
-    (6, "subresource", Kind::Text),
-    (7, "name", Kind::Text),
-];
-const PATH: &[Rule] = &[(1, "path", Kind::Text), (2, "verb", Kind::Text)];
-const SELF_ACCESS: &[Rule] = &[
-    (1, "resourceAttributes", Kind::Message(RESOURCE)),
-    (2, "nonResourceAttributes", Kind::Message(PATH)),
-];
-const ACCESS: &[Rule] = &[
-    (1, "resourceAttributes", Kind::Message(RESOURCE)),
-    (2, "nonResourceAttributes", Kind::Message(PATH)),
-    (3, "user", Kind::Text),
-    (4, "groups", Kind::Texts),
-    (5, "extra", Kind::TextLists),
-    (6, "uid", Kind::Text),
-];
-const RULES: &[Rule] = &[(1, "namespace", Kind::Text)];
-const BOUND: &[Rule] = &[
-    (1, "kind", Kind::Text),
-    (2, "apiVersion", Kind::Text),
-    (3, "name", Kind::Text),
-    (4, "uid", Kind::Text),
-];
-const TOKEN_REQUEST: &[Rule] = &[
-    (1, "audiences", Kind::Texts),
-    (3, "boundObjectRef", Kind::Message(BOUND)),
-    (4, "expirationSeconds", Kind::Int),
-];
-const TOKEN_REVIEW: &[Rule] = &[(1, "token", Kind::Text), (2, "audiences", Kind::Texts)];
-const DELETE: &[Rule] = &[
-    (1, "gracePeriodSeconds", Kind::Int),
-    (3, "orphanDependents", Kind::Bool),
-    (4, "propagationPolicy", Kind::Text),
-    (5, "dryRun", Kind::Texts),
-];
-const SECRET: &[Rule] = &[
-    (1, "metadata", Kind::Message(OBJECT_META)),
-    (3, "type", Kind::Text),
-    (4, "stringData", Kind::TextMap),
-];
-const NAMESPACE: &[Rule] = &[(1, "metadata", Kind::Message(OBJECT_META))];
-
-macro_rules! with_spec {
-    ($spec:expr) => {
-        &[
-            (1, "metadata", Kind::Message(OBJECT_META)),
-            (2, "spec", Kind::Message($spec)),
-        ]
-    };
-}
-
-fn rules(kind: &str) -> Option<&'static [Rule]> {
-    Some(match kind {
-        "SelfSubjectAccessReview" => with_spec!(SELF_ACCESS),
-        "SubjectAccessReview" | "LocalSubjectAccessReview" => with_spec!(ACCESS),
-        "SelfSubjectRulesReview" => with_spec!(RULES),
-        "TokenRequest" => with_spec!(TOKEN_REQUEST),
-        "TokenReview" => with_spec!(TOKEN_REVIEW),
-        "SelfSubjectReview" | "Namespace" | "ServiceAccount" => NAMESPACE,
-        "Eviction" => &[
-            (1, "metadata", Kind::Message(OBJECT_META)),
-            (2, "deleteOptions", Kind::Message(DELETE)),
-        ],
-        "DeleteOptions" => DELETE,
-        "Secret" => SECRET,
-        _ => return None,
-    })
-}
-
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn message(data: &[u8], rules: &[Rule]) -> Option<Value> {
+/// Numbers and booleans whose zero means "not given"; elsewhere (replicas: 0) it is a value.
+const ZERO: &[&str] = &[
+    "minReadySeconds",
+    "paused",
+    "hostNetwork",
+    "hostPID",
+    "hostIPC",
+    "stdin",
+    "stdinOnce",
+    "tty",
+    "readOnly",
+    "publishNotReadyAddresses",
+    "healthCheckNodePort",
+    "nodePort",
+    "hostPort",
+    "initialDelaySeconds",
+    "timeoutSeconds",
+    "periodSeconds",
+    "successThreshold",
+    "failureThreshold",
+    "observedGeneration",
+    "generation",
+];
+
+/// Messages within messages; deeper than any Kubernetes type.
+const DEPTH: usize = 64;
+
+fn message(data: &[u8], of: &Type, depth: usize) -> Option<Value> {
     let mut map = Map::new();
-    for (number, item) in fields(data)? {
-        let Some((_, name, kind)) = rules.iter().find(|(own, ..)| *own == number) else {
-            continue;
-        };
-        match (kind, item) {
-            (Kind::Text, Item::Bytes(bytes)) => {
-                if !bytes.is_empty() {
-                    map.insert((*name).to_owned(), json!(text(bytes)));
-                }
-            }
-            (Kind::Texts, Item::Bytes(bytes)) => {
-                let list = map.entry(*name).or_insert_with(|| json!([]));
-                list.as_array_mut()?.push(json!(text(bytes)));
-            }
-            (Kind::Int, Item::Number(number)) => {
-                map.insert((*name).to_owned(), json!(number.cast_signed()));
-            }
-            (Kind::Bool, Item::Number(number)) => {
-                map.insert((*name).to_owned(), json!(number != 0));
-            }
-            (Kind::Message(rules), Item::Bytes(bytes)) => {
-                map.insert((*name).to_owned(), message(bytes, rules)?);
-            }
-            (Kind::TextMap | Kind::TextLists, Item::Bytes(bytes)) => {
-                let entry = message(bytes, &[(1, "key", Kind::Text), (2, "value", Kind::Text)])?;
-                let key = entry
-                    .get("key")
-                    .and_then(Value::as_str)
-                    .unwrap_or_default()
-                    .to_owned();
-                let value = if matches!(kind, Kind::TextLists) {
-                    let lists = fields(bytes)?;
-                    let items = lists.into_iter().find_map(|(number, item)| match item {
-                        Item::Bytes(bytes) if number == 2 => message(bytes, &[(1, "items", Kind::Texts)]),
-                        _ => None,
-                    });
-                    items
-                        .and_then(|items| items.get("items").cloned())
-                        .unwrap_or_else(|| json!([]))
-                } else {
-                    entry.get("value").cloned().unwrap_or_else(|| json!(""))
-                };
-                map.entry(*name)
-                    .or_insert_with(|| json!({}))
-                    .as_object_mut()?
-                    .insert(key, value);
-            }
-            _ => return None,
-        }
-    }
+    flatten(data, of, "", &mut map, depth)?;
     Some(Value::Object(map))
 }
 
-/// Reads a body. `kind` is what the endpoint takes.
+/// Reads a message's fields into `map`; `prefix` is the path of an embedded message that JSON flattens.
+fn flatten(data: &[u8], of: &Type, prefix: &str, map: &mut Map<String, Value>, depth: usize) -> Option<()> {
+    if depth > DEPTH {
+        return None;
+    }
+    for (number, item) in fields(data)? {
+        let path = format!("{prefix}{number}");
+        let Some(field) = of.fields.iter().find(|field| field.number == Some(path.as_str())) else {
+            let inner = format!("{path}.");
+            if let Item::Bytes(bytes) = item
+                && of
+                    .fields
+                    .iter()
+                    .any(|field| field.number.is_some_and(|own| own.starts_with(&inner)))
+            {
+                flatten(bytes, of, &inner, map, depth + 1)?;
+            }
+            continue;
+        };
+        match (&field.shape, item) {
+            (Shape::List(shape), item) => {
+                let list = map.entry(field.name).or_insert_with(|| json!([]));
+                list.as_array_mut()?.push(value(item, shape, depth + 1)?);
+            }
+            (Shape::Map(shape), Item::Bytes(bytes)) => {
+                let (mut key, mut entry) = (String::new(), None);
+                for (number, item) in fields(bytes)? {
+                    match (number, item) {
+                        (1, Item::Bytes(bytes)) => key = text(bytes),
+                        (2, item) => entry = Some(value(item, shape, depth + 1)?),
+                        _ => {}
+                    }
+                }
+                let entry = entry.unwrap_or_else(|| {
+                    if matches!(**shape, Shape::List(_)) {
+                        json!([])
+                    } else {
+                        json!("")
+                    }
+                });
+                map.entry(field.name)
+                    .or_insert_with(|| json!({}))
+                    .as_object_mut()?
+                    .insert(key, entry);
+            }
+            (shape, item) => {
+                let value = value(item, shape, depth + 1)?;
+                // Go writes zero values that it would leave out in JSON.
+                let zero = value == json!("")
+                    || (ZERO.contains(&field.name) && (value == json!(0) || value == json!(false)));
+                if !zero {
+                    map.insert(field.name.to_owned(), value);
+                }
+            }
+        }
+    }
+    Some(())
+}
+
+fn value(item: Item<'_>, shape: &Shape, depth: usize) -> Option<Value> {
+    Some(match (shape, item) {
+        (Shape::Text, Item::Bytes(bytes)) => json!(text(bytes)),
+        (Shape::Bytes, Item::Bytes(bytes)) => json!(base64::engine::general_purpose::STANDARD.encode(bytes)),
+        (Shape::Int32 | Shape::Int64, Item::Number(number)) => json!(number.cast_signed()),
+        (Shape::Bool, Item::Number(number)) => json!(number != 0),
+        (Shape::Float, Item::Bytes(bytes)) => json!(f64::from_le_bytes(bytes.try_into().ok()?)),
+        (Shape::Quantity, Item::Bytes(bytes)) => {
+            let found = fields(bytes)?.into_iter().find_map(|(number, item)| match item {
+                Item::Bytes(bytes) if number == 1 => Some(text(bytes)),
+                _ => None,
+            });
+            json!(found.unwrap_or_else(|| "0".to_owned()))
+        }
+        (Shape::Time | Shape::MicroTime, Item::Bytes(bytes)) => {
+            let (mut seconds, mut nanos) = (0, 0);
+            for (number, item) in fields(bytes)? {
+                match (number, item) {
+                    (1, Item::Number(number)) => seconds = number.cast_signed(),
+                    (2, Item::Number(number)) => nanos = i32::try_from(number).ok()?,
+                    _ => {}
+                }
+            }
+            if seconds == 0 {
+                return Some(Value::Null);
+            }
+            let at = jiff::Timestamp::new(seconds, nanos).ok()?;
+            let format = if matches!(shape, Shape::Time) {
+                "%Y-%m-%dT%H:%M:%SZ"
+            } else {
+                "%Y-%m-%dT%H:%M:%S.%6fZ"
+            };
+            json!(at.strftime(format).to_string())
+        }
+        (Shape::IntOrString, Item::Bytes(bytes)) => {
+            let (mut is_text, mut number, mut content) = (false, 0, String::new());
+            for (field, item) in fields(bytes)? {
+                match (field, item) {
+                    (1, Item::Number(kind)) => is_text = kind == 1,
+                    (2, Item::Number(value)) => number = value.cast_signed(),
+                    (3, Item::Bytes(bytes)) => content = text(bytes),
+                    _ => {}
+                }
+            }
+            if is_text { json!(content) } else { json!(number) }
+        }
+        (Shape::Any, Item::Bytes(bytes)) => {
+            // RawExtension, FieldsV1 and JSON all carry JSON text in their first field.
+            let raw = fields(bytes)?.into_iter().find_map(|(number, item)| match item {
+                Item::Bytes(bytes) if number == 1 => Some(bytes),
+                _ => None,
+            });
+            raw.and_then(|raw| serde_json::from_slice(raw).ok())
+                .unwrap_or_default()
+        }
+        (Shape::Type(name), Item::Bytes(bytes)) => message(bytes, schema::named(name)?, depth)?,
+        (Shape::List(shape), Item::Bytes(bytes)) => {
+            // A list as a map's value is a message with the items in its first field.
+            let mut items = Vec::new();
+            for (number, item) in fields(bytes)? {
+                if number == 1 {
+                    items.push(value(item, shape, depth + 1)?);
+                }
+            }
+            Value::Array(items)
+        }
+        _ => return None,
+    })
+}
+
+/// Reads a body, whatever built-in kind it is.
 pub(crate) fn decode(body: &[u8]) -> Result<Value, Status> {
     let refuse = |what: &str| Status::new(415, "UnsupportedMediaType", what);
     let wrong = || refuse("the protobuf body cannot be read; send application/json");
@@ -237,17 +247,28 @@ pub(crate) fn decode(body: &[u8]) -> Result<Value, Status> {
             _ => {}
         }
     }
-    let rules = rules(&kind).ok_or_else(|| {
+    let of = type_of(&api_version, &kind).ok_or_else(|| {
         refuse(&format!(
             "{kind} is not read as protobuf here; send application/json"
         ))
     })?;
-    let mut value = message(raw, rules).ok_or_else(wrong)?;
+    let mut value = message(raw, of, 0).ok_or_else(wrong)?;
     if let Some(map) = value.as_object_mut() {
         map.insert("apiVersion".to_owned(), json!(api_version));
         map.insert("kind".to_owned(), json!(kind));
     }
     Ok(value)
+}
+
+fn type_of(api_version: &str, kind: &str) -> Option<&'static Type> {
+    match kind {
+        "DeleteOptions" => schema::named("apis.meta.v1.DeleteOptions"),
+        "Eviction" => schema::named("api.policy.v1.Eviction"),
+        "Scale" => schema::named("api.autoscaling.v1.Scale"),
+        "TokenRequest" => schema::named("api.authentication.v1.TokenRequest"),
+        "Binding" => schema::named("api.core.v1.Binding"),
+        _ => schema::of(api_version, kind),
+    }
 }
 
 #[cfg(test)]
@@ -259,7 +280,7 @@ mod tests {
         let attributes = b"\x0a\x01a\x12\x03get\x2a\x04pods";
         let spec = [&[0x0a, attributes.len() as u8][..], attributes].concat();
         let raw = [&[0x12, spec.len() as u8][..], &spec].concat();
-        let meta = b"\x0a\x02v1\x12\x17SelfSubjectAccessReview";
+        let meta = b"\x0a\x17authorization.k8s.io/v1\x12\x17SelfSubjectAccessReview";
         let body = [
             MAGIC,
             &[0x0a, meta.len() as u8],

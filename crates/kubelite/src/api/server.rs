@@ -2,7 +2,7 @@
 
 use super::answer::{self, Body};
 use super::dispatch;
-use crate::auth::{Rbac, Tokens, User, user_of_certificate};
+use crate::auth::{Attributes, Rbac, Tokens, User, user_of_certificate};
 use crate::registry::{Registry, Status};
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -152,9 +152,14 @@ async fn respond(
 }
 
 fn authenticate(context: &Context, peer: Option<User>, request: &Request<Incoming>) -> Result<User, Status> {
-    if let Some(user) = peer {
-        return Ok(user);
-    }
+    let user = match peer {
+        Some(user) => user,
+        None => bearer(context, request)?,
+    };
+    impersonate(context, user, request.headers())
+}
+
+fn bearer(context: &Context, request: &Request<Incoming>) -> Result<User, Status> {
     let Some(header) = request.headers().get(http::header::AUTHORIZATION) else {
         return Ok(User::anonymous());
     };
@@ -173,4 +178,50 @@ fn authenticate(context: &Context, peer: Option<User>, request: &Request<Incomin
             unauthorized()
         })?;
     Ok(user)
+}
+
+/// Acts as somebody else (`kubectl --as`), if the user may.
+fn impersonate(context: &Context, user: User, headers: &http::HeaderMap) -> Result<User, Status> {
+    let text = |value: &http::HeaderValue| value.to_str().map(str::to_owned).unwrap_or_default();
+    let name = headers.get("impersonate-user").map(text);
+    let mut groups: Vec<String> = headers.get_all("impersonate-group").iter().map(text).collect();
+    let Some(name) = name else {
+        if groups.is_empty() {
+            return Ok(user);
+        }
+        return Err(Status::bad_request("Impersonate-Group needs Impersonate-User"));
+    };
+    let account = name
+        .strip_prefix("system:serviceaccount:")
+        .and_then(|rest| rest.split_once(':'));
+    let mut wants = vec![match account {
+        Some((namespace, account)) => ("serviceaccounts", namespace.to_owned(), account.to_owned()),
+        None => ("users", String::new(), name.clone()),
+    }];
+    wants.extend(
+        groups
+            .iter()
+            .map(|group| ("groups", String::new(), group.clone())),
+    );
+    for (resource, namespace, wanted) in wants {
+        let want = Attributes {
+            verb: "impersonate".to_owned(),
+            resource: resource.to_owned(),
+            namespace,
+            name: wanted,
+            ..Attributes::default()
+        };
+        if !context.rbac.decide(&user, &want).allowed {
+            return Err(Status::new(403, "Forbidden", Rbac::refusal(&user, &want)));
+        }
+    }
+    if let Some((namespace, _)) = account
+        && groups.is_empty()
+    {
+        groups = vec![
+            "system:serviceaccounts".to_owned(),
+            format!("system:serviceaccounts:{namespace}"),
+        ];
+    }
+    Ok(User::known(name, groups))
 }

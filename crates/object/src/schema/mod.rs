@@ -1,7 +1,8 @@
 //! What Kubernetes' own types look like: fields, shapes, and how lists and maps merge. Facts only, no rules.
 //!
 //! `table.txt` has one line per served kind (`kind apps/v1 Deployment TYPE`) and one per type: its name and fields as
-//! `name[!]:SHAPE[MERGE]`. `!` means required. Shapes: `s` text, `i` `l` integers of 32 and 64 bits, `f` float, `b`
+//! `name[!][/N]:SHAPE[MERGE]`. `!` means required, `N` is the field's number in protobuf (`N.M` below an embedded
+//! message that JSON flattens). Shapes: `s` text, `i` `l` integers of 32 and 64 bits, `f` float, `b`
 //! bool, `q` quantity, `t` `m` times, `o` int or string, `y` base64, `x` anything, `@T` type, `[S` list, `{S` map.
 //! Merge: `*KEY` strategic merge by that key (without a key: of scalars), `+K1,K2` server-side apply's list keys, `=` a
 //! set, `~` retain keys, `#` an atomic map. Made from the Kubernetes 1.33 definitions.
@@ -62,6 +63,8 @@ pub struct Field {
     pub name: &'static str,
     /// Whether it is required.
     pub required: bool,
+    /// Its number in protobuf; `2.6` is field 6 of the embedded message 2.
+    pub number: Option<&'static str>,
     /// Its shape.
     pub shape: Shape,
     /// Strategic merge patch merges this list instead of replacing it: by this key, or as scalars if empty.
@@ -96,7 +99,7 @@ impl Type {
 #[derive(Default)]
 struct Table {
     types: HashMap<&'static str, Type>,
-    kinds: HashMap<(&'static str, &'static str), &'static str>,
+    kinds: HashMap<&'static str, HashMap<&'static str, &'static str>>,
 }
 
 fn table() -> &'static Table {
@@ -108,10 +111,7 @@ fn table() -> &'static Table {
 #[must_use]
 pub fn of(api_version: &str, kind: &str) -> Option<&'static Type> {
     let table = table();
-    let (_, name) = table
-        .kinds
-        .iter()
-        .find(|((version, name), _)| *version == api_version && *name == kind)?;
+    let name = table.kinds.get(api_version)?.get(kind)?;
     table.types.get(name)
 }
 
@@ -124,10 +124,12 @@ pub fn named(name: &str) -> Option<&'static Type> {
 /// All built-in kinds: apiVersion, kind, type.
 pub fn kinds() -> impl Iterator<Item = (&'static str, &'static str, &'static Type)> {
     let table = table();
-    table
-        .kinds
-        .iter()
-        .filter_map(|((version, kind), name)| Some((*version, *kind, table.types.get(name)?)))
+    table.kinds.iter().flat_map(move |(version, kinds)| {
+        let typed = kinds
+            .iter()
+            .filter_map(|(kind, name)| Some((*kind, table.types.get(name)?)));
+        typed.map(|(kind, of)| (*version, kind, of))
+    })
 }
 
 #[cfg(test)]
@@ -140,7 +142,7 @@ mod tests {
             .lines()
             .filter(|line| !line.is_empty())
             .count();
-        assert_eq!(table().types.len() + table().kinds.len(), lines);
+        assert_eq!(table().types.len() + kinds().count(), lines);
         for kind in table().types.values() {
             for field in &kind.fields {
                 let mut shape = &field.shape;

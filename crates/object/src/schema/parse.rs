@@ -34,7 +34,7 @@ pub(super) fn table(text: &'static str) -> Table {
         match words.next() {
             Some("kind") => {
                 if let (Some(version), Some(kind), Some(name)) = (words.next(), words.next(), words.next()) {
-                    table.kinds.insert((version, kind), name);
+                    table.kinds.entry(version).or_default().insert(kind, name);
                 }
             }
             Some(name) => {
@@ -50,6 +50,10 @@ pub(super) fn table(text: &'static str) -> Table {
 
 fn field(word: &'static str) -> Option<Field> {
     let (name, rest) = word.split_once(':')?;
+    let (name, number) = match name.split_once('/') {
+        Some((name, number)) => (name, Some(number)),
+        None => (name, None),
+    };
     let (name, required) = match name.strip_suffix('!') {
         Some(name) => (name, true),
         None => (name, false),
@@ -59,6 +63,7 @@ fn field(word: &'static str) -> Option<Field> {
     let mut field = Field {
         name,
         required,
+        number,
         shape: self::shape(shape)?,
         patch_key: None,
         retain_keys: false,
