@@ -29,7 +29,7 @@ pub enum StrategicError {
 pub fn merge(object: &mut Value, patch: &Value, of: Option<&Type>) -> Result<(), StrategicError> {
     let patch = patch.as_object().ok_or(StrategicError::NotAnObject)?;
     let mut target = object.as_object().cloned().unwrap_or_default();
-    merge_map(&mut target, patch, of.map(|of| Scope::Type(of)))?;
+    merge_map(&mut target, patch, of.map(Scope::Type))?;
     *object = Value::Object(target);
     Ok(())
 }
