@@ -72,6 +72,12 @@ fn arch() -> &'static str {
     }
 }
 
+/// This node's share, in bytes, of the file system that pods' data is on.
+fn disk(machine: &Machine) -> u64 {
+    let nodes = u64::try_from(machine.config.node.nodes).unwrap_or(1).max(1);
+    nix::sys::statvfs::statvfs(&machine.state).map_or(0, |fs| fs.blocks() * fs.fragment_size() / nodes)
+}
+
 fn status(machine: &Machine) -> Value {
     let now = seconds(machine.now());
     let condition = |kind: &str, value: bool, reason: &str, message: &str| {
@@ -85,7 +91,7 @@ fn status(machine: &Machine) -> Value {
         "cpu": format!("{}m", share.cpu_millis),
         "memory": format!("{}Ki", share.memory >> 10),
         "pods": PODS.to_string(),
-        "ephemeral-storage": "100Gi",
+        "ephemeral-storage": format!("{}Ki", disk(machine) >> 10),
     });
     let limits = if machine.config.root {
         condition(

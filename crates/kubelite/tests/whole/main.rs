@@ -220,6 +220,16 @@ async fn whole(dir: &Path) {
     lap("rollout");
     let nodes = judge.kubectl("get nodes").await;
     assert_eq!(nodes.matches(" Ready ").count(), 3, "{nodes}");
+    let leases = judge.kubectl("-n kube-node-lease get leases -o name").await;
+    assert_eq!(leases.lines().count(), 3, "{leases}");
+    let begun_dials = Instant::now();
+    for _ in 0..200 {
+        drop(fabric.dial("10.96.0.1:443".parse().unwrap()).await.unwrap());
+    }
+    println!(
+        "a dial takes {:.0} us",
+        begun_dials.elapsed().as_secs_f64() * 1e6 / 200.0
+    );
     let spread = judge
         .kubectl("-n shop get pods -o jsonpath={.items[*].spec.nodeName}")
         .await;

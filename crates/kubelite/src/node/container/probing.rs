@@ -73,7 +73,8 @@ impl Supervisor {
         let mut verdict = None;
         let eager = what != "Liveness";
         tokio::time::sleep(rhythm.delay).await;
-        let mut counted = Instant::now();
+        // A container just started is not expected to answer at once: its first failures are no news.
+        let mut counted = Instant::now() + if eager { rhythm.period } else { Duration::ZERO };
         let mut quick = Duration::from_millis(10);
         loop {
             let answer = target.probe(probe).await;
