@@ -39,6 +39,8 @@ pub struct Limits {
     pub response: Duration,
     /// Waiting for an endpoint to appear or come back.
     pub wait: Duration,
+    /// How long a repeatable request waits for an endpoint that has left the routes, before another is asked.
+    pub leave: Duration,
     /// From asking to stop until what is still in flight is cut off.
     pub drain: Duration,
     /// Reading a request's header.
@@ -57,6 +59,7 @@ impl Default for Limits {
             connect: Duration::from_secs(1),
             response: Duration::from_secs(60),
             wait: Duration::from_secs(2),
+            leave: Duration::from_secs(5),
             drain: Duration::from_secs(8),
             header: Duration::from_secs(30),
             header_size: 64 << 10,

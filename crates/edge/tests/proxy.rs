@@ -157,6 +157,7 @@ impl Door {
     async fn open() -> Self {
         let limits = Limits {
             drain: Duration::from_secs(3),
+            leave: Duration::from_millis(200),
             ..Limits::default()
         };
         let edge = Edge::with_limits(Box::new(DirectDial), limits);
@@ -339,6 +340,32 @@ async fn explains_what_it_cannot_do() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     door.edge.set_routes(routes(&[server.address]));
     assert_eq!(waiting.join_next().await.unwrap().unwrap().0, StatusCode::OK);
+    door.close().await;
+}
+
+#[tokio::test]
+async fn a_frozen_endpoint_that_leaves_is_not_waited_for() {
+    let door = Door::open().await;
+    let (frozen, live) = (Server::start(), Server::start());
+    door.edge.set_routes(routes(&[frozen.address]));
+    let stop = Command::new("kill")
+        .args(["-STOP", &frozen.child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(stop.success());
+    let client = client();
+    let request = door.request(Method::GET, "/", "");
+    let mut waiting = JoinSet::new();
+    waiting.spawn(async move { text(&client, request).await });
+    while door.edge.metrics().first().is_none_or(|m| m.active == 0) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    door.edge.set_routes(routes(&[live.address]));
+    let (status, page) = waiting.join_next().await.unwrap().unwrap();
+    assert!(
+        status == StatusCode::OK && page.contains(&format!("pid {}", live.child.id())),
+        "{page}"
+    );
     door.close().await;
 }
 

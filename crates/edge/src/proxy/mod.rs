@@ -231,7 +231,19 @@ async fn exchange(
                 reason: "the request's body was sent already".to_owned(),
             });
         };
-        match send(edge, &client.tasks, peer.peer(), request, reuse).await {
+        let sending = send(edge, &client.tasks, peer.peer(), request, reuse);
+        let result = if replayable {
+            tokio::select! {
+                result = sending => result,
+                () = left(edge, target, address) => Err(Failure::Broken {
+                    reason: "left the cluster without an answer".to_owned(),
+                    reused: false,
+                }),
+            }
+        } else {
+            sending.await
+        };
+        match result {
             Ok((response, sender)) => {
                 let size = response.body().size_hint().exact();
                 let small = size.is_some_and(|size| size <= edge.limits.replay as u64);
@@ -274,6 +286,22 @@ async fn exchange(
                 return Err(Trouble::Broken { backend, reason });
             }
             Err(Failure::Slow) => return Err(slow(backend, edge.limits.response)),
+        }
+    }
+}
+
+/// Ends some time after an endpoint left the routes while others are there: it had its chance to finish.
+async fn left(edge: &Inner, target: &Target, address: SocketAddr) {
+    let mut changed = edge.changed.subscribe();
+    loop {
+        let route = target.route(&edge.routes.load());
+        if route.is_some_and(|route| {
+            !route.backend.endpoints.is_empty() && !route.backend.endpoints.contains(&address)
+        }) {
+            return tokio::time::sleep(edge.limits.leave).await;
+        }
+        if changed.changed().await.is_err() {
+            return std::future::pending().await;
         }
     }
 }
