@@ -68,7 +68,9 @@ impl Fabric {
             .stdin(Stdio::from(there))
             .stdout(Stdio::null())
             .stderr(Stdio::from(log));
-        let (pid, ended) = spawn_watched(command).await.map_err(start("its process"))?;
+        let (pid, ended) = spawn_watched(command, config.cluster_id.clone())
+            .await
+            .map_err(start("its process"))?;
 
         let channel = Arc::new(Channel::new(here).map_err(FabricError::Channel)?);
         match tokio::time::timeout(START, channel.receive::<Say>()).await {
@@ -276,7 +278,7 @@ async fn listen(channel: Arc<Channel>, waiting: Arc<Waiting>, exits: broadcast::
 
 /// Spawns from a thread that then waits for the process: a parent-death signal follows the *thread* that forked,
 /// and runtime threads come and go.
-async fn spawn_watched(mut command: Command) -> io::Result<(u32, watch::Receiver<bool>)> {
+async fn spawn_watched(mut command: Command, cluster_id: String) -> io::Result<(u32, watch::Receiver<bool>)> {
     let (started, on_start) = oneshot::channel();
     let (ended, on_end) = watch::channel(false);
     std::thread::Builder::new()
@@ -296,6 +298,8 @@ async fn spawn_watched(mut command: Command) -> io::Result<(u32, watch::Receiver
                 }
                 Err(error) => _ = started.send(Err(error)),
             }
+            // One that was killed has left the agents' groups; the agents die with it.
+            remove_cgroups(&cluster_id);
             ended.send_replace(true);
         })?;
     let pid = on_start

@@ -83,10 +83,11 @@ async fn plug_pulled(dir: &Path, what: &str) {
         assert!(Instant::now() < deadline, "the pod's process does not show");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    let control_plane = i32::try_from(child.id().unwrap()).unwrap();
     let pid = if what == "the fabric" {
         fabric
     } else {
-        i32::try_from(child.id().unwrap()).unwrap()
+        control_plane
     };
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
@@ -96,11 +97,15 @@ async fn plug_pulled(dir: &Path, what: &str) {
     }
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert!(!mounts.contains("longlong"), "{mounts}");
-    if what != "the fabric" {
-        // What a killed control plane cannot remove, the next start of the same cluster does.
-        herder_kubelite::fabric::remove_cgroups(&format!("test{pid}"));
-    } else {
-        child.kill().await.unwrap();
-        herder_kubelite::fabric::remove_cgroups(&format!("test{}", child.id().unwrap_or_default()));
+    // What a killed control plane cannot remove, the next start of the same cluster does.
+    child.kill().await.unwrap();
+    herder_kubelite::fabric::remove_cgroups(&format!("test{control_plane}"));
+    for hierarchy in std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
+        assert!(
+            !hierarchy
+                .path()
+                .join(format!("herder-test{control_plane}"))
+                .exists()
+        );
     }
 }
