@@ -209,7 +209,7 @@ fn custom(definition: &Value) -> Vec<Resource> {
             }
         })
         .collect();
-    served.sort_by(|a, b| version_rank(&b.version).cmp(&version_rank(&a.version)));
+    served.sort_by_key(|resource| std::cmp::Reverse(version_rank(&resource.version)));
     served
 }
 

@@ -141,13 +141,13 @@ fn with_spec(object: &mut Value, edit: impl FnOnce(&mut Object)) {
 fn secret(object: &mut Value) {
     let Some(map) = object.as_object_mut() else { return };
     or(map, "type", json!("Opaque"));
-    if let Some(Value::Object(plain)) = map.remove("stringData") {
-        if let Some(data) = made(map, "data") {
-            for (key, value) in plain {
-                let encoded =
-                    base64::engine::general_purpose::STANDARD.encode(value.as_str().unwrap_or_default());
-                data.insert(key, json!(encoded));
-            }
+    if let Some(Value::Object(plain)) = map.remove("stringData")
+        && let Some(data) = made(map, "data")
+    {
+        for (key, value) in plain {
+            let encoded =
+                base64::engine::general_purpose::STANDARD.encode(value.as_str().unwrap_or_default());
+            data.insert(key, json!(encoded));
         }
     }
 }

@@ -1,5 +1,12 @@
 //! A cluster without nodes, the real kubectl, and a plain HTTP client over the unix socket.
 #![allow(dead_code, reason = "each test file uses a part of this")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and says what it lacks"
+)]
 
 use herder_base::SystemClock;
 use herder_kubelite::{Config, Kubelite, registry::Registry};
