@@ -2,6 +2,7 @@
 
 mod cells;
 mod columns;
+mod rows;
 
 use crate::registry::Resource;
 use jiff::Timestamp;
