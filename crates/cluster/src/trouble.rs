@@ -155,11 +155,11 @@ fn container(pod: &Value, status: &Value, init: bool, events: &[&Value]) -> Opti
 type Base<'a> = dyn Fn(&str, &str, String, &str) -> Trouble + 'a;
 
 fn restarts_without_error(status: &Value, name: &str, kind: &str, base: &Base<'_>) -> Trouble {
-    let restarts = int(status, "/restartCount").unwrap_or_default();
+    let times = times(int(status, "/restartCount").unwrap_or_default());
     let mut trouble = base(
         "CrashLoopBackOff",
         "",
-        format!("{kind} \"{name}\" keeps ending by itself, with exit code 0 ({restarts} restarts)"),
+        format!("{kind} \"{name}\" keeps ending by itself (exit code 0{times})"),
         "A service must keep running: make its command stay in the foreground, or run it as a Job.",
     );
     trouble.log = Some((name.to_owned(), true));
@@ -177,11 +177,7 @@ fn crashed(
     let code = int(ended, "/exitCode").unwrap_or_default();
     let restarts = int(status, "/restartCount").unwrap_or_default();
     let told = text(ended, "/message").trim();
-    let times = match restarts {
-        0 => String::new(),
-        1 => ", restarted once".to_owned(),
-        n => format!(", restarted {n} times"),
-    };
+    let times = times(restarts);
     let liveness = events.iter().rev().find(|e| {
         text(e, "/reason") == "Unhealthy"
             && text(e, "/message").starts_with("Liveness")
@@ -249,6 +245,14 @@ fn crashed(
     trouble
 }
 
+fn times(restarts: i64) -> String {
+    match restarts {
+        0 => String::new(),
+        1 => ", restarted once".to_owned(),
+        n => format!(", restarted {n} times"),
+    }
+}
+
 fn container_of<'a>(pod: &'a Value, name: &str) -> Option<&'a Value> {
     ["/spec/containers", "/spec/initContainers"]
         .iter()
@@ -277,7 +281,9 @@ fn from_events(events: &[&Value]) -> Option<Trouble> {
         )
     })?;
     let detail = text(event, "/message").to_owned();
-    let remedy = if detail.contains("not found") {
+    let remedy = if detail.contains("service account") {
+        "Add the ServiceAccount to the environment's config repository, or correct serviceAccountName."
+    } else if detail.contains("not found") {
         "Add the missing Secret or ConfigMap to the environment's config repository, or mark the volume optional."
     } else {
         "Correct the pod's volumes."

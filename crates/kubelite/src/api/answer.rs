@@ -51,6 +51,11 @@ pub(crate) fn text(code: u16, text: &str) -> Answer {
     )
 }
 
+/// Bytes of some media type.
+pub(crate) fn bytes(code: u16, media: &str, bytes: &'static [u8]) -> Answer {
+    build(code, media, Full::new(Bytes::from_static(bytes)).boxed_unsync())
+}
+
 /// A refusal.
 pub(crate) fn status(status: &Status) -> Answer {
     let mut answer = json(status.code, &status.to_value());

@@ -115,6 +115,9 @@ fn fixed(
                 "id_token_signing_alg_values_supported": ["ES256"],
             }),
         ),
+        ["openapi", "v2"] if accept.contains("protobuf") => {
+            answer::bytes(200, openapi::V2_MEDIA, openapi::V2_PROTOBUF)
+        }
         ["openapi", "v2"] => answer::json(200, &openapi::v2()),
         ["openapi", "v3"] => answer::json(200, &openapi::index(&context.registry.catalog())),
         ["openapi", "v3", rest @ ..] => {

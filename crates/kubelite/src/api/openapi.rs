@@ -50,6 +50,12 @@ pub(crate) fn v2() -> Value {
     json!({"swagger": "2.0", "info": {"title": "Kubernetes", "version": "v1.33.0"}, "paths": {}, "definitions": {}})
 }
 
+/// The same as protobuf: kubectl asks for it when it meets a kind that v3 does not have, such as `List`. Field 1 is
+/// the swagger version; a document without definitions says nothing against any object.
+pub(crate) const V2_PROTOBUF: &[u8] = b"\x0a\x032.0";
+/// Its media type as servers spell it: clients ask with an `@` that no parser of media types takes.
+pub(crate) const V2_MEDIA: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
 fn full(name: &str) -> String {
     if let Some(rest) = name.strip_prefix("apis.meta.") {
         return format!("io.k8s.apimachinery.pkg.apis.meta.{rest}");
