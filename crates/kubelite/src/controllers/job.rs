@@ -236,11 +236,8 @@ async fn create(ctx: &Context, job: &Value, tally: &Tally, missing: i64) -> Resu
         p
     });
     let work = pods.map(|p| replicaset::create_pod(ctx, job, p));
-    futures::future::join_all(work)
-        .await
-        .into_iter()
-        .map(|made| made.map(drop))
-        .collect()
+    let made = futures::future::join_all(work).await;
+    made.into_iter().try_for_each(|made| made.map(drop))
 }
 
 async fn finish(ctx: &Context, job: &Value, pods: &[Arc<Value>], end: End) -> Outcome {
