@@ -1,7 +1,11 @@
 //! The log in methods: which paths need no token, and the dispatch by kind.
 
+pub(crate) mod approle;
+pub(crate) mod cert;
+pub(crate) mod jwt;
 pub(crate) mod kubernetes;
 pub(crate) mod token;
+pub(crate) mod userpass;
 
 use crate::core::context::Cx;
 use crate::core::request::{Op, Request, Response};
@@ -28,6 +32,25 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
     match cx.mount.kind.as_str() {
         "token" => token::handle(cx, request, path),
         "kubernetes" => kubernetes::handle(cx, request, path),
+        "approle" => approle::handle(cx, request, path),
+        "userpass" => userpass::handle(cx, request, path),
+        "jwt" | "oidc" => jwt::handle(cx, request, path),
+        "cert" => cert::handle(cx, request, path),
         _ => Err(engines::unsupported_path()),
     }
+}
+
+/// Whether a text fits a pattern with any number of `*`.
+pub(crate) fn wild(pattern: &str, text: &str) -> bool {
+    let Some((head, tail)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
+    text.strip_prefix(head).is_some_and(|rest| {
+        tail.is_empty()
+            || rest
+                .char_indices()
+                .map(|(at, _)| at)
+                .chain([rest.len()])
+                .any(|at| rest.get(at..).is_some_and(|rest| wild(tail, rest)))
+    })
 }

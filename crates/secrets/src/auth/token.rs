@@ -304,7 +304,7 @@ fn policies_for(
         } else if limited {
             for policy in asked.iter().filter(|policy| *policy != "default") {
                 if !role.allowed_policies.contains(policy)
-                    && !role.allowed_policies_glob.iter().any(|glob| wild(glob, policy))
+                    && !role.allowed_policies_glob.iter().any(|glob| super::wild(glob, policy))
                 {
                     return Err(Error::invalid(format!(
                         "token policies ({asked:?}) must be subset of the role's allowed policies"
@@ -319,7 +319,7 @@ fn policies_for(
                 || role
                     .disallowed_policies_glob
                     .iter()
-                    .any(|glob| wild(glob, policy))
+                    .any(|glob| super::wild(glob, policy))
             {
                 return Err(Error::invalid(format!(
                     "token policy {policy:?} is disallowed by this role"
@@ -363,19 +363,6 @@ fn subset(asked: &[String], parent: &Token, sudo: bool) -> Result<()> {
         return Ok(());
     }
     Err(Error::invalid("child policies must be subset of parent"))
-}
-
-fn wild(pattern: &str, text: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == text,
-        Some((head, tail)) => {
-            text.len() >= head.len()
-                && text.starts_with(head)
-                && (tail.is_empty()
-                    || (0..=text.len())
-                        .any(|at| at >= head.len() && text.get(at..).is_some_and(|rest| wild(tail, rest))))
-        }
-    }
 }
 
 fn show(cx: &Cx<'_>, token: &Token, id: &str) -> Response {

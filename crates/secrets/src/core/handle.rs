@@ -243,6 +243,10 @@ pub(crate) fn acl_of(cx: &mut Cx<'_>, holder: &Holder) -> Result<Acl> {
         names.sort();
         names.dedup();
     }
+    let mut aliases: Vec<super::identity::Alias> = Vec::new();
+    for id in entity.iter().flat_map(|entity| &entity.aliases) {
+        aliases.extend(super::identity::load(&mut cx.txn, id)?);
+    }
     let mut policies: Vec<Arc<Policy>> = Vec::with_capacity(names.len());
     for name in &names {
         if name == "response-wrapping" {
@@ -259,7 +263,7 @@ pub(crate) fn acl_of(cx: &mut Cx<'_>, holder: &Holder) -> Result<Acl> {
         let Some(parsed) = parsed else { continue };
         match &parsed.0 {
             None => policies.push(Arc::new(parsed.1.clone())),
-            Some(_) => policies.push(Arc::new(super::identity::fill(&parsed.1, entity.as_ref()))),
+            Some(_) => policies.push(Arc::new(super::identity::fill(&parsed.1, entity.as_ref(), &aliases))),
         }
     }
     Ok(Acl::new(policies.iter().map(AsRef::as_ref)))

@@ -1,6 +1,7 @@
 //! The secret engines and log in methods, and which of them a mount is. Owns the dispatch by kind only.
 
 pub(crate) mod cubbyhole;
+pub(crate) mod identity;
 pub(crate) mod kv1;
 pub(crate) mod kv2;
 pub(crate) mod pki;
@@ -14,13 +15,14 @@ use crate::{Error, Result};
 /// Kinds of secret engines that can be mounted.
 pub(crate) const SECRET: [&str; 3] = ["kv", "generic", "pki"];
 /// Kinds of log in methods that can be enabled.
-pub(crate) const AUTH: [&str; 1] = ["kubernetes"];
+pub(crate) const AUTH: [&str; 6] = ["approle", "cert", "jwt", "kubernetes", "oidc", "userpass"];
 
 /// Whether a path needs no token.
 pub(crate) fn is_public(mount: &Mount, path: &str, op: Op) -> bool {
     match (mount.kind.as_str(), mount.auth) {
         ("system", false) => crate::sys::is_public(path, op),
         ("pki", false) => pki::is_public(path, op),
+        ("identity", false) => identity::is_public(path, op),
         (kind, true) => auth::is_public(kind, path, op),
         _ => false,
     }
@@ -44,6 +46,7 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
         ("kv" | "generic", false) => kv1::handle(cx, request, path),
         ("cubbyhole", false) => cubbyhole::handle(cx, request, path),
         ("pki", false) => pki::handle(cx, request, path),
+        ("identity", false) => identity::handle(cx, request, path),
         (_, true) => auth::handle(cx, request, path),
         _ => Err(unsupported_path()),
     }

@@ -1,5 +1,6 @@
 //! Roles: what may be issued, and checking names against them.
 
+use crate::auth::wild;
 use crate::core::context::Cx;
 use crate::core::fields::{Fields, go_duration};
 use crate::core::request::{Op, Request, Response};
@@ -242,18 +243,4 @@ fn is_hostname(host: &str) -> bool {
                     .bytes()
                     .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
         })
-}
-
-fn wild(pattern: &str, text: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == text,
-        Some((head, tail)) => text.strip_prefix(head).is_some_and(|rest| {
-            tail.is_empty()
-                || rest
-                    .char_indices()
-                    .map(|(at, _)| at)
-                    .chain([rest.len()])
-                    .any(|at| rest.get(at..).is_some_and(|rest| wild(tail, rest)))
-        }),
-    }
 }
