@@ -17,6 +17,9 @@ pub enum Error {
     /// The request is wrong; the text says how.
     #[error("{0}")]
     Invalid(String),
+    /// The request is wrong in a way Vault reports as its own failure, and clients expect that.
+    #[error("{0}")]
+    Failed(String),
     /// There is nothing at the path.
     #[error("not found")]
     NotFound,
@@ -66,7 +69,12 @@ impl Error {
             Self::Unsupported => 405,
             Self::TooMany => 429,
             Self::Upstream(_) => 502,
-            Self::Storage(_) | Self::Corrupt(_) | Self::Audit | Self::Internal(_) | Self::Needs(_) => 500,
+            Self::Failed(_)
+            | Self::Storage(_)
+            | Self::Corrupt(_)
+            | Self::Audit
+            | Self::Internal(_)
+            | Self::Needs(_) => 500,
         }
     }
 

@@ -27,4 +27,5 @@ pub use crate::http::{
     ClientCertificates, DevCertificate, PeerCertificates, TlsSetupError, dev_certificate, server_tls,
 };
 pub use crate::server::{Config, Server, Storage};
+pub use crate::sys::decode_root_token;
 pub use herder_store::OpenError;

@@ -90,7 +90,6 @@ impl Server {
 
     /// The HTTP interface. Whoever serves it may put [`crate::PeerCertificates`] and `ConnectInfo<SocketAddr>` into the
     /// requests' extensions.
-    #[must_use]
     pub fn router(&self) -> axum::Router {
         http::router(self.clone())
     }

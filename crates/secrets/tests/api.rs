@@ -1,5 +1,12 @@
 //! The server's interface as clients use it: whole requests, in memory, with a clock that is moved by hand.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "these are tests, and their helpers fail them"
+)]
+
 use herder_base::{Clock, FixedClock};
 use herder_secrets::{
     Config, EmbeddedConfig, Error, KubernetesReviewer, Op, Request, Response, Server, Storage,

@@ -44,7 +44,10 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
                 ("display_name".to_owned(), json!(role.display_name)),
             ]);
             for list in LISTS {
-                data.insert(list.to_owned(), json!(role.lists.get(list).cloned().unwrap_or_default()));
+                data.insert(
+                    list.to_owned(),
+                    json!(role.lists.get(list).cloned().unwrap_or_default()),
+                );
             }
             role.token.show(&mut data);
             Ok(Response::data(Value::Object(data)))
@@ -56,7 +59,9 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
         }
         (Op::Read, ["config"]) => {
             let config = cx.get::<Value>("config")?;
-            Ok(Response::data(config.unwrap_or_else(|| json!({ "disable_binding": false, "enable_identity_alias_metadata": false }))))
+            Ok(Response::data(config.unwrap_or_else(
+                || json!({ "disable_binding": false, "enable_identity_alias_metadata": false }),
+            )))
         }
         (Op::Write, ["config"]) => {
             let config = json!({
@@ -89,8 +94,14 @@ fn write(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<Response> {
             role.lists.insert(list.to_owned(), items);
         }
     }
-    if role.lists.get("required_extensions").is_some_and(|list| !list.is_empty()) {
-        return Err(Error::invalid("required_extensions is not supported: use the allowed_* lists"));
+    if role
+        .lists
+        .get("required_extensions")
+        .is_some_and(|list| !list.is_empty())
+    {
+        return Err(Error::invalid(
+            "required_extensions is not supported: use the allowed_* lists",
+        ));
     }
     role.token.update(&request.data)?;
     cx.put(&key, &role)?;
@@ -108,7 +119,8 @@ fn login(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
     let Some(leaf) = request.peer.first() else {
         return Err(Error::invalid("client certificate must be supplied"));
     };
-    let (_, certificate) = X509Certificate::from_der(leaf).map_err(|_| Error::invalid("the client certificate cannot be read"))?;
+    let (_, certificate) = X509Certificate::from_der(leaf)
+        .map_err(|_| Error::invalid("the client certificate cannot be read"))?;
     let now = cx.now.as_second();
     let asked = request.data.text("name").filter(|name| !name.is_empty());
     let names = match &asked {
@@ -117,8 +129,13 @@ fn login(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
         None => cx.list("certs/"),
     };
     for name in names {
-        let Some(role) = cx.get::<Role>(&format!("certs/{name}"))? else { continue };
-        if !(is_valid(&certificate, now) && signed(&role, &request.peer, now) && permitted(&role, &certificate)) {
+        let Some(role) = cx.get::<Role>(&format!("certs/{name}"))? else {
+            continue;
+        };
+        if !(is_valid(&certificate, now)
+            && signed(&role, &request.peer, now)
+            && permitted(&role, &certificate))
+        {
             continue;
         }
         let common_name = certificate
@@ -144,11 +161,14 @@ fn login(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
             ..Response::default()
         });
     }
-    Err(Error::invalid("invalid certificate or no client certificate supplied"))
+    Err(Error::invalid(
+        "invalid certificate or no client certificate supplied",
+    ))
 }
 
 fn is_valid(certificate: &X509Certificate<'_>, now: i64) -> bool {
-    certificate.validity().not_before.timestamp() <= now && now <= certificate.validity().not_after.timestamp()
+    certificate.validity().not_before.timestamp() <= now
+        && now <= certificate.validity().not_after.timestamp()
 }
 
 /// Whether a chain leads from the leaf to a certificate the role trusts.
@@ -195,7 +215,10 @@ fn permitted(role: &Role, certificate: &X509Certificate<'_>) -> bool {
     let list = |key: &str| role.lists.get(key).map(Vec::as_slice).unwrap_or_default();
     let fits = |key: &str, values: &[String]| {
         let patterns = list(key);
-        patterns.is_empty() || values.iter().any(|value| patterns.iter().any(|pattern| super::wild(pattern, value)))
+        patterns.is_empty()
+            || values
+                .iter()
+                .any(|value| patterns.iter().any(|pattern| super::wild(pattern, value)))
     };
     let common: Vec<String> = certificate
         .subject()

@@ -77,8 +77,12 @@ fn write_config(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
             "kubernetes_host: write an address such as https://10.96.0.1:443",
         ));
     }
-    if data.flag("disable_local_ca_jwt")?.unwrap_or(false) && data.text("kubernetes_ca_cert").is_none_or(|pem| pem.is_empty()) {
-        return Err(Error::invalid("kubernetes_ca_cert must be given when disable_local_ca_jwt is true"));
+    if data.flag("disable_local_ca_jwt")?.unwrap_or(false)
+        && data.text("kubernetes_ca_cert").is_none_or(|pem| pem.is_empty())
+    {
+        return Err(Error::invalid(
+            "kubernetes_ca_cert must be given when disable_local_ca_jwt is true",
+        ));
     }
     let pem_keys = data.list("pem_keys").unwrap_or_default();
     for key in &pem_keys {

@@ -119,10 +119,7 @@ fn create(cx: &mut Cx<'_>, request: &Request, role: Option<&str>, orphan: bool) 
             "restricted use token cannot generate child tokens",
         ));
     }
-    if parent.token.batch
-        && role.is_none()
-        && !orphan
-        && !data.text("type").is_some_and(|kind| kind == "batch")
+    if parent.token.batch && role.is_none() && !orphan && data.text("type").is_none_or(|kind| kind != "batch")
     {
         return Err(Error::invalid("batch tokens cannot create more tokens"));
     }
@@ -304,7 +301,10 @@ fn policies_for(
         } else if limited {
             for policy in asked.iter().filter(|policy| *policy != "default") {
                 if !role.allowed_policies.contains(policy)
-                    && !role.allowed_policies_glob.iter().any(|glob| super::wild(glob, policy))
+                    && !role
+                        .allowed_policies_glob
+                        .iter()
+                        .any(|glob| super::wild(glob, policy))
                 {
                     return Err(Error::invalid(format!(
                         "token policies ({asked:?}) must be subset of the role's allowed policies"

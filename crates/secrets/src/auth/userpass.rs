@@ -31,7 +31,13 @@ impl User {
         }
         let salt = random(16)?;
         let mut hash = [0; 32];
-        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, ROUNDS, &salt, password.as_bytes(), &mut hash);
+        pbkdf2::derive(
+            pbkdf2::PBKDF2_HMAC_SHA256,
+            ROUNDS,
+            &salt,
+            password.as_bytes(),
+            &mut hash,
+        );
         self.salt = STANDARD.encode(&*salt);
         self.hash = STANDARD.encode(hash);
         Ok(())
@@ -41,7 +47,14 @@ impl User {
     fn fits(&self, password: &str) -> bool {
         let salt = STANDARD.decode(&self.salt).unwrap_or_default();
         let hash = STANDARD.decode(&self.hash).unwrap_or_default();
-        pbkdf2::verify(pbkdf2::PBKDF2_HMAC_SHA256, ROUNDS, &salt, password.as_bytes(), &hash).is_ok()
+        pbkdf2::verify(
+            pbkdf2::PBKDF2_HMAC_SHA256,
+            ROUNDS,
+            &salt,
+            password.as_bytes(),
+            &hash,
+        )
+        .is_ok()
     }
 }
 
@@ -96,7 +109,11 @@ fn user(cx: &mut Cx<'_>, request: &Request, op: Op, name: &str, rest: &[&str]) -
 }
 
 fn login(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<Response> {
-    let password = request.data.text("password").filter(|password| !password.is_empty()).ok_or_else(|| Error::invalid("missing password"))?;
+    let password = request
+        .data
+        .text("password")
+        .filter(|password| !password.is_empty())
+        .ok_or_else(|| Error::invalid("missing password"))?;
     let guard = format!("{}{name}", cx.mount.path);
     if !cx.core.throttle.allows(&guard, cx.now) {
         return Err(Error::TooMany);

@@ -189,7 +189,12 @@ fn authorise(cx: &mut Cx<'_>, request: &Request, rest: Option<&str>, public: boo
     }
     let id = request.token.as_ref().ok_or(Error::Denied)?;
     let Some(mut holder) = token::find(cx, id)? else {
-        return Err(Error::Denied);
+        // Clients tell an intercepted wrapping token from a denied request by this.
+        return Err(if request.path == "sys/wrapping/unwrap" {
+            Error::invalid("wrapping token is not valid or does not exist")
+        } else {
+            Error::Denied
+        });
     };
     if !params::cidr_allows(&holder.token.cidrs, request.remote) {
         return Err(Error::Denied);
@@ -263,7 +268,11 @@ pub(crate) fn acl_of(cx: &mut Cx<'_>, holder: &Holder) -> Result<Acl> {
         let Some(parsed) = parsed else { continue };
         match &parsed.0 {
             None => policies.push(Arc::new(parsed.1.clone())),
-            Some(_) => policies.push(Arc::new(super::identity::fill(&parsed.1, entity.as_ref(), &aliases))),
+            Some(_) => policies.push(Arc::new(super::identity::fill(
+                &parsed.1,
+                entity.as_ref(),
+                &aliases,
+            ))),
         }
     }
     Ok(Acl::new(policies.iter().map(AsRef::as_ref)))

@@ -154,7 +154,11 @@ pub(crate) fn entity_for_login(cx: &mut Cx<'_>, login: &Login) -> Result<Option<
     if let Some(alias) = found
         && let Some(entity) = load::<Entity>(&mut cx.txn, &alias.canonical_id)?
     {
-        return if entity.disabled { Err(crate::Error::Denied) } else { Ok(Some(entity)) };
+        return if entity.disabled {
+            Err(crate::Error::Denied)
+        } else {
+            Ok(Some(entity))
+        };
     }
     let mut entity = Entity {
         id: uuid::Uuid::new_v4().to_string(),
@@ -188,7 +192,11 @@ pub(crate) fn by_id(cx: &mut Cx<'_>, id: &str) -> Result<Option<Entity>> {
 /// The groups an entity is in, directly or by other groups.
 pub(crate) fn groups_of(txn: &mut Txn<'_>, entity: &str) -> Result<(Vec<Group>, Vec<Group>)> {
     let all: Vec<Group> = all(txn)?;
-    let direct: Vec<Group> = all.iter().filter(|group| group.members.iter().any(|id| id == entity)).cloned().collect();
+    let direct: Vec<Group> = all
+        .iter()
+        .filter(|group| group.members.iter().any(|id| id == entity))
+        .cloned()
+        .collect();
     let mut seen: BTreeSet<String> = direct.iter().map(|group| group.id.clone()).collect();
     let mut todo: Vec<String> = seen.iter().cloned().collect();
     let mut inherited = Vec::new();
@@ -207,7 +215,12 @@ pub(crate) fn groups_of(txn: &mut Txn<'_>, entity: &str) -> Result<(Vec<Group>, 
 pub(crate) fn policies_of(cx: &mut Cx<'_>, entity: &Entity) -> Result<Vec<String>> {
     let (direct, inherited) = groups_of(&mut cx.txn, &entity.id)?;
     let mut policies = entity.policies.clone();
-    policies.extend(direct.into_iter().chain(inherited).flat_map(|group| group.policies));
+    policies.extend(
+        direct
+            .into_iter()
+            .chain(inherited)
+            .flat_map(|group| group.policies),
+    );
     policies.sort();
     policies.dedup();
     // Nobody becomes root by an entity or a group.
@@ -262,6 +275,9 @@ fn lookup<'e>(name: &str, entity: &'e Entity, aliases: &'e [Alias]) -> Option<&'
     match field {
         "id" => Some(&alias.id),
         "name" => Some(&alias.name),
-        _ => alias.metadata.get(field.strip_prefix("metadata.")?).map(String::as_str),
+        _ => alias
+            .metadata
+            .get(field.strip_prefix("metadata.")?)
+            .map(String::as_str),
     }
 }

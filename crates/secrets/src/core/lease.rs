@@ -110,7 +110,7 @@ pub(crate) fn revoke_of_token(cx: &mut Cx<'_>, token: &str) -> Result<()> {
     let prefix = format!("sys/token/lease/{token}/");
     for key in cx.txn.keys(&prefix) {
         if let Some(id) = key.strip_prefix(&prefix) {
-            revoke(cx, &id.to_owned(), false)?;
+            revoke(cx, id, false)?;
         }
         cx.txn.delete(&key);
     }

@@ -77,12 +77,23 @@ pub(crate) struct Task {
     pub(crate) config: SealConfig,
     pub(crate) otp: String,
     pub(crate) backup: bool,
+    /// The new keys count only once their holders have shown that they have them.
+    pub(crate) verify: bool,
+}
+
+/// A new unseal key that waits for its holders to show their shares.
+pub(crate) struct Verification {
+    pub(crate) nonce: String,
+    pub(crate) progress: Progress,
+    pub(crate) config: SealConfig,
+    pub(crate) key: Key,
 }
 
 /// At most one of each kind.
 #[derive(Default)]
 pub(crate) struct Tasks {
     pub(crate) rekey: Mutex<Option<Task>>,
+    pub(crate) verification: Mutex<Option<Verification>>,
     pub(crate) generate_root: Mutex<Option<Task>>,
 }
 
@@ -304,19 +315,30 @@ impl Core {
         Ok(())
     }
 
-    /// Replaces the unseal key by a new one, split anew.
-    pub(crate) async fn rekey(&self, old: &[u8], config: &SealConfig) -> Result<Vec<Zeroizing<Vec<u8>>>> {
-        let root_key = self.root_key(old)?;
-        let unseal_key = random(32)?;
+    /// A new unseal key and its shares, if the old one is right. Nothing is stored yet.
+    pub(crate) fn new_unseal_key(
+        &self,
+        old: &[u8],
+        config: &SealConfig,
+    ) -> Result<(Key, Vec<Zeroizing<Vec<u8>>>)> {
+        self.root_key(old)?;
+        let key = random(32)?;
+        let shares = divide(&key, config)?;
+        Ok((key, shares))
+    }
+
+    /// Replaces the unseal key.
+    pub(crate) async fn rekey(&self, key: &Key, config: &SealConfig) -> Result<()> {
         let text =
             serde_json::to_vec(config).map_err(|_| Error::Internal("the seal could not be written"))?;
+        let wrapped = match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
+            State::Open { root_key, .. } => barrier::wrap(key, ROOT_KEY, root_key)?,
+            State::Sealed(_) => return Err(Error::Sealed),
+        };
         self.store
-            .txn(vec![
-                Op::put(CONFIG, text),
-                Op::put(ROOT_KEY, barrier::wrap(&unseal_key, ROOT_KEY, &root_key)?),
-            ])
+            .txn(vec![Op::put(CONFIG, text), Op::put(ROOT_KEY, wrapped)])
             .await?;
-        divide(&unseal_key, config)
+        Ok(())
     }
 
     /// `sys/seal-status`.

@@ -5,6 +5,7 @@ pub(crate) mod identity;
 pub(crate) mod kv1;
 pub(crate) mod kv2;
 pub(crate) mod pki;
+pub(crate) mod transit;
 
 use crate::auth;
 use crate::core::context::Cx;
@@ -13,7 +14,7 @@ use crate::core::request::{Op, Request, Response};
 use crate::{Error, Result};
 
 /// Kinds of secret engines that can be mounted.
-pub(crate) const SECRET: [&str; 3] = ["kv", "generic", "pki"];
+pub(crate) const SECRET: [&str; 4] = ["generic", "kv", "pki", "transit"];
 /// Kinds of log in methods that can be enabled.
 pub(crate) const AUTH: [&str; 6] = ["approle", "cert", "jwt", "kubernetes", "oidc", "userpass"];
 
@@ -35,6 +36,10 @@ pub(crate) fn exists(cx: &mut Cx<'_>, path: &str) -> Result<Option<bool>> {
         ("kv" | "generic", false) => Ok(Some(cx.exists(path))),
         ("cubbyhole", false) => Ok(Some(cubbyhole::exists(cx, path))),
         (_, true) => Ok(auth::exists(cx, path)),
+        // Encrypting with a new name makes the key, which is creating.
+        ("transit", false) => Ok(path
+            .strip_prefix("encrypt/")
+            .map(|name| cx.exists(&format!("key/{name}")))),
         _ => Ok(None),
     }
 }
@@ -46,6 +51,7 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
         ("kv" | "generic", false) => kv1::handle(cx, request, path),
         ("cubbyhole", false) => cubbyhole::handle(cx, request, path),
         ("pki", false) => pki::handle(cx, request, path),
+        ("transit", false) => transit::handle(cx, request, path),
         ("identity", false) => identity::handle(cx, request, path),
         (_, true) => auth::handle(cx, request, path),
         _ => Err(unsupported_path()),

@@ -76,14 +76,22 @@ impl Asker {
                 .map_err(|error| format!("the machine's certificates cannot be read: {error}"))?
         } else {
             let mut roots = RootCertStore::empty();
+            let mut pinned = Vec::new();
             for certificate in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
                 let certificate = certificate
                     .map_err(|error| format!("the configured CA certificate is not PEM: {error}"))?;
+                pinned.push(certificate.clone());
                 roots
                     .add(certificate)
                     .map_err(|error| format!("the configured CA certificate cannot be used: {error}"))?;
             }
-            connector.with_tls_config(builder.with_root_certificates(roots).with_no_client_auth())
+            let verifier = super::pinned::verifier(roots, pinned)?;
+            connector.with_tls_config(
+                builder
+                    .dangerous()
+                    .with_custom_certificate_verifier(verifier)
+                    .with_no_client_auth(),
+            )
         };
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(Duration::from_secs(30))

@@ -2,6 +2,7 @@
 //! rules.
 
 mod ask;
+mod pinned;
 pub(crate) mod serve;
 mod tls;
 mod translate;
@@ -123,7 +124,7 @@ fn read(parts: &http::request::Parts, body: &[u8]) -> Result<Request> {
             percent_decode(&value.replace('+', " "))?,
         );
         if key == "list" {
-            list = value == "true" || value == "1";
+            list = matches!(value.to_ascii_lowercase().as_str(), "true" | "t" | "1");
         } else {
             data.insert(key, Value::String(value));
         }

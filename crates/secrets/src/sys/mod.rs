@@ -7,6 +7,9 @@ pub(crate) mod outside;
 mod policies;
 mod tools;
 
+pub use outside::decode_root_token;
+pub(crate) use tools::{tool_hash, tool_random};
+
 use crate::Result;
 use crate::core::context::Cx;
 use crate::core::request::{Op, Request, Response};

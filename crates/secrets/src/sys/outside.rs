@@ -3,7 +3,7 @@
 
 use crate::core::fields::Fields;
 use crate::core::request::{Op, Request, Response};
-use crate::core::seal::{Progress, SealConfig, Task, config_of, join, read_share};
+use crate::core::seal::{Progress, SealConfig, Task, Verification, config_of, join, read_share};
 use crate::core::{Core, VERSION};
 use crate::{Error, Result};
 use base64::Engine as _;
@@ -33,6 +33,8 @@ pub(crate) async fn handle(core: &Core, request: &Request) -> Option<Result<Resp
         (Op::Write, "unseal") => unseal(core, request),
         (Op::Read | Op::Write | Op::Delete, "rekey/init") => rekey_init(core, request),
         (Op::Write, "rekey/update") => rekey_update(core, request).await,
+        (Op::Read | Op::Delete, "rekey/verify") => verify_status(core, request.op),
+        (Op::Write, "rekey/verify") => verify_update(core, request).await,
         (Op::Read | Op::Delete, "rekey/backup") => Err(Error::invalid("no backed-up keys found")),
         (Op::Read | Op::Write | Op::Delete, "generate-root/attempt" | "generate-root") => {
             root_init(core, request)
@@ -175,6 +177,7 @@ fn rekey_init(core: &Core, request: &Request) -> Result<Response> {
                 config: config_of(&request.data)?,
                 otp: String::new(),
                 backup: request.data.flag("backup")?.unwrap_or(false),
+                verify: request.data.flag("require_verification")?.unwrap_or(false),
             });
         }
         _ => {}
@@ -189,7 +192,7 @@ fn rekey_init(core: &Core, request: &Request) -> Result<Response> {
         "required": config.threshold,
         "pgp_fingerprints": null,
         "backup": task.is_some_and(|task| task.backup),
-        "verification_required": false,
+        "verification_required": task.is_some_and(|task| task.verify),
     })))
 }
 
@@ -204,16 +207,90 @@ async fn rekey_update(core: &Core, request: &Request) -> Result<Response> {
             },
         );
     };
-    let keys = core.rekey(&join(&task.progress.shares)?, &task.config).await?;
-    Ok(Response::bare(json!({
+    let (key, keys) = core.new_unseal_key(&join(&task.progress.shares)?, &task.config)?;
+    let mut answer = json!({
         "complete": true,
         "nonce": task.nonce,
         "keys": keys.iter().map(|key| hex::encode(&**key)).collect::<Vec<_>>(),
         "keys_base64": keys.iter().map(|key| STANDARD.encode(&**key)).collect::<Vec<_>>(),
         "pgp_fingerprints": null,
         "backup": task.backup,
-        "verification_required": false,
+        "verification_required": task.verify,
+    });
+    if task.verify {
+        let nonce = uuid::Uuid::new_v4().to_string();
+        if let Some(answer) = answer.as_object_mut() {
+            answer.insert("verification_nonce".to_owned(), json!(nonce));
+        }
+        *waiting(core) = Some(Verification {
+            nonce,
+            progress: Progress::default(),
+            config: task.config,
+            key,
+        });
+    } else {
+        core.rekey(&key, &task.config).await?;
+    }
+    Ok(Response::bare(answer))
+}
+
+fn waiting(core: &Core) -> std::sync::MutexGuard<'_, Option<Verification>> {
+    core.tasks
+        .verification
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How far verifying new keys is; DELETE begins it again.
+fn verify_status(core: &Core, op: Op) -> Result<Response> {
+    let mut slot = waiting(core);
+    let task = slot
+        .as_mut()
+        .ok_or_else(|| Error::invalid("no rekey verification in progress"))?;
+    if op == Op::Delete {
+        task.progress = Progress::default();
+        task.nonce = uuid::Uuid::new_v4().to_string();
+    }
+    Ok(Response::bare(json!({
+        "nonce": task.nonce,
+        "started": true,
+        "t": task.config.threshold,
+        "n": task.config.shares,
+        "progress": task.progress.shares.len(),
     })))
+}
+
+async fn verify_update(core: &Core, request: &Request) -> Result<Response> {
+    let share = read_share(&request.data.need("key")?)?;
+    let complete = {
+        let mut slot = waiting(core);
+        let task = slot
+            .as_mut()
+            .ok_or_else(|| Error::invalid("no rekey verification in progress"))?;
+        let nonce = request.data.text("nonce").unwrap_or_default();
+        if !constant_time(nonce.as_bytes(), task.nonce.as_bytes()) {
+            return Err(Error::invalid(
+                "incorrect nonce supplied for this rekey verification",
+            ));
+        }
+        if !task.progress.add(share, task.config.threshold) {
+            None
+        } else if constant_time(&join(&task.progress.shares)?, &task.key) {
+            slot.take()
+        } else {
+            task.progress = Progress::default();
+            return Err(Error::invalid(
+                "the keys do not verify: begin the verification again with the right ones",
+            ));
+        }
+    };
+    match complete {
+        None => verify_status(core, Op::Read),
+        Some(task) => {
+            core.rekey(&task.key, &task.config).await?;
+            Ok(Response::bare(json!({ "complete": true, "nonce": task.nonce })))
+        }
+    }
 }
 
 fn root_init(core: &Core, request: &Request) -> Result<Response> {
@@ -253,6 +330,7 @@ fn root_init(core: &Core, request: &Request) -> Result<Response> {
                 config: config.clone(),
                 otp,
                 backup: false,
+                verify: false,
             });
         }
         _ => {}
@@ -302,4 +380,14 @@ async fn root_update(core: &Core, request: &Request) -> Result<Response> {
         "otp": "",
         "otp_length": OTP_LENGTH,
     })))
+}
+
+/// The root token behind `encoded_token` and the one-time password it was mixed with.
+#[must_use]
+pub fn decode_root_token(encoded: &str, otp: &str) -> Option<String> {
+    let mixed = STANDARD_NO_PAD.decode(encoded.trim_end_matches('=')).ok()?;
+    if mixed.len() != otp.len() {
+        return None;
+    }
+    String::from_utf8(mixed.iter().zip(otp.bytes()).map(|(a, b)| a ^ b).collect()).ok()
 }

@@ -63,7 +63,11 @@ fn show(role: &Role) -> Map<String, Value> {
         ("bind_secret_id".to_owned(), json!(role.bind_secret_id)),
         (
             "secret_id_bound_cidrs".to_owned(),
-            if role.secret_id_bound_cidrs.is_empty() { Value::Null } else { json!(role.secret_id_bound_cidrs) },
+            if role.secret_id_bound_cidrs.is_empty() {
+                Value::Null
+            } else {
+                json!(role.secret_id_bound_cidrs)
+            },
         ),
         ("secret_id_num_uses".to_owned(), json!(role.secret_id_num_uses)),
         ("secret_id_ttl".to_owned(), json!(role.secret_id_ttl)),
@@ -77,7 +81,10 @@ fn apply(role: &mut Role, data: &Map<String, Value>) -> Result<()> {
     if let Some(flag) = data.flag("bind_secret_id")? {
         role.bind_secret_id = flag;
     }
-    if let Some(cidrs) = data.list("secret_id_bound_cidrs").or_else(|| data.list("bound_cidr_list")) {
+    if let Some(cidrs) = data
+        .list("secret_id_bound_cidrs")
+        .or_else(|| data.list("bound_cidr_list"))
+    {
         role.secret_id_bound_cidrs = parse_cidrs(cidrs)?;
     }
     if let Some(uses) = data.int("secret_id_num_uses")? {
@@ -94,7 +101,9 @@ fn apply(role: &mut Role, data: &Map<String, Value>) -> Result<()> {
     }
     role.token.update(data)?;
     if !role.bind_secret_id && role.secret_id_bound_cidrs.is_empty() && role.token.cidrs.is_empty() {
-        return Err(Error::invalid("at least one constraint should be enabled on the role"));
+        return Err(Error::invalid(
+            "at least one constraint should be enabled on the role",
+        ));
     }
     Ok(())
 }
@@ -207,7 +216,11 @@ fn field_of(cx: &mut Cx<'_>, request: &Request, name: &str, path: &str) -> Resul
 
 fn login(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
     let wrong = || Error::invalid("invalid role or secret ID");
-    let id = request.data.text("role_id").filter(|id| !id.is_empty()).ok_or_else(|| Error::invalid("missing role_id"))?;
+    let id = request
+        .data
+        .text("role_id")
+        .filter(|id| !id.is_empty())
+        .ok_or_else(|| Error::invalid("missing role_id"))?;
     let guard = format!("{}{id}", cx.mount.path);
     if !cx.core.throttle.allows(&guard, cx.now) {
         return Err(Error::TooMany);
@@ -231,7 +244,9 @@ fn login(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
         cx.core.throttle.record(&guard, true, cx.now);
     }
     if !cidr_allows(&role.secret_id_bound_cidrs, request.remote) {
-        return Err(Error::invalid("source address is not allowed by the role's bound CIDRs"));
+        return Err(Error::invalid(
+            "source address is not allowed by the role's bound CIDRs",
+        ));
     }
     metadata.insert("role_name".to_owned(), name.clone());
     let login = Login {

@@ -31,7 +31,9 @@ fn key(role: &str, hash: &str) -> String {
 
 fn alive(cx: &mut Cx<'_>, role: &str, hash: &str) -> Result<Option<Secret>> {
     let now = cx.now;
-    Ok(cx.get::<Secret>(&key(role, hash))?.filter(|secret| secret.expires.is_none_or(|at| at > now)))
+    Ok(cx
+        .get::<Secret>(&key(role, hash))?
+        .filter(|secret| secret.expires.is_none_or(|at| at > now)))
 }
 
 pub(super) fn create(cx: &mut Cx<'_>, request: &Request, name: &str, custom: bool) -> Result<Response> {
@@ -40,21 +42,31 @@ pub(super) fn create(cx: &mut Cx<'_>, request: &Request, name: &str, custom: boo
         return Err(Error::invalid("bind_secret_id is not set on the role"));
     }
     let data = &request.data;
-    let id = if custom { data.need("secret_id")? } else { uuid::Uuid::new_v4().to_string() };
+    let id = if custom {
+        data.need("secret_id")?
+    } else {
+        uuid::Uuid::new_v4().to_string()
+    };
     let uses = data.int("num_uses")?.unwrap_or(role.secret_id_num_uses);
     if uses < 0 || role.secret_id_num_uses > 0 && (uses == 0 || uses > role.secret_id_num_uses) {
-        return Err(Error::invalid("num_uses cannot be higher than the role's secret_id_num_uses"));
+        return Err(Error::invalid(
+            "num_uses cannot be higher than the role's secret_id_num_uses",
+        ));
     }
     let ttl = match data.seconds("ttl")? {
         None => role.secret_id_ttl,
         Some(ttl) if role.secret_id_ttl > 0 && (ttl == 0 || ttl > role.secret_id_ttl) => {
-            return Err(Error::invalid("ttl cannot be longer than the role's secret_id_ttl"));
+            return Err(Error::invalid(
+                "ttl cannot be longer than the role's secret_id_ttl",
+            ));
         }
         Some(ttl) => ttl,
     };
     let metadata = match data.get("metadata") {
         None | Some(Value::Null) => BTreeMap::new(),
-        Some(_) => data.strings("metadata").ok_or_else(|| Error::invalid("failed to parse metadata: write an object of texts"))?,
+        Some(_) => data
+            .strings("metadata")
+            .ok_or_else(|| Error::invalid("failed to parse metadata: write an object of texts"))?,
     };
     let hash = cx.hash_token(&id);
     if cx.exists(&key(name, &hash)) {
@@ -128,21 +140,34 @@ pub(super) fn by_id(cx: &mut Cx<'_>, request: &Request, name: &str, verb: &str) 
 pub(super) fn by_accessor(cx: &mut Cx<'_>, request: &Request, name: &str, verb: &str) -> Result<Response> {
     super::need(cx, name)?;
     let accessor = request.data.need("secret_id_accessor")?;
-    let hash: Option<String> = if accessor.contains('/') { None } else { cx.get(&format!("accessor/{name}/{accessor}"))? };
+    let hash: Option<String> = if accessor.contains('/') {
+        None
+    } else {
+        cx.get(&format!("accessor/{name}/{accessor}"))?
+    };
     match hash {
         Some(hash) => act(cx, request.op, name, &hash, verb),
-        None => Err(Error::NoRoute(format!("failed to find accessor entry for secret_id_accessor: {accessor:?}"))),
+        None => Err(Error::NoRoute(format!(
+            "failed to find accessor entry for secret_id_accessor: {accessor:?}"
+        ))),
     }
 }
 
 /// Uses a secret id once: its metadata if it is good.
-pub(super) fn redeem(cx: &mut Cx<'_>, role: &str, id: &str, remote: Option<IpAddr>) -> Result<Option<BTreeMap<String, String>>> {
+pub(super) fn redeem(
+    cx: &mut Cx<'_>,
+    role: &str,
+    id: &str,
+    remote: Option<IpAddr>,
+) -> Result<Option<BTreeMap<String, String>>> {
     let hash = cx.hash_token(id);
     let Some(mut secret) = alive(cx, role, &hash)? else {
         return Ok(None);
     };
     if !cidr_allows(&secret.cidrs, remote) {
-        return Err(Error::invalid("source address is not allowed by the secret ID's CIDRs"));
+        return Err(Error::invalid(
+            "source address is not allowed by the secret ID's CIDRs",
+        ));
     }
     if secret.num_uses == 1 {
         destroy(cx, role, &hash, &secret);

@@ -63,18 +63,34 @@ fn write_config(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
     for key in CONFIG_TEXTS {
         config.insert(key.to_owned(), json!(data.text(key).unwrap_or_default()));
     }
-    for key in ["jwt_validation_pubkeys", "jwt_supported_algs", "oidc_response_types"] {
+    for key in [
+        "jwt_validation_pubkeys",
+        "jwt_supported_algs",
+        "oidc_response_types",
+    ] {
         config.insert(key.to_owned(), json!(data.list(key).unwrap_or_default()));
     }
-    config.insert("provider_config".to_owned(), data.get("provider_config").cloned().unwrap_or_else(|| json!({})));
-    config.insert("namespace_in_state".to_owned(), json!(data.flag("namespace_in_state")?.unwrap_or(true)));
-    let given = [text(&config, "oidc_discovery_url"), text(&config, "jwks_url")].iter().filter(|url| !url.is_empty()).count()
+    config.insert(
+        "provider_config".to_owned(),
+        data.get("provider_config").cloned().unwrap_or_else(|| json!({})),
+    );
+    config.insert(
+        "namespace_in_state".to_owned(),
+        json!(data.flag("namespace_in_state")?.unwrap_or(true)),
+    );
+    let given = [text(&config, "oidc_discovery_url"), text(&config, "jwks_url")]
+        .iter()
+        .filter(|url| !url.is_empty())
+        .count()
         + usize::from(!list(&config, "jwt_validation_pubkeys").is_empty());
     if given != 1 {
-        return Err(Error::invalid("exactly one of 'jwt_validation_pubkeys', 'jwks_url' or 'oidc_discovery_url' must be set"));
+        return Err(Error::invalid(
+            "exactly one of 'jwt_validation_pubkeys', 'jwks_url' or 'oidc_discovery_url' must be set",
+        ));
     }
     for key in list(&config, "jwt_validation_pubkeys") {
-        verify::PublicKey::from_pem(&key).ok_or_else(|| Error::invalid("error parsing public key: write it as PEM"))?;
+        verify::PublicKey::from_pem(&key)
+            .ok_or_else(|| Error::invalid("error parsing public key: write it as PEM"))?;
     }
     if !text(&config, "oidc_discovery_url").is_empty() {
         // Asked now, so that a wrong address is found by who wrote it.
@@ -107,8 +123,14 @@ fn ask(request: &Request, url: String, ca: &str) -> Result<Value> {
         None => Err(Error::Needs(Box::new(question))),
         Some(answer) => match &answer.reply {
             Ok((200..=299, value)) => Ok(value.clone()),
-            Ok((status, _)) => Err(Error::Upstream(format!("{} answered with status {status}", question.url))),
-            Err(reason) => Err(Error::Upstream(format!("{} cannot be asked: {reason}", question.url))),
+            Ok((status, _)) => Err(Error::Upstream(format!(
+                "{} answered with status {status}",
+                question.url
+            ))),
+            Err(reason) => Err(Error::Upstream(format!(
+                "{} cannot be asked: {reason}",
+                question.url
+            ))),
         },
     }
 }
@@ -121,10 +143,18 @@ fn discover(request: &Request, config: &Map<String, Value>) -> Result<(String, S
         format!("{base}/.well-known/openid-configuration"),
         text(config, "oidc_discovery_ca_pem"),
     )?;
-    let get = |key: &str| found.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let get = |key: &str| {
+        found
+            .get(key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let (issuer, keys) = (get("issuer"), get("jwks_uri"));
     if issuer.trim_end_matches('/') != base || keys.is_empty() {
-        return Err(Error::Upstream(format!("the issuer {issuer:?} does not match {base:?}, or there is no jwks_uri")));
+        return Err(Error::Upstream(format!(
+            "the issuer {issuer:?} does not match {base:?}, or there is no jwks_uri"
+        )));
     }
     Ok((issuer, keys))
 }
@@ -139,9 +169,16 @@ fn keys(request: &Request, config: &Map<String, Value>) -> Result<(Vec<verify::P
         }
         ask(request, url, text(config, "oidc_discovery_ca_pem"))?
     } else if !text(config, "jwks_url").is_empty() {
-        ask(request, text(config, "jwks_url").to_owned(), text(config, "jwks_ca_pem"))?
+        ask(
+            request,
+            text(config, "jwks_url").to_owned(),
+            text(config, "jwks_ca_pem"),
+        )?
     } else {
-        let keys = list(config, "jwt_validation_pubkeys").iter().filter_map(|pem| verify::PublicKey::from_pem(pem)).collect();
+        let keys = list(config, "jwt_validation_pubkeys")
+            .iter()
+            .filter_map(|pem| verify::PublicKey::from_pem(pem))
+            .collect();
         return Ok((keys, issuer));
     };
     let keys = set.get("keys").and_then(Value::as_array).into_iter().flatten();
@@ -188,30 +225,40 @@ fn write_role(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<Response
     }
     let kind = text(&role.fields, "role_type").to_owned();
     if !matches!(kind.as_str(), "jwt" | "oidc") {
-        return Err(Error::invalid(format!("invalid 'role_type': {kind:?}; write jwt or oidc")));
+        return Err(Error::invalid(format!(
+            "invalid 'role_type': {kind:?}; write jwt or oidc"
+        )));
     }
     if text(&role.fields, "user_claim").is_empty() {
         return Err(Error::invalid("a user claim must be defined on the role"));
     }
     if !matches!(text(&role.fields, "bound_claims_type"), "string" | "glob") {
-        return Err(Error::invalid("invalid 'bound_claims_type': write string or glob"));
+        return Err(Error::invalid(
+            "invalid 'bound_claims_type': write string or glob",
+        ));
     }
     role.token.update(data)?;
-    let bound = ["bound_audiences", "bound_subject", "bound_claims"].iter().any(|key| match role.fields.get(*key) {
-        Some(Value::Array(items)) => !items.is_empty(),
-        Some(Value::String(text)) => !text.is_empty(),
-        Some(Value::Object(map)) => !map.is_empty(),
-        _ => false,
-    });
+    let bound = ["bound_audiences", "bound_subject", "bound_claims"]
+        .iter()
+        .any(|key| match role.fields.get(*key) {
+            Some(Value::Array(items)) => !items.is_empty(),
+            Some(Value::String(text)) => !text.is_empty(),
+            Some(Value::Object(map)) => !map.is_empty(),
+            _ => false,
+        });
     if kind == "jwt" && !bound && role.token.cidrs.is_empty() {
-        return Err(Error::invalid("must have at least one bound constraint when creating/updating a role"));
+        return Err(Error::invalid(
+            "must have at least one bound constraint when creating/updating a role",
+        ));
     }
     cx.put(&key, &role)?;
     Ok(Response::empty())
 }
 
 fn login(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
-    let config: Map<String, Value> = cx.get("config")?.ok_or_else(|| Error::invalid("could not load configuration"))?;
+    let config: Map<String, Value> = cx
+        .get("config")?
+        .ok_or_else(|| Error::invalid("could not load configuration"))?;
     let name = request
         .data
         .text("role")
@@ -226,20 +273,37 @@ fn login(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
     if text(&role.fields, "role_type") == "oidc" {
         return Err(Error::invalid("role with oidc role_type is not allowed"));
     }
-    let jwt = request.data.text("jwt").filter(|jwt| !jwt.is_empty()).ok_or_else(|| Error::invalid("missing token"))?;
+    let jwt = request
+        .data
+        .text("jwt")
+        .filter(|jwt| !jwt.is_empty())
+        .ok_or_else(|| Error::invalid("missing token"))?;
     let (keys, issuer) = keys(request, &config)?;
-    let claims = verify::verified(&jwt, &keys, &list(&config, "jwt_supported_algs"))
-        .ok_or_else(|| Error::invalid("error validating token: no known key verified the token's signature"))?;
-    check(&claims, &role.fields, &issuer, cx.now.as_second()).map_err(|reason| Error::invalid(format!("error validating token: {reason}")))?;
+    let claims = verify::verified(&jwt, &keys, &list(&config, "jwt_supported_algs")).ok_or_else(|| {
+        Error::invalid("error validating token: no known key verified the token's signature")
+    })?;
+    check(&claims, &role.fields, &issuer, cx.now.as_second())
+        .map_err(|reason| Error::invalid(format!("error validating token: {reason}")))?;
     let user = claim(&claims, text(&role.fields, "user_claim"))
         .and_then(|value| match value {
             Value::String(text) => Some(text.clone()),
             Value::Number(number) => Some(number.to_string()),
             _ => None,
         })
-        .ok_or_else(|| Error::invalid(format!("claim {:?} not found in token", text(&role.fields, "user_claim"))))?;
+        .ok_or_else(|| {
+            Error::invalid(format!(
+                "claim {:?} not found in token",
+                text(&role.fields, "user_claim")
+            ))
+        })?;
     let mut metadata = BTreeMap::from([("role".to_owned(), name.clone())]);
-    for (from, to) in role.fields.get("claim_mappings").and_then(Value::as_object).into_iter().flatten() {
+    for (from, to) in role
+        .fields
+        .get("claim_mappings")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
         if let (Some(Value::String(value)), Some(to)) = (claim(&claims, from), to.as_str()) {
             metadata.insert(to.to_owned(), value.clone());
         }
@@ -259,11 +323,25 @@ fn login(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
 
 /// A claim by name or JSON pointer.
 fn claim<'c>(claims: &'c Value, name: &str) -> Option<&'c Value> {
-    if name.starts_with('/') { claims.pointer(name) } else { claims.get(name) }
+    if name.starts_with('/') {
+        claims.pointer(name)
+    } else {
+        claims.get(name)
+    }
 }
 
-fn check(claims: &Value, role: &Map<String, Value>, issuer: &str, now: i64) -> std::result::Result<(), String> {
-    let time = |key: &str| claims.get(key).and_then(Value::as_f64).map(|seconds| seconds as i64);
+fn check(
+    claims: &Value,
+    role: &Map<String, Value>,
+    issuer: &str,
+    now: i64,
+) -> std::result::Result<(), String> {
+    let time = |key: &str| {
+        claims
+            .get(key)
+            .and_then(Value::as_f64)
+            .map(|seconds| seconds as i64)
+    };
     let leeway = |key: &str, default: i64| match role.get(key).and_then(Value::as_i64) {
         None | Some(0) => default,
         Some(seconds) => seconds,
@@ -273,11 +351,19 @@ fn check(claims: &Value, role: &Map<String, Value>, issuer: &str, now: i64) -> s
     if issued.is_none() && not_before.is_none() && expires.is_none() {
         return Err("no issued time, notBefore, or expiration time encoded in token".to_owned());
     }
-    let end = expires.unwrap_or_else(|| issued.or(not_before).unwrap_or(0).saturating_add(leeway("expiration_leeway", 150)));
+    let end = expires.unwrap_or_else(|| {
+        issued
+            .or(not_before)
+            .unwrap_or(0)
+            .saturating_add(leeway("expiration_leeway", 150))
+    });
     if now > end.saturating_add(skew) {
         return Err("token is expired".to_owned());
     }
-    if not_before.or(issued).is_some_and(|at| now < at.saturating_sub(skew)) {
+    if not_before
+        .or(issued)
+        .is_some_and(|at| now < at.saturating_sub(skew))
+    {
         return Err("token is not valid yet".to_owned());
     }
     if !issuer.is_empty() && claims.get("iss").and_then(Value::as_str) != Some(issuer) {
@@ -296,11 +382,20 @@ fn check(claims: &Value, role: &Map<String, Value>, issuer: &str, now: i64) -> s
     if bound.is_empty() && !audiences.is_empty() {
         return Err("audience claim found in JWT but no audiences bound to the role".to_owned());
     }
-    if !bound.is_empty() && !audiences.iter().any(|audience| bound.iter().any(|bound| bound == audience)) {
+    if !bound.is_empty()
+        && !audiences
+            .iter()
+            .any(|audience| bound.iter().any(|bound| bound == audience))
+    {
         return Err("invalid audience (aud) claim".to_owned());
     }
     let glob = text(role, "bound_claims_type") == "glob";
-    for (name, wanted) in role.get("bound_claims").and_then(Value::as_object).into_iter().flatten() {
+    for (name, wanted) in role
+        .get("bound_claims")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
         let Some(found) = claim(claims, name) else {
             return Err(format!("claim {name:?} is missing"));
         };
@@ -313,7 +408,9 @@ fn check(claims: &Value, role: &Map<String, Value>, issuer: &str, now: i64) -> s
             })
         });
         if !fits {
-            return Err(format!("claim {name:?} does not match any associated bound claim values"));
+            return Err(format!(
+                "claim {name:?} does not match any associated bound claim values"
+            ));
         }
     }
     Ok(())

@@ -21,7 +21,8 @@ impl PublicKey {
     pub(crate) fn from_pem(pem: &str) -> Option<Self> {
         let (_, block) = x509_parser::pem::parse_x509_pem(pem.trim().as_bytes()).ok()?;
         if block.label == "CERTIFICATE" {
-            let (_, certificate) = x509_parser::certificate::X509Certificate::from_der(&block.contents).ok()?;
+            let (_, certificate) =
+                x509_parser::certificate::X509Certificate::from_der(&block.contents).ok()?;
             return Self::from_spki(certificate.public_key());
         }
         let (_, spki) = x509_parser::x509::SubjectPublicKeyInfo::from_der(&block.contents).ok()?;
@@ -85,7 +86,9 @@ impl PublicKey {
                     _ => return false,
                 };
                 let n: Vec<u8> = n.iter().copied().skip_while(|byte| *byte == 0).collect();
-                RsaPublicKeyComponents { n: &n, e }.verify(parameters, message, signed).is_ok()
+                RsaPublicKeyComponents { n: &n, e }
+                    .verify(parameters, message, signed)
+                    .is_ok()
             }
             Self::Ec(bits, point) => {
                 let verification: &'static dyn VerificationAlgorithm = match (algorithm, bits) {
@@ -94,9 +97,16 @@ impl PublicKey {
                     ("ES512", 521) => &signature::ECDSA_P521_SHA512_FIXED,
                     _ => return false,
                 };
-                UnparsedPublicKey::new(verification, point).verify(message, signed).is_ok()
+                UnparsedPublicKey::new(verification, point)
+                    .verify(message, signed)
+                    .is_ok()
             }
-            Self::Ed(key) => algorithm == "EdDSA" && UnparsedPublicKey::new(&signature::ED25519, key).verify(message, signed).is_ok(),
+            Self::Ed(key) => {
+                algorithm == "EdDSA"
+                    && UnparsedPublicKey::new(&signature::ED25519, key)
+                        .verify(message, signed)
+                        .is_ok()
+            }
         }
     }
 }

@@ -32,8 +32,19 @@ pub(super) fn group_alias_by_name(cx: &mut Cx<'_>, accessor: &str, name: &str) -
     Ok(identity::by_unique::<GroupAlias>(&mut cx.txn, &format!("{accessor}:{name}"))?.map(|alias| alias.0))
 }
 
+pub(super) fn remove_group_alias(cx: &mut Cx<'_>, id: &str) -> Result<()> {
+    if let Some(alias) = identity::load::<GroupAlias>(&mut cx.txn, id)? {
+        identity::remove(&mut cx.txn, &alias);
+    }
+    Ok(())
+}
+
 fn load(cx: &mut Cx<'_>, id: &str, group: bool) -> Result<Option<Alias>> {
-    if group { group_alias(cx, id) } else { identity::load(&mut cx.txn, id) }
+    if group {
+        group_alias(cx, id)
+    } else {
+        identity::load(&mut cx.txn, id)
+    }
 }
 
 fn save(cx: &mut Cx<'_>, alias: &Alias, group: bool) -> Result<()> {
@@ -64,16 +75,29 @@ pub(super) fn describe(alias: &Alias) -> Value {
 
 pub(super) fn handle(cx: &mut Cx<'_>, request: &Request, path: &[&str], group: bool) -> Result<Response> {
     match (request.op, path) {
-        (Op::Write, []) => write(cx, request, request.data.text("id").filter(|id| !id.is_empty()), group),
+        (Op::Write, []) => write(
+            cx,
+            request,
+            request.data.text("id").filter(|id| !id.is_empty()),
+            group,
+        ),
         (Op::Write, ["id", id]) => write(cx, request, Some((*id).to_owned()), group),
-        (Op::Read, ["id", id]) => Ok(Response::data(describe(&load(cx, id, group)?.ok_or(Error::NotFound)?))),
+        (Op::Read, ["id", id]) => Ok(Response::data(describe(
+            &load(cx, id, group)?.ok_or(Error::NotFound)?,
+        ))),
         (Op::List, ["id"]) => {
             let all: Vec<Alias> = if group {
-                identity::all::<GroupAlias>(&mut cx.txn)?.into_iter().map(|alias| alias.0).collect()
+                identity::all::<GroupAlias>(&mut cx.txn)?
+                    .into_iter()
+                    .map(|alias| alias.0)
+                    .collect()
             } else {
                 identity::all(&mut cx.txn)?
             };
-            let info: Map<String, Value> = all.iter().map(|alias| (alias.id.clone(), describe(alias))).collect();
+            let info: Map<String, Value> = all
+                .iter()
+                .map(|alias| (alias.id.clone(), describe(alias)))
+                .collect();
             super::keys_with(info)
         }
         (Op::Delete, ["id", id]) => {
@@ -120,7 +144,10 @@ fn write(cx: &mut Cx<'_>, request: &Request, id: Option<String>, group: bool) ->
     if alias.name.is_empty() {
         return Err(Error::invalid("missing alias name"));
     }
-    if let Some(accessor) = data.text("mount_accessor").filter(|accessor| !accessor.is_empty()) {
+    if let Some(accessor) = data
+        .text("mount_accessor")
+        .filter(|accessor| !accessor.is_empty())
+    {
         let mounts = Mounts::load(&mut cx.txn)?;
         let mount = mounts
             .auth
@@ -134,7 +161,10 @@ fn write(cx: &mut Cx<'_>, request: &Request, id: Option<String>, group: bool) ->
     if alias.mount_accessor.is_empty() {
         return Err(Error::invalid("missing mount_accessor"));
     }
-    if let Some(metadata) = data.strings("metadata").or_else(|| data.strings("custom_metadata")) {
+    if let Some(metadata) = data
+        .strings("metadata")
+        .or_else(|| data.strings("custom_metadata"))
+    {
         alias.metadata = metadata;
     }
     let taken = if group {
@@ -146,7 +176,9 @@ fn write(cx: &mut Cx<'_>, request: &Request, id: Option<String>, group: bool) ->
         && other.id != alias.id
     {
         if id.is_some() {
-            return Err(Error::invalid("alias with combination of mount accessor and name already exists"));
+            return Err(Error::invalid(
+                "alias with combination of mount accessor and name already exists",
+            ));
         }
         alias = Alias {
             metadata: alias.metadata,
@@ -164,12 +196,27 @@ fn write(cx: &mut Cx<'_>, request: &Request, id: Option<String>, group: bool) ->
     attach(cx, &mut alias, &owner, group)?;
     alias.updated = cx.now;
     save(cx, &alias, group)?;
-    Ok(Response::data(json!({ "id": alias.id, "canonical_id": alias.canonical_id })))
+    Ok(Response::data(
+        json!({ "id": alias.id, "canonical_id": alias.canonical_id }),
+    ))
 }
 
 fn attach(cx: &mut Cx<'_>, alias: &mut Alias, owner: &str, group: bool) -> Result<()> {
     if group {
-        let mut owner: Group = identity::load(&mut cx.txn, owner)?.ok_or_else(|| Error::invalid("invalid group ID given in 'canonical_id'"))?;
+        let mut owner: Group = if owner.is_empty() {
+            let id = uuid::Uuid::new_v4().to_string();
+            Group {
+                name: format!("group_{}", id.get(..8).unwrap_or_default()),
+                id,
+                external: true,
+                created: cx.now,
+                updated: cx.now,
+                ..Group::default()
+            }
+        } else {
+            identity::load(&mut cx.txn, owner)?
+                .ok_or_else(|| Error::invalid("invalid group ID given in 'canonical_id'"))?
+        };
         if !owner.external {
             return Err(Error::invalid("alias can't be set on an internal group"));
         }

@@ -15,23 +15,37 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request, path: &[&str]) -> Resul
             let name = request.data.text("name").filter(|name| !name.is_empty());
             write(cx, request, id, name)
         }
-        (Op::Write, ["id", id]) => write(cx, request, Some((*id).to_owned()), request.data.text("name").filter(|name| !name.is_empty())),
+        (Op::Write, ["id", id]) => write(
+            cx,
+            request,
+            Some((*id).to_owned()),
+            request.data.text("name").filter(|name| !name.is_empty()),
+        ),
         (Op::Write, ["name", name]) => write(cx, request, None, Some((*name).to_owned())),
         (Op::List, ["id"]) => {
             let mut info = Map::new();
             for entity in identity::all::<Entity>(&mut cx.txn)? {
                 let aliases = aliases(cx, &entity)?;
-                info.insert(entity.id.clone(), json!({ "name": entity.name, "aliases": aliases }));
+                info.insert(
+                    entity.id.clone(),
+                    json!({ "name": entity.name, "aliases": aliases }),
+                );
             }
             super::keys_with(info)
         }
-        (Op::List, ["name"]) => Response::keys(identity::all::<Entity>(&mut cx.txn)?.into_iter().map(|entity| entity.name).collect()),
+        (Op::List, ["name"]) => Response::keys(
+            identity::all::<Entity>(&mut cx.txn)?
+                .into_iter()
+                .map(|entity| entity.name)
+                .collect(),
+        ),
         (Op::Read, ["id", id]) => {
             let entity: Entity = identity::load(&mut cx.txn, id)?.ok_or(Error::NotFound)?;
             show(cx, &entity)
         }
         (Op::Read, ["name", name]) => {
-            let entity: Entity = identity::by_unique(&mut cx.txn, &name.to_lowercase())?.ok_or(Error::NotFound)?;
+            let entity: Entity =
+                identity::by_unique(&mut cx.txn, &name.to_lowercase())?.ok_or(Error::NotFound)?;
             show(cx, &entity)
         }
         (Op::Delete, ["id", id]) => {
@@ -56,7 +70,9 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request, path: &[&str]) -> Resul
 
 fn write(cx: &mut Cx<'_>, request: &Request, id: Option<String>, name: Option<String>) -> Result<Response> {
     let present: Option<Entity> = match (&id, &name) {
-        (Some(id), _) => Some(identity::load(&mut cx.txn, id)?.ok_or_else(|| Error::invalid("entity not found from id"))?),
+        (Some(id), _) => {
+            Some(identity::load(&mut cx.txn, id)?.ok_or_else(|| Error::invalid("entity not found from id"))?)
+        }
         (None, Some(name)) => identity::by_unique(&mut cx.txn, &name.to_lowercase())?,
         (None, None) => None,
     };
@@ -94,7 +110,9 @@ fn write(cx: &mut Cx<'_>, request: &Request, id: Option<String>, name: Option<St
     if !fresh {
         return Ok(Response::empty());
     }
-    Ok(Response::data(json!({ "id": entity.id, "name": entity.name, "aliases": null })))
+    Ok(Response::data(
+        json!({ "id": entity.id, "name": entity.name, "aliases": null }),
+    ))
 }
 
 fn aliases(cx: &mut Cx<'_>, entity: &Entity) -> Result<Vec<Value>> {
@@ -129,7 +147,9 @@ pub(super) fn show(cx: &mut Cx<'_>, entity: &Entity) -> Result<Response> {
 }
 
 fn delete(cx: &mut Cx<'_>, entity: Option<Entity>) -> Result<Response> {
-    let Some(entity) = entity else { return Ok(Response::empty()) };
+    let Some(entity) = entity else {
+        return Ok(Response::empty());
+    };
     for id in &entity.aliases {
         if let Some(alias) = identity::load::<Alias>(&mut cx.txn, id)? {
             identity::remove(&mut cx.txn, &alias);
@@ -151,15 +171,24 @@ fn merge(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
     if from.is_empty() || to.is_empty() {
         return Err(Error::invalid("from_entity_ids and to_entity_id are needed"));
     }
-    let mut target: Entity = identity::load(&mut cx.txn, &to)?.ok_or_else(|| Error::invalid("entity id to merge to is invalid"))?;
-    let keep = request.data.list("conflicting_alias_ids_to_keep").unwrap_or_default();
+    let mut target: Entity = identity::load(&mut cx.txn, &to)?
+        .ok_or_else(|| Error::invalid("entity id to merge to is invalid"))?;
+    let keep = request
+        .data
+        .list("conflicting_alias_ids_to_keep")
+        .unwrap_or_default();
     for id in from {
         if id == to {
-            return Err(Error::invalid("to_entity_id should not be present in from_entity_ids"));
+            return Err(Error::invalid(
+                "to_entity_id should not be present in from_entity_ids",
+            ));
         }
-        let source: Entity = identity::load(&mut cx.txn, &id)?.ok_or_else(|| Error::invalid("entity id to merge from is invalid"))?;
+        let source: Entity = identity::load(&mut cx.txn, &id)?
+            .ok_or_else(|| Error::invalid("entity id to merge from is invalid"))?;
         for alias_id in &source.aliases {
-            let Some(mut alias) = identity::load::<Alias>(&mut cx.txn, alias_id)? else { continue };
+            let Some(mut alias) = identity::load::<Alias>(&mut cx.txn, alias_id)? else {
+                continue;
+            };
             let mut rival = None;
             for mine in &target.aliases {
                 if let Some(other) = identity::load::<Alias>(&mut cx.txn, mine)?

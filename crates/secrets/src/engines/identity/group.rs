@@ -12,16 +12,27 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request, path: &[&str]) -> Resul
     match (request.op, path) {
         (Op::Write, []) => {
             let id = request.data.text("id").filter(|id| !id.is_empty());
-            write(cx, request, id, request.data.text("name").filter(|name| !name.is_empty()))
+            write(
+                cx,
+                request,
+                id,
+                request.data.text("name").filter(|name| !name.is_empty()),
+            )
         }
-        (Op::Write, ["id", id]) => write(cx, request, Some((*id).to_owned()), request.data.text("name").filter(|name| !name.is_empty())),
+        (Op::Write, ["id", id]) => write(
+            cx,
+            request,
+            Some((*id).to_owned()),
+            request.data.text("name").filter(|name| !name.is_empty()),
+        ),
         (Op::Write, ["name", name]) => write(cx, request, None, Some((*name).to_owned())),
         (Op::Read, ["id", id]) => {
             let group: Group = identity::load(&mut cx.txn, id)?.ok_or(Error::NotFound)?;
             show(cx, &group)
         }
         (Op::Read, ["name", name]) => {
-            let group: Group = identity::by_unique(&mut cx.txn, &name.to_lowercase())?.ok_or(Error::NotFound)?;
+            let group: Group =
+                identity::by_unique(&mut cx.txn, &name.to_lowercase())?.ok_or(Error::NotFound)?;
             show(cx, &group)
         }
         (Op::List, ["id"]) => {
@@ -34,7 +45,12 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request, path: &[&str]) -> Resul
                 .collect();
             super::keys_with(info)
         }
-        (Op::List, ["name"]) => Response::keys(identity::all::<Group>(&mut cx.txn)?.into_iter().map(|group| group.name).collect()),
+        (Op::List, ["name"]) => Response::keys(
+            identity::all::<Group>(&mut cx.txn)?
+                .into_iter()
+                .map(|group| group.name)
+                .collect(),
+        ),
         (Op::Delete, ["id", id]) => {
             let group = identity::load(&mut cx.txn, id)?;
             delete(cx, group)
@@ -50,7 +66,9 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request, path: &[&str]) -> Resul
 fn write(cx: &mut Cx<'_>, request: &Request, id: Option<String>, name: Option<String>) -> Result<Response> {
     let data = &request.data;
     let present: Option<Group> = match (&id, &name) {
-        (Some(id), _) => Some(identity::load(&mut cx.txn, id)?.ok_or_else(|| Error::invalid("invalid group ID"))?),
+        (Some(id), _) => {
+            Some(identity::load(&mut cx.txn, id)?.ok_or_else(|| Error::invalid("invalid group ID"))?)
+        }
         (None, Some(name)) => identity::by_unique(&mut cx.txn, &name.to_lowercase())?,
         (None, None) => None,
     };
@@ -98,7 +116,9 @@ fn write(cx: &mut Cx<'_>, request: &Request, id: Option<String>, name: Option<St
     }
     if let Some(members) = data.list("member_entity_ids") {
         if group.external && !members.is_empty() {
-            return Err(Error::invalid("member entities can't be set manually for external groups"));
+            return Err(Error::invalid(
+                "member entities can't be set manually for external groups",
+            ));
         }
         for id in &members {
             if identity::load::<Entity>(&mut cx.txn, id)?.is_none() {
@@ -113,7 +133,9 @@ fn write(cx: &mut Cx<'_>, request: &Request, id: Option<String>, name: Option<St
                 return Err(Error::invalid(format!("invalid group ID {id:?}")));
             }
             if *id == group.id || contains(cx, id, &group.id)? {
-                return Err(Error::invalid("a group cannot contain itself, not even by other groups"));
+                return Err(Error::invalid(
+                    "a group cannot contain itself, not even by other groups",
+                ));
             }
         }
         group.groups = groups;
@@ -157,8 +179,8 @@ pub(super) fn show(cx: &mut Cx<'_>, group: &Group) -> Result<Response> {
         "type": if group.external { "external" } else { "internal" },
         "policies": group.policies,
         "metadata": if group.metadata.is_empty() { Value::Null } else { json!(group.metadata) },
-        "member_entity_ids": group.members,
-        "member_group_ids": group.groups,
+        "member_entity_ids": if group.external && group.members.is_empty() { Value::Null } else { json!(group.members) },
+        "member_group_ids": if group.external && group.groups.is_empty() { Value::Null } else { json!(group.groups) },
         "parent_group_ids": parents,
         "alias": alias.as_ref().map_or_else(|| json!({}), super::alias::describe),
         "creation_time": group.created.to_string(),
@@ -169,13 +191,16 @@ pub(super) fn show(cx: &mut Cx<'_>, group: &Group) -> Result<Response> {
 }
 
 fn delete(cx: &mut Cx<'_>, group: Option<Group>) -> Result<Response> {
-    let Some(group) = group else { return Ok(Response::empty()) };
+    let Some(group) = group else {
+        return Ok(Response::empty());
+    };
     for mut other in identity::all::<Group>(&mut cx.txn)? {
         if other.groups.contains(&group.id) {
             other.groups.retain(|id| *id != group.id);
             identity::save(&mut cx.txn, &other)?;
         }
     }
+    super::alias::remove_group_alias(cx, &group.alias)?;
     identity::remove(&mut cx.txn, &group);
     Ok(Response::empty())
 }

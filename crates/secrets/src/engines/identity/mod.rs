@@ -45,7 +45,9 @@ fn lookup_entity(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
         } else if let (Some(name), Some(accessor)) = (text("alias_name"), text("alias_mount_accessor")) {
             identity::by_unique(&mut cx.txn, &format!("{accessor}:{name}"))?
         } else {
-            return Err(crate::Error::invalid("query parameter not supplied: give id, name, alias_id, or alias_name and alias_mount_accessor"));
+            return Err(crate::Error::invalid(
+                "query parameter not supplied: give id, name, alias_id, or alias_name and alias_mount_accessor",
+            ));
         };
         match alias {
             Some(alias) => identity::load(&mut cx.txn, &alias.canonical_id)?,
@@ -71,7 +73,9 @@ fn lookup_group(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
         } else if let (Some(name), Some(accessor)) = (text("alias_name"), text("alias_mount_accessor")) {
             alias::group_alias_by_name(cx, &accessor, &name)?
         } else {
-            return Err(crate::Error::invalid("query parameter not supplied: give id, name, alias_id, or alias_name and alias_mount_accessor"));
+            return Err(crate::Error::invalid(
+                "query parameter not supplied: give id, name, alias_id, or alias_name and alias_mount_accessor",
+            ));
         };
         match alias {
             Some(alias) => identity::load(&mut cx.txn, &alias.canonical_id)?,

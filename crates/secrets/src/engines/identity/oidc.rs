@@ -6,10 +6,10 @@ use crate::core::identity::{self, Entity};
 use crate::core::request::{Op, Request, Response};
 use crate::core::token::alphanumeric;
 use crate::{Error, Result};
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair};
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jiff::Timestamp;
@@ -48,13 +48,19 @@ struct Role {
 
 pub(super) fn handle(cx: &mut Cx<'_>, request: &Request, path: &[&str]) -> Result<Response> {
     match (request.op, path) {
-        (Op::Read, ["config"]) => Ok(Response::data(json!({ "issuer": cx.txn.get::<String>("identity/oidc/config")?.unwrap_or_default() }))),
+        (Op::Read, ["config"]) => Ok(Response::data(
+            json!({ "issuer": cx.txn.get::<String>("identity/oidc/config")?.unwrap_or_default() }),
+        )),
         (Op::Write, ["config"]) => {
             let issuer = request.data.text("issuer").unwrap_or_default();
             if !issuer.is_empty() && !issuer.starts_with("https://") && !issuer.starts_with("http://") {
                 return Err(Error::invalid("invalid issuer: write scheme, host and port only"));
             }
-            cx.txn.put("identity/oidc/config", &issuer.trim_end_matches('/'))?;
+            cx.txn
+                .put("identity/oidc/config", &issuer.trim_end_matches('/'))?;
+            if issuer.is_empty() {
+                return Ok(Response::empty());
+            }
             let response = Response::data(json!({})).warn(
                 "If \"issuer\" is set explicitly, all tokens must be validated against that address, including those issued by secondary clusters.",
             );
@@ -64,7 +70,10 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request, path: &[&str]) -> Resul
         (Op::List, ["role"]) => Response::keys(cx.txn.list("identity/oidc/role/")),
         (Op::Write, ["key", name]) => write_key(cx, request, name),
         (Op::Read, ["key", name]) => {
-            let key: Key = cx.txn.get(&format!("identity/oidc/key/{name}"))?.ok_or(Error::NotFound)?;
+            let key: Key = cx
+                .txn
+                .get(&format!("identity/oidc/key/{name}"))?
+                .ok_or(Error::NotFound)?;
             Ok(Response::data(json!({
                 "algorithm": key.algorithm,
                 "rotation_period": key.rotation_period,
@@ -74,7 +83,11 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request, path: &[&str]) -> Resul
         }
         (Op::Delete, ["key", name]) => {
             for role in cx.txn.list("identity/oidc/role/") {
-                if cx.txn.get::<Role>(&format!("identity/oidc/role/{role}"))?.is_some_and(|role| role.key == *name) {
+                if cx
+                    .txn
+                    .get::<Role>(&format!("identity/oidc/role/{role}"))?
+                    .is_some_and(|role| role.key == *name)
+                {
                     return Err(Error::invalid(format!(
                         "unable to delete key {name:?} because it is currently referenced by these roles: {role}"
                     )));
@@ -85,16 +98,27 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request, path: &[&str]) -> Resul
         }
         (Op::Write, ["key", name, "rotate"]) => {
             let path = format!("identity/oidc/key/{name}");
-            let mut key: Key = cx.txn.get(&path)?.ok_or_else(|| Error::invalid("no key found at this name"))?;
-            let ttl = request.data.seconds("verification_ttl")?.unwrap_or(key.verification_ttl);
+            let mut key: Key = cx
+                .txn
+                .get(&path)?
+                .ok_or_else(|| Error::invalid("no key found at this name"))?;
+            let ttl = request
+                .data
+                .seconds("verification_ttl")?
+                .unwrap_or(key.verification_ttl);
             rotate(cx, &mut key, ttl)?;
             cx.txn.put(&path, &key)?;
             Ok(Response::empty())
         }
         (Op::Write, ["role", name]) => write_role(cx, request, name),
         (Op::Read, ["role", name]) => {
-            let role: Role = cx.txn.get(&format!("identity/oidc/role/{name}"))?.ok_or(Error::NotFound)?;
-            Ok(Response::data(json!({ "key": role.key, "template": role.template, "client_id": role.client_id, "ttl": role.ttl })))
+            let role: Role = cx
+                .txn
+                .get(&format!("identity/oidc/role/{name}"))?
+                .ok_or(Error::NotFound)?;
+            Ok(Response::data(
+                json!({ "key": role.key, "template": role.template, "client_id": role.client_id, "ttl": role.ttl }),
+            ))
         }
         (Op::Delete, ["role", name]) => {
             cx.txn.delete(&format!("identity/oidc/role/{name}"));
@@ -124,7 +148,11 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request, path: &[&str]) -> Resul
 
 fn issuer(cx: &mut Cx<'_>) -> Result<String> {
     let configured = cx.txn.get::<String>("identity/oidc/config")?.unwrap_or_default();
-    let base = if configured.is_empty() { cx.core.api_addr.clone() } else { configured };
+    let base = if configured.is_empty() {
+        cx.core.api_addr.clone()
+    } else {
+        configured
+    };
     Ok(format!("{}/v1/identity/oidc", base.trim_end_matches('/')))
 }
 
@@ -132,8 +160,15 @@ fn published(cx: &mut Cx<'_>) -> Result<Vec<Value>> {
     let now = cx.now;
     let mut keys = Vec::new();
     for name in cx.txn.list("identity/oidc/key/") {
-        let Some(key) = cx.txn.get::<Key>(&format!("identity/oidc/key/{name}"))? else { continue };
-        keys.extend(key.versions.into_iter().filter(|version| version.until.is_none_or(|at| at > now)).map(|version| version.public));
+        let Some(key) = cx.txn.get::<Key>(&format!("identity/oidc/key/{name}"))? else {
+            continue;
+        };
+        keys.extend(
+            key.versions
+                .into_iter()
+                .filter(|version| version.until.is_none_or(|at| at > now))
+                .map(|version| version.public),
+        );
     }
     Ok(keys)
 }
@@ -149,7 +184,10 @@ fn write_key(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<Response>
         versions: Vec::new(),
         rotated: cx.now,
     });
-    for (field, value) in [("rotation_period", &mut key.rotation_period), ("verification_ttl", &mut key.verification_ttl)] {
+    for (field, value) in [
+        ("rotation_period", &mut key.rotation_period),
+        ("verification_ttl", &mut key.verification_ttl),
+    ] {
         if let Some(seconds) = data.seconds(field)? {
             *value = seconds;
         }
@@ -158,7 +196,9 @@ fn write_key(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<Response>
         return Err(Error::invalid("rotation_period must be at least one minute"));
     }
     if key.verification_ttl > 10 * key.rotation_period {
-        return Err(Error::invalid("verification_ttl cannot be longer than 10x rotation_period"));
+        return Err(Error::invalid(
+            "verification_ttl cannot be longer than 10x rotation_period",
+        ));
     }
     if let Some(ids) = data.list("allowed_client_ids") {
         key.allowed_client_ids = ids;
@@ -167,8 +207,14 @@ fn write_key(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<Response>
     if let Some(algorithm) = data.text("algorithm") {
         key.algorithm = algorithm;
     }
-    if !matches!(key.algorithm.as_str(), "RS256" | "RS384" | "RS512" | "ES256" | "ES384" | "ES512" | "EdDSA") {
-        return Err(Error::invalid(format!("unknown signing algorithm {:?}", key.algorithm)));
+    if !matches!(
+        key.algorithm.as_str(),
+        "RS256" | "RS384" | "RS512" | "ES256" | "ES384" | "ES512" | "EdDSA"
+    ) {
+        return Err(Error::invalid(format!(
+            "unknown signing algorithm {:?}",
+            key.algorithm
+        )));
     }
     if key.versions.is_empty() || before != key.algorithm {
         let ttl = key.verification_ttl;
@@ -189,17 +235,26 @@ fn rotate(cx: &Cx<'_>, key: &mut Key, verification_ttl: i64) -> Result<()> {
         "RS256" | "RS384" | "RS512" => {
             let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(broken)?;
             let der: Pkcs8V1Der<'_> = pair.as_der().map_err(broken)?;
-            (Zeroizing::new(der.as_ref().to_vec()), pair.public_key().as_der().map_err(broken)?.as_ref().to_vec())
+            (
+                Zeroizing::new(der.as_ref().to_vec()),
+                pair.public_key().as_der().map_err(broken)?.as_ref().to_vec(),
+            )
         }
         "EdDSA" => {
             let der = Ed25519KeyPair::generate_pkcs8(&random).map_err(broken)?;
             let pair = Ed25519KeyPair::from_pkcs8(der.as_ref()).map_err(broken)?;
-            (Zeroizing::new(der.as_ref().to_vec()), pair.public_key().as_ref().to_vec())
+            (
+                Zeroizing::new(der.as_ref().to_vec()),
+                pair.public_key().as_ref().to_vec(),
+            )
         }
         algorithm => {
             let der = EcdsaKeyPair::generate_pkcs8(ec(algorithm), &random).map_err(broken)?;
             let pair = EcdsaKeyPair::from_pkcs8(ec(algorithm), der.as_ref()).map_err(broken)?;
-            (Zeroizing::new(der.as_ref().to_vec()), pair.public_key().as_ref().to_vec())
+            (
+                Zeroizing::new(der.as_ref().to_vec()),
+                pair.public_key().as_ref().to_vec(),
+            )
         }
     };
     let id = uuid::Uuid::new_v4().to_string();
@@ -208,7 +263,8 @@ fn rotate(cx: &Cx<'_>, key: &mut Key, verification_ttl: i64) -> Result<()> {
         present.private = None;
         present.until = Some(crate::core::token::after(cx.now, verification_ttl));
     }
-    key.versions.retain(|version| version.until.is_none_or(|at| at > cx.now));
+    key.versions
+        .retain(|version| version.until.is_none_or(|at| at > cx.now));
     key.versions.insert(
         0,
         Version {
@@ -240,7 +296,13 @@ fn jwk(algorithm: &str, id: &str, public: &[u8]) -> Result<Value> {
             let x509_parser::public_key::PublicKey::RSA(rsa) = spki.parsed().map_err(broken)? else {
                 return Err(broken(()));
             };
-            let strip = |bytes: &[u8]| bytes.iter().copied().skip_while(|byte| *byte == 0).collect::<Vec<_>>();
+            let strip = |bytes: &[u8]| {
+                bytes
+                    .iter()
+                    .copied()
+                    .skip_while(|byte| *byte == 0)
+                    .collect::<Vec<_>>()
+            };
             json!({ "kty": "RSA", "n": encode(&strip(rsa.modulus)), "e": encode(&strip(rsa.exponent)) })
         }
         "EdDSA" => json!({ "kty": "OKP", "crv": "Ed25519", "x": encode(public) }),
@@ -250,7 +312,10 @@ fn jwk(algorithm: &str, id: &str, public: &[u8]) -> Result<Value> {
                 "ES512" => "P-521",
                 _ => "P-256",
             };
-            let (x, y) = public.get(1..).and_then(|point| point.split_at_checked(point.len() / 2)).ok_or_else(|| broken(()))?;
+            let (x, y) = public
+                .get(1..)
+                .and_then(|point| point.split_at_checked(point.len() / 2))
+                .ok_or_else(|| broken(()))?;
             json!({ "kty": "EC", "crv": curve, "x": encode(x), "y": encode(y) })
         }
     };
@@ -281,7 +346,9 @@ fn write_role(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<Response
     if let Some(key) = cx.txn.get::<Key>(&format!("identity/oidc/key/{}", role.key))?
         && role.ttl > key.verification_ttl
     {
-        return Err(Error::invalid("a role's token ttl cannot be longer than the verification_ttl of the key it references"));
+        return Err(Error::invalid(
+            "a role's token ttl cannot be longer than the verification_ttl of the key it references",
+        ));
     }
     if let Some(id) = request.data.text("client_id").filter(|id| !id.is_empty()) {
         role.client_id = id;
@@ -298,12 +365,26 @@ fn sign(cx: &mut Cx<'_>, name: &str) -> Result<Response> {
         .txn
         .get(&format!("identity/oidc/role/{name}"))?
         .ok_or_else(|| Error::invalid(format!("role {name:?} not found")))?;
-    let entity_id = cx.token.as_ref().map(|holder| holder.token.entity_id.clone()).unwrap_or_default();
-    let entity: Entity = identity::load(&mut cx.txn, &entity_id)?.ok_or_else(|| Error::invalid("no entity associated with the request's token"))?;
+    let entity_id = cx
+        .token
+        .as_ref()
+        .map(|holder| holder.token.entity_id.clone())
+        .unwrap_or_default();
+    let entity: Entity = identity::load(&mut cx.txn, &entity_id)?
+        .ok_or_else(|| Error::invalid("no entity associated with the request's token"))?;
     let path = format!("identity/oidc/key/{}", role.key);
-    let mut key: Key = cx.txn.get(&path)?.ok_or_else(|| Error::invalid(format!("key {:?} not found", role.key)))?;
-    if !key.allowed_client_ids.iter().any(|id| id == "*" || *id == role.client_id) {
-        return Err(Error::invalid("the key does not list the client ID of the role as an allowed client ID"));
+    let mut key: Key = cx
+        .txn
+        .get(&path)?
+        .ok_or_else(|| Error::invalid(format!("key {:?} not found", role.key)))?;
+    if !key
+        .allowed_client_ids
+        .iter()
+        .any(|id| id == "*" || *id == role.client_id)
+    {
+        return Err(Error::invalid(
+            "the key does not list the client ID of the role as an allowed client ID",
+        ));
     }
     // Keys are renewed when they are used, so nothing has to watch the clock.
     if crate::core::token::after(key.rotated, key.rotation_period) <= cx.now {
@@ -331,7 +412,11 @@ fn sign(cx: &mut Cx<'_>, name: &str) -> Result<Response> {
         URL_SAFE_NO_PAD.encode(header.to_string()),
         URL_SAFE_NO_PAD.encode(Value::Object(claims).to_string())
     );
-    let private = Zeroizing::new(STANDARD.decode(version.private.as_deref().unwrap_or_default()).map_err(broken)?);
+    let private = Zeroizing::new(
+        STANDARD
+            .decode(version.private.as_deref().unwrap_or_default())
+            .map_err(broken)?,
+    );
     let signed = signature_of(&key.algorithm, &private, message.as_bytes())?;
     Ok(Response::data(json!({
         "token": format!("{message}.{}", URL_SAFE_NO_PAD.encode(signed)),
@@ -351,10 +436,15 @@ fn signature_of(algorithm: &str, private: &[u8], message: &[u8]) -> Result<Vec<u
                 _ => &signature::RSA_PKCS1_SHA256,
             };
             let mut signed = vec![0; pair.public_modulus_len()];
-            pair.sign(padding, &random, message, &mut signed).map_err(broken)?;
+            pair.sign(padding, &random, message, &mut signed)
+                .map_err(broken)?;
             Ok(signed)
         }
-        "EdDSA" => Ok(Ed25519KeyPair::from_pkcs8(private).map_err(broken)?.sign(message).as_ref().to_vec()),
+        "EdDSA" => Ok(Ed25519KeyPair::from_pkcs8(private)
+            .map_err(broken)?
+            .sign(message)
+            .as_ref()
+            .to_vec()),
         _ => {
             let pair = EcdsaKeyPair::from_pkcs8(ec(algorithm), private).map_err(broken)?;
             Ok(pair.sign(&random, message).map_err(broken)?.as_ref().to_vec())
@@ -372,14 +462,20 @@ fn template(text: &str, entity: &Entity) -> Result<Map<String, Value>> {
     let mut out = String::new();
     let mut rest = text.as_str();
     while let Some((before, after)) = rest.split_once("{{") {
-        let Some((name, after)) = after.split_once("}}") else { break };
+        let Some((name, after)) = after.split_once("}}") else {
+            break;
+        };
         let value = match name.trim() {
             "identity.entity.id" => json!(entity.id),
             "identity.entity.name" => json!(entity.name),
             "identity.entity.metadata" => json!(entity.metadata),
             other => match other.strip_prefix("identity.entity.metadata.") {
                 Some(field) => json!(entity.metadata.get(field).cloned().unwrap_or_default()),
-                None => return Err(Error::invalid(format!("the role's template has the unknown parameter {other:?}"))),
+                None => {
+                    return Err(Error::invalid(format!(
+                        "the role's template has the unknown parameter {other:?}"
+                    )));
+                }
             },
         };
         out.push_str(before);
@@ -387,17 +483,34 @@ fn template(text: &str, entity: &Entity) -> Result<Map<String, Value>> {
         rest = after;
     }
     out.push_str(rest);
-    serde_json::from_str(&out).map_err(|_| Error::invalid("the role's template is not JSON once it is filled in"))
+    serde_json::from_str(&out)
+        .map_err(|_| Error::invalid("the role's template is not JSON once it is filled in"))
 }
 
 fn introspect(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
     let token = request.data.need("token")?;
-    let keys: Vec<_> = published(cx)?.iter().filter_map(crate::auth::jwt::verify::PublicKey::from_jwk).collect();
+    let keys: Vec<_> = published(cx)?
+        .iter()
+        .filter_map(crate::auth::jwt::verify::PublicKey::from_jwk)
+        .collect();
     let client = request.data.text("client_id").filter(|id| !id.is_empty());
     let reason = match crate::auth::jwt::verify::verified(&token, &keys, &[]) {
         None => Some("unable to validate the token signature"),
-        Some(claims) if claims.get("exp").and_then(Value::as_i64).is_none_or(|at| at <= cx.now.as_second()) => Some("token is expired"),
-        Some(claims) if client.as_ref().is_some_and(|id| claims.get("aud") != Some(&json!(id))) => Some("token audience does not match"),
+        Some(claims)
+            if claims
+                .get("exp")
+                .and_then(Value::as_i64)
+                .is_none_or(|at| at <= cx.now.as_second()) =>
+        {
+            Some("token is expired")
+        }
+        Some(claims)
+            if client
+                .as_ref()
+                .is_some_and(|id| claims.get("aud") != Some(&json!(id))) =>
+        {
+            Some("token audience does not match")
+        }
         Some(_) => None,
     };
     Ok(Response::bare(match reason {

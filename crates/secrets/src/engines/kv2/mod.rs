@@ -54,7 +54,7 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
         ("metadata", Op::Write) => metadata::write(cx, request, name),
         ("metadata", Op::Patch) => metadata::patch(cx, request, name),
         ("metadata", Op::Delete) => metadata::delete(cx, name),
-        ("data" | "metadata" | "delete" | "undelete" | "destroy" | "subkeys", _) => Err(Error::Unsupported),
+        ("data" | "delete" | "undelete" | "destroy" | "subkeys", _) => Err(Error::Unsupported),
         _ if matches!(request.op, Op::Read | Op::Write) => Ok(wrong_path(request)),
         _ => Err(super::unsupported_path()),
     }

@@ -492,6 +492,23 @@ pub(crate) fn issuer(cx: &mut Cx<'_>, request: &Request, reference: &str) -> Res
     }
 }
 
+/// Marks an issuer as not to be used any more; its certificate cannot be on its own list.
+pub(crate) fn revoke_issuer(cx: &mut Cx<'_>, reference: &str) -> Result<Response> {
+    let mut issuer = store::issuer(cx, reference)?;
+    if issuer.revoked.is_none() {
+        issuer.revoked = Some(cx.now);
+        issuer.usage = "crl-signing,ocsp-signing,read-only".to_owned();
+        cx.put(&format!("issuer/{}", issuer.id), &issuer)?;
+        crl::rebuild(cx, &issuer.id)?;
+    }
+    let mut response = show_issuer(cx, &issuer)?;
+    if let (Some(data), Some(at)) = (&mut response.data, issuer.revoked) {
+        data.insert("revocation_time".to_owned(), json!(at.as_second()));
+        data.insert("revocation_time_rfc3339".to_owned(), json!(at.to_string()));
+    }
+    Ok(response)
+}
+
 pub(crate) fn issuer_form(cx: &mut Cx<'_>, reference: &str, form: &str) -> Result<Response> {
     let issuer = store::issuer(cx, reference)?;
     Ok(match form {

@@ -56,12 +56,14 @@ pub(crate) fn config(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
     match request.op {
         Op::Read => Ok(Response::data(Value::Object(settings))),
         Op::Write => {
-            if let Some(seconds) = request.data.seconds("expiry")? {
-                if seconds < 60 {
-                    return Err(Error::invalid(
-                        "expiry: a revocation list must hold for at least a minute",
-                    ));
-                }
+            if request
+                .data
+                .seconds("expiry")?
+                .is_some_and(|seconds| seconds < 60)
+            {
+                return Err(Error::invalid(
+                    "expiry: a revocation list must hold for at least a minute",
+                ));
             }
             for (key, value) in &mut settings {
                 let Some(given) = request.data.get(key) else {

@@ -10,6 +10,8 @@ mod key;
 mod role;
 mod store;
 
+pub(crate) use der::{inner_key, pem};
+
 use crate::core::context::Cx;
 use crate::core::fields::Fields;
 use crate::core::request::{Op, Request, Response};
@@ -69,6 +71,7 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
             ["intermediate", "set-signed"] | ["config", "ca"] | ["issuers", "import", "bundle" | "cert"],
         ) => ca::import(cx, request, segments.first() == Some(&"config")),
         (Op::List, ["issuers"]) => ca::list_issuers(cx),
+        (Op::Write, ["issuer", issuer, "revoke"]) => ca::revoke_issuer(cx, issuer),
         (_, ["issuer", issuer]) => ca::issuer(cx, request, issuer),
         (Op::Read, ["issuer", issuer, form @ ("json" | "pem" | "der")]) => ca::issuer_form(cx, issuer, form),
         (Op::Read, ["issuer", issuer, "crl", rest @ ..]) => crl::read(cx, Some(issuer), rest),

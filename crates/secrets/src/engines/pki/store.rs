@@ -115,7 +115,7 @@ pub(crate) fn issuer(cx: &mut Cx<'_>, reference: &str) -> Result<Issuer> {
     issuers(cx)?
         .into_iter()
         .find(|issuer| issuer.name == reference)
-        .ok_or_else(|| Error::invalid(format!("unable to find PKI issuer for reference: {reference}")))
+        .ok_or_else(|| Error::Failed(format!("unable to find PKI issuer for reference: {reference}")))
 }
 
 /// A key by id, name or `default`.
@@ -141,6 +141,12 @@ pub(crate) fn key(cx: &mut Cx<'_>, reference: &str) -> Result<Key> {
 /// An issuer with its key.
 pub(crate) fn signer(cx: &mut Cx<'_>, reference: &str) -> Result<(Issuer, Key)> {
     let issuer = issuer(cx, reference)?;
+    if issuer.revoked.is_some() {
+        return Err(Error::invalid(format!(
+            "the issuer {} is revoked and signs nothing any more",
+            issuer.id
+        )));
+    }
     if issuer.key_id.is_empty() {
         return Err(Error::invalid(format!(
             "the issuer {} has no key here, so it cannot sign",
