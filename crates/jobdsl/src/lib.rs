@@ -1,9 +1,21 @@
 //! Jenkins Job DSL scripts and config.xml to job definitions.
+//!
+//! Text goes through a lexer and parser to a syntax tree, which an interpreter walks within limits; the calls of the
+//! DSL are tables that make an ordered XML tree, the same that Jenkins stores; that tree is mapped to native jobs, and
+//! what has no equivalent is reported. Pure: files come from a [`herder_base::Tree`], nothing else is reached.
 #![forbid(unsafe_code)]
 
+mod compile;
+mod dsl;
+mod native;
+mod run;
 mod syntax;
+mod xml;
 
-/// Whether a text can be read as a script; the message and byte offset if not.
+pub use compile::{Compiled, Item, ItemKind, Options, compile};
+pub use native::{NativeJob, NativeParameter, NativeParameterKind, NativeSource, NativeTrigger};
+
+/// Whether a text can be read as a script; the byte offset and message if not.
 ///
 /// # Errors
 /// If it cannot be read.

@@ -290,7 +290,6 @@ pub(crate) struct ClosureDef {
 
 #[derive(Debug)]
 pub(crate) struct MethodDef {
-    pub(crate) at: u32,
     pub(crate) name: Name,
     pub(crate) params: Vec<Param>,
     pub(crate) body: Block,
@@ -317,7 +316,6 @@ pub(crate) enum ClassKind {
 
 #[derive(Debug)]
 pub(crate) struct ClassDef {
-    pub(crate) at: u32,
     pub(crate) kind: ClassKind,
     pub(crate) name: Name,
     pub(crate) parent: Option<TypeName>,

@@ -56,7 +56,6 @@ impl Parser<'_> {
         let mut annotations = annotations.to_vec();
         annotations.extend(self.annotations()?);
         self.modifiers()?;
-        let at = self.at();
         let kind = match self.word().as_deref() {
             Some("class") => ClassKind::Class,
             Some("interface") => ClassKind::Interface,
@@ -80,7 +79,6 @@ impl Parser<'_> {
             return self.unexpected("a class's name");
         };
         let mut class = ClassDef {
-            at,
             kind,
             name: name.name,
             parent: None,
@@ -131,7 +129,6 @@ impl Parser<'_> {
     pub(super) fn anonymous(&mut self, parent: &TypeName) -> Parsed<Rc<ClassDef>> {
         let at = self.at();
         let mut class = ClassDef {
-            at,
             kind: ClassKind::Class,
             name: format!("{}${at}", parent.name).into(),
             parent: Some(parent.clone()),
@@ -240,7 +237,6 @@ impl Parser<'_> {
     pub(super) fn method(&mut self, in_class: bool) -> Parsed<Option<Rc<MethodDef>>> {
         let start = self.pos;
         let modifiers = self.modifiers()?;
-        let at = self.at();
         let name = self.attempt(|parser| {
             let mut typed = modifiers.any;
             if parser.is("<") {
@@ -311,7 +307,6 @@ impl Parser<'_> {
             Vec::new()
         };
         Ok(Some(Rc::new(MethodDef {
-            at,
             name,
             params,
             body,

@@ -10,7 +10,7 @@ mod statements;
 mod strings;
 
 pub(crate) use ast::{
-    Arg, Args, BinaryOp, Block, Case, Catch, ClassDef, ClassKind, ClosureDef, Expr, ExprKind, FieldDef,
-    ForHead, Import, Key, MethodDef, Module, Name, Param, Part, Stmt, StmtKind, TypeName, UnaryOp,
+    Arg, Args, BinaryOp, Block, Case, Catch, ClassDef, ClassKind, ClosureDef, Expr, ExprKind, ForHead, Key,
+    MethodDef, Module, Name, Param, Part, Stmt, StmtKind, TypeName, UnaryOp,
 };
 pub(crate) use parser::{SyntaxError, parse, parse_expression};

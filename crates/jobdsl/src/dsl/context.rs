@@ -1,0 +1,413 @@
+//! A closure of the DSL while it runs: its options, the elements it has made, and calls into the tables.
+
+use super::catalogue::{Body, Catalogue, ClosureSpec, ContextSpec, MethodSpec, OptionKind};
+use super::item::{Change, Item, configure};
+use super::template::fill;
+use crate::run::{Closure, Env, Foreign, Interp, Scope, Source, Strategy, Throw, Value};
+use crate::syntax::{Name, Param};
+use crate::xml::Node;
+use std::any::Any;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// A closure's state.
+pub(crate) struct Context {
+    pub(crate) spec: Rc<ContextSpec>,
+    /// Its options, as variables.
+    pub(crate) scope: Rc<Scope>,
+    pub(crate) nodes: RefCell<Vec<Node>>,
+    pub(crate) item: Option<Rc<Item>>,
+    /// Whether its elements go to the item at once.
+    pub(crate) is_item: bool,
+}
+
+/// A context as a value.
+pub(crate) struct ContextRef(pub(crate) Rc<Context>);
+
+impl Foreign for ContextRef {
+    fn describe(&self) -> String {
+        format!("`{}`", self.0.spec.name)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// What calls into the tables need.
+#[derive(Clone)]
+pub(crate) struct Tables {
+    pub(crate) catalogue: Rc<Catalogue>,
+    /// Stands for the file in expressions of the tables.
+    pub(crate) source: Rc<Source>,
+}
+
+impl Tables {
+    fn env(&self, scope: Rc<Scope>, context: &Rc<Context>) -> Env {
+        Env {
+            scope,
+            this: Value::Foreign(Rc::new(ContextRef(Rc::clone(context)))),
+            closure: None,
+            source: Rc::clone(&self.source),
+        }
+    }
+
+    /// A context in which nothing has been said yet.
+    pub(crate) fn open(
+        &self,
+        interp: &Interp,
+        spec: Rc<ContextSpec>,
+        item: Option<Rc<Item>>,
+        outer: Option<&Rc<Scope>>,
+    ) -> Result<Rc<Context>, Throw> {
+        // Options of contexts around it are seen within.
+        let scope = outer.map_or_else(Scope::root, Scope::below);
+        let is_item = outer.is_none();
+        let context = Rc::new(Context {
+            spec: Rc::clone(&spec),
+            scope: Rc::clone(&scope),
+            nodes: RefCell::default(),
+            item,
+            is_item,
+        });
+        let mut options = Vec::new();
+        self.catalogue.options(&spec, &mut options);
+        let env = self.env(Rc::clone(&scope), &context);
+        for option in options {
+            if let Some(first) = &option.first {
+                let value = interp.eval(first, &env)?;
+                scope.declare(&option.field, value);
+            }
+        }
+        Ok(context)
+    }
+
+    /// Runs a closure of the script in a context.
+    pub(crate) fn run(
+        &self,
+        interp: &Interp,
+        context: &Rc<Context>,
+        closure: &Rc<Closure>,
+        args: Vec<Value>,
+    ) -> Result<Value, Throw> {
+        let copy = Rc::new(closure.copy());
+        *copy.delegate.borrow_mut() = Some(Value::Foreign(Rc::new(ContextRef(Rc::clone(context)))));
+        copy.strategy.set(Strategy::DelegateFirst);
+        interp.call(&copy, args)
+    }
+
+    /// A call on a context; none if the tables do not know it.
+    pub(crate) fn call(
+        &self,
+        interp: &Interp,
+        context: &Rc<Context>,
+        name: &str,
+        args: &[Value],
+    ) -> Result<Option<Value>, Throw> {
+        if self.option(interp, context, name, args)? {
+            return Ok(Some(Value::Null));
+        }
+        let mut methods = Vec::new();
+        self.catalogue.methods(&context.spec, name, &mut methods);
+        if methods.is_empty() {
+            return Ok(None);
+        }
+        let mut best: Option<(u32, Rc<MethodSpec>, usize)> = None;
+        for method in methods {
+            let closures = match &method.closure {
+                ClosureSpec::None => 0,
+                _ => usize::from(matches!(args.last(), Some(Value::Closure(_)))),
+            };
+            let plain = args.get(..args.len() - closures).unwrap_or_default();
+            if let Some(score) = fits(interp, &method.params, plain)
+                && best.as_ref().is_none_or(|(found, ..)| score > *found)
+            {
+                best = Some((score, method, closures));
+            }
+        }
+        let Some((_, method, closures)) = best else {
+            return Ok(None);
+        };
+        let closure = match args.last() {
+            Some(Value::Closure(closure)) if closures == 1 => Some(closure),
+            _ => None,
+        };
+        let plain = args.get(..args.len() - closures).unwrap_or_default();
+        self.perform(interp, context, &method, plain, closure).map(Some)
+    }
+
+    fn perform(
+        &self,
+        interp: &Interp,
+        context: &Rc<Context>,
+        method: &MethodSpec,
+        args: &[Value],
+        closure: Option<&Rc<Closure>>,
+    ) -> Result<Value, Throw> {
+        // Options of the closure are variables beside the parameters.
+        let inner = match &method.closure {
+            ClosureSpec::None => None,
+            ClosureSpec::Options(spec) => Some(self.open(
+                interp,
+                Rc::clone(spec),
+                context.item.clone(),
+                Some(&context.scope),
+            )?),
+            ClosureSpec::Context(name) => {
+                let spec = self.catalogue.context(name).ok_or_else(|| {
+                    Throw::exception("InternalError", format!("the tables have no context {name}"))
+                })?;
+                Some(self.open(interp, spec, context.item.clone(), Some(&context.scope))?)
+            }
+        };
+        let scope = match &inner {
+            Some(inner) => Scope::below(&inner.scope),
+            None => Scope::below(&context.scope),
+        };
+        let env = self.env(Rc::clone(&scope), context);
+        bind(interp, &method.params, args, &env)?;
+        if let Some(item) = &context.item {
+            let value = Value::Foreign(Rc::new(super::item::ItemRef(Rc::clone(item))));
+            scope.declare(&"item".into(), value);
+            scope.declare(&"itemKind".into(), Value::text(item.spec.as_str()));
+            scope.declare(&"itemName".into(), Value::text(item.name.as_str()));
+        }
+        if let (Some(inner), Some(closure)) = (&inner, closure) {
+            self.run(interp, inner, closure, Vec::new())?;
+        }
+        if let Some(inner) = &inner {
+            let nodes = inner.nodes.borrow().iter().cloned().map(Value::Node).collect();
+            scope.declare(&"nodes".into(), Value::list(nodes));
+            scope.declare(&"given".into(), Value::Bool(closure.is_some()));
+        }
+        match &method.body {
+            Body::Call(def) => {
+                let outer = Value::Foreign(Rc::new(ContextRef(Rc::clone(context))));
+                if let Value::Closure(code) = interp.closure(def, &env) {
+                    *code.delegate.borrow_mut() = Some(outer);
+                    code.strategy.set(Strategy::DelegateFirst);
+                    return interp.call(&code, Vec::new());
+                }
+                Ok(Value::Null)
+            }
+            Body::Template(lines) => {
+                let filled = fill(interp, lines, &env)?;
+                // `configure` within the closure works on the element made.
+                if let Some(Value::List(blocks)) = scope.get("configure") {
+                    for block in blocks.borrow().clone() {
+                        if let Value::Closure(block) = block {
+                            for node in &filled.nodes {
+                                configure(interp, node, &block)?;
+                            }
+                        }
+                    }
+                }
+                if let Some(item) = &context.item {
+                    let mut changes = item.changes.borrow_mut();
+                    changes.extend(filled.edits.into_iter().map(Change::Edit));
+                    if context.is_item {
+                        for node in filled.nodes {
+                            changes.push(Change::Edit(super::template::Edit::Merge(Vec::new(), node)));
+                        }
+                        return Ok(Value::Null);
+                    }
+                }
+                context.nodes.borrow_mut().extend(filled.nodes);
+                Ok(Value::Null)
+            }
+        }
+    }
+
+    /// A call that sets an option; says whether it was one.
+    fn option(
+        &self,
+        interp: &Interp,
+        context: &Rc<Context>,
+        name: &str,
+        args: &[Value],
+    ) -> Result<bool, Throw> {
+        let mut options = Vec::new();
+        self.catalogue.options(&context.spec, &mut options);
+        for option in options.into_iter().filter(|option| option.method == name) {
+            let field = &option.field;
+            let set = |value: Value| context.scope.declare(field, value);
+            let first = || args.first().cloned().unwrap_or(Value::Null);
+            match &option.kind {
+                OptionKind::Value => {
+                    if args.len() > 1 {
+                        continue;
+                    }
+                    set(first());
+                }
+                OptionKind::Flag => {
+                    if args.len() > 1 {
+                        continue;
+                    }
+                    set(args.first().cloned().unwrap_or(Value::Bool(true)));
+                }
+                OptionKind::Constant(value) => {
+                    if !args.is_empty() {
+                        continue;
+                    }
+                    let env = self.env(Rc::clone(&context.scope), context);
+                    set(interp.eval(value, &env)?);
+                }
+                OptionKind::List => {
+                    let list = context.scope.get(field).unwrap_or(Value::Null);
+                    let mut items = interp.items(&list)?;
+                    for arg in args {
+                        match arg {
+                            Value::List(more) => items.extend(more.borrow().iter().cloned()),
+                            other => items.push(other.clone()),
+                        }
+                    }
+                    set(Value::list(items));
+                }
+                OptionKind::Map => {
+                    if let Some(Value::Map(map)) = context.scope.get(field) {
+                        match args {
+                            [Value::Map(more)] => {
+                                for (key, value) in more.pairs() {
+                                    map.put(key, value);
+                                }
+                            }
+                            [key, value] => {
+                                map.put(key.key(), value.clone());
+                            }
+                            _ => continue,
+                        }
+                    }
+                }
+                OptionKind::Nodes(inner) => {
+                    let Some(spec) = self.catalogue.context(inner) else {
+                        continue;
+                    };
+                    let list = context.scope.get(field).unwrap_or(Value::Null);
+                    let mut items = interp.items(&list)?;
+                    if let Some(Value::Closure(closure)) = args.last() {
+                        let inner = self.open(interp, spec, context.item.clone(), Some(&context.scope))?;
+                        self.run(interp, &inner, closure, Vec::new())?;
+                        items.extend(inner.nodes.borrow().iter().cloned().map(Value::Node));
+                        // Options of the nested context are seen under its field's name.
+                        let fields: Vec<(Name, Value)> = inner.scope.variables.borrow().clone();
+                        for (key, value) in fields {
+                            context.scope.declare(&format!("{field}_{key}").into(), value);
+                        }
+                    }
+                    set(Value::list(items));
+                }
+                OptionKind::Code(code) => {
+                    let params = code.params.as_deref().unwrap_or_default();
+                    if fits(interp, params, args).is_none() {
+                        continue;
+                    }
+                    let env = self.env(Scope::below(&context.scope), context);
+                    if let Value::Closure(code) = interp.closure(code, &env) {
+                        interp.call(&code, pad(params, args))?;
+                    }
+                }
+                OptionKind::Configure => {
+                    let list = context.scope.get(field).unwrap_or(Value::Null);
+                    let mut items = interp.items(&list)?;
+                    items.extend(
+                        args.iter()
+                            .filter(|arg| matches!(arg, Value::Closure(_)))
+                            .cloned(),
+                    );
+                    set(Value::list(items));
+                }
+            }
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Whether a context knows a name.
+    pub(crate) fn knows(&self, context: &Rc<Context>, name: &str) -> bool {
+        let mut options = Vec::new();
+        self.catalogue.options(&context.spec, &mut options);
+        let mut methods = Vec::new();
+        self.catalogue.methods(&context.spec, name, &mut methods);
+        !methods.is_empty() || options.iter().any(|option| option.method == name)
+    }
+}
+
+/// A list as one argument would be spread over several parameters: wrap it.
+fn pad(params: &[Param], args: &[Value]) -> Vec<Value> {
+    if params.len() > 1 && matches!(args, [Value::List(_)]) {
+        let mut args = args.to_vec();
+        args.resize(
+            params.iter().filter(|p| p.default.is_none()).count().max(1),
+            Value::Null,
+        );
+        return args;
+    }
+    args.to_vec()
+}
+
+fn fits(interp: &Interp, params: &[Param], args: &[Value]) -> Option<u32> {
+    let required = params
+        .iter()
+        .filter(|param| param.default.is_none() && !param.rest)
+        .count();
+    let rest = params.iter().any(|param| param.rest);
+    if args.len() < required || (args.len() > params.len() && !rest) {
+        return None;
+    }
+    let mut score = if rest { 1 } else { 2 };
+    let mut optional = args.len() - required;
+    let mut args = args.iter();
+    for param in params {
+        if param.rest {
+            break;
+        }
+        if param.default.is_some() {
+            if optional == 0 {
+                continue;
+            }
+            optional -= 1;
+        }
+        let Some(value) = args.next() else { break };
+        match &param.kind {
+            None => {
+                // Closures are taken only by what asks for them.
+                score += u32::from(!matches!(value, Value::Closure(_)));
+            }
+            Some(kind) => score += interp.accepts(kind, value)?,
+        }
+    }
+    Some(score)
+}
+
+fn bind(interp: &Interp, params: &[Param], args: &[Value], env: &Env) -> Result<(), Throw> {
+    let required = params
+        .iter()
+        .filter(|param| param.default.is_none() && !param.rest)
+        .count();
+    let mut optional = args.len().saturating_sub(required);
+    let mut args = args.iter().cloned();
+    for param in params {
+        let value = if param.rest {
+            let mut items = Vec::new();
+            for value in args.by_ref() {
+                match value {
+                    Value::List(more) => items.extend(more.borrow().iter().cloned()),
+                    other => items.push(other),
+                }
+            }
+            Value::list(items)
+        } else {
+            match &param.default {
+                Some(default) if optional == 0 => interp.eval(default, env)?,
+                default => {
+                    if default.is_some() {
+                        optional -= 1;
+                    }
+                    args.next().unwrap_or(Value::Null)
+                }
+            }
+        };
+        env.scope.declare(&param.name, value);
+    }
+    Ok(())
+}

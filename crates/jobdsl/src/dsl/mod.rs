@@ -1,0 +1,11 @@
+//! Job DSL: what scripts may call, as tables, and the items they make.
+
+mod catalogue;
+mod context;
+mod files;
+mod host;
+mod item;
+mod template;
+
+pub(crate) use host::DslHost;
+pub(crate) use item::{Item, Kind};

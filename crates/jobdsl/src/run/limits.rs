@@ -1,0 +1,22 @@
+//! What a script may use up.
+
+/// Limits of one script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Evaluated expressions and statements.
+    pub(crate) steps: u64,
+    /// Calls within calls.
+    pub(crate) depth: usize,
+    /// Bytes of texts and entries of collections made, roughly.
+    pub(crate) memory: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            steps: 20_000_000,
+            depth: 400,
+            memory: 512 * 1024 * 1024,
+        }
+    }
+}

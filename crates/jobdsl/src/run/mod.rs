@@ -1,0 +1,26 @@
+//! The interpreter: walks the syntax tree within limits. What a script may reach of the world is what its host gives.
+
+mod call;
+mod class;
+mod collections;
+mod convert;
+pub(crate) mod eval;
+mod formats;
+mod interp;
+mod limits;
+mod members;
+pub(crate) mod nodes;
+mod numbers;
+mod operators;
+mod scope;
+mod statements;
+mod texts;
+mod throw;
+mod value;
+mod yaml;
+
+pub(crate) use interp::{Host, Interp, Source};
+pub(crate) use limits::Limits;
+pub(crate) use scope::{Env, Scope};
+pub(crate) use throw::{Throw, ThrowKind};
+pub(crate) use value::{Closure, Foreign, Strategy, Value};
