@@ -2,6 +2,7 @@
 
 pub(crate) mod approle;
 pub(crate) mod cert;
+pub(crate) mod github;
 pub(crate) mod jwt;
 pub(crate) mod kubernetes;
 pub(crate) mod token;
@@ -36,6 +37,7 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
         "userpass" => userpass::handle(cx, request, path),
         "jwt" | "oidc" => jwt::handle(cx, request, path),
         "cert" => cert::handle(cx, request, path),
+        "github" => github::handle(cx, request, path),
         _ => Err(engines::unsupported_path()),
     }
 }

@@ -16,7 +16,15 @@ use crate::{Error, Result};
 /// Kinds of secret engines that can be mounted.
 pub(crate) const SECRET: [&str; 4] = ["generic", "kv", "pki", "transit"];
 /// Kinds of log in methods that can be enabled.
-pub(crate) const AUTH: [&str; 6] = ["approle", "cert", "jwt", "kubernetes", "oidc", "userpass"];
+pub(crate) const AUTH: [&str; 7] = [
+    "approle",
+    "cert",
+    "github",
+    "jwt",
+    "kubernetes",
+    "oidc",
+    "userpass",
+];
 
 /// Whether a path needs no token.
 pub(crate) fn is_public(mount: &Mount, path: &str, op: Op) -> bool {
