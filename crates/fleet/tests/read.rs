@@ -484,3 +484,45 @@ fn a_promotion_moves_exactly_the_pins() {
     }
     insta::assert_snapshot!(said);
 }
+
+#[test]
+fn job_dsl_scripts_are_jobs() {
+    let script = "job('abc-application') {
+    parameters { string(name: 'NAMESPACE', defaultValue: 'staging', description: 'Kubernetes namespace to deploy to') }
+    scm { git('../abc.git') }
+    triggers { scm('H/15 * * * *') }
+    steps {
+        maven('-e clean test')
+        kustomize build ~/someApp | kubectl apply --namespace $NAMESPACE -f -
+    }
+}
+";
+    let root = Tree::from_texts([
+        ("fleet.yaml", "name: demo\n"),
+        ("jobs/abc.groovy", script),
+        ("jobs/broken.groovy", "job('x') {\n  steps {\n"),
+    ])
+    .unwrap();
+    let inputs = Inputs {
+        fleet_url: "/srv/git/fleet.git".to_owned(),
+        root,
+        trees: BTreeMap::new(),
+    };
+    let (fleet, found) = read(&inputs);
+    let job = &fleet.jobs[0];
+    assert_eq!(job.name, "abc-application");
+    assert_eq!(job.sources[0].url, "/srv/git/abc.git");
+    assert_eq!(
+        job.target,
+        herder_fleet::job::Target::Parameter("NAMESPACE".to_owned())
+    );
+    assert_eq!(job.steps[0].shell, "mvn -B -e clean test");
+    assert_eq!(
+        job.steps[1].shell,
+        "kustomize build ~/someApp | kubectl apply --namespace $NAMESPACE -f -"
+    );
+    // The other script's fault is its own, and nothing is removed because of it.
+    let error = found.iter().find(|d| d.code == "syntax").unwrap();
+    assert_eq!(error.at.as_ref().unwrap().path, "jobs/broken.groovy");
+    assert!(fleet.held.jobs.is_some());
+}

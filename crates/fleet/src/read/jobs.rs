@@ -6,7 +6,7 @@ use super::settings::{duration, scalar, scalars, texts};
 use crate::Inputs;
 use crate::format::{Checked, JOB};
 use crate::job::{Job, JobSource, Origin, Parameter, ParameterKind, Retention, Step, Target, Trigger};
-use herder_base::{Diagnostic, Location, resolve_remote, suggest};
+use herder_base::{Diagnostic, resolve_remote, suggest};
 use serde_json::Value;
 
 /// The jobs, and why the list may be incomplete.
@@ -24,13 +24,12 @@ pub(crate) fn read(inputs: &Inputs, outline: &Outline, found: &mut Vec<Diagnosti
     let mut all = Jobs::default();
     for (path, _) in inputs.root.below("jobs") {
         if path.ends_with(".groovy") {
-            all.held
-                .get_or_insert_with(|| format!("{path} could not be read"));
-            found.push(
-                Diagnostic::warning("job-dsl", "Job DSL scripts cannot be read yet")
-                    .at(Location::new(path, 0, 0))
-                    .hint("no job is removed on account of it; write the job in the native form meanwhile"),
-            );
+            let (jobs, whole) = super::jobdsl::read(inputs, path, found);
+            all.jobs.extend(jobs);
+            if !whole {
+                all.held
+                    .get_or_insert_with(|| format!("{path} could not be read"));
+            }
         } else if documents::is_yaml(path) {
             let (documents, bad) = documents::file(&inputs.root, path, &JOB, found);
             if bad {
@@ -244,7 +243,7 @@ fn step(index: usize, value: &Value) -> Step {
 }
 
 /// A step without a name is called by its first command.
-fn first_line(shell: &str, index: usize) -> String {
+pub(crate) fn first_line(shell: &str, index: usize) -> String {
     let line = shell
         .lines()
         .map(str::trim)

@@ -6,6 +6,7 @@ mod discover;
 mod documents;
 mod environments;
 mod glob;
+mod jobdsl;
 mod jobs;
 pub(crate) mod kustomize;
 mod lint;
