@@ -213,6 +213,14 @@ async fn tokens_end_with_their_time_their_uses_and_their_parents() {
             uses_left
         );
     }
+    let twice = rig.token(json!({"policies": ["default"], "num_uses": 2})).await;
+    for _ in 0..2 {
+        assert!(rig.call(&twice, Op::Read, "sys/mounts", json!({})).await.is_err());
+    }
+    let used_up = rig
+        .call(&twice, Op::Read, "auth/token/lookup-self", json!({}))
+        .await;
+    assert!(used_up.is_err(), "refused requests count as uses");
     rig.clock.advance(Duration::from_secs(9));
     for token in [&periodic, &capped] {
         rig.call(token, Op::Write, "auth/token/renew-self", json!({}))

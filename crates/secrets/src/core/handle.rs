@@ -48,7 +48,13 @@ impl Core {
             let outcome = evaluate(&mut cx, request, trail);
             let (response, ops) = match outcome {
                 Ok(response) => (response, cx.txn.ops()?),
-                Err(error) => return Err(error),
+                Err(error) => {
+                    if !matches!(error, Error::Needs(_)) {
+                        drop(guard);
+                        self.spend(request)?;
+                    }
+                    return Err(error);
+                }
             };
             if ops.is_empty() {
                 return Ok(Attempt {
@@ -74,6 +80,34 @@ impl Core {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Counts a use of a token whose request failed: the request's own writes, the count among them, did not happen.
+    fn spend(&self, request: &Request) -> Result<()> {
+        let Some(id) = &request.token else { return Ok(()) };
+        let _writing = self.write_lock();
+        let (keyring, system) = self.opened()?;
+        let mut cx = Cx {
+            core: self,
+            txn: Txn::new(&self.store, Arc::clone(&keyring), &self.cache),
+            keyring,
+            system,
+            now: self.clock.now(),
+            mount: Arc::default(),
+            token: None,
+            sudo: false,
+            scheduled: Vec::new(),
+            after: Vec::new(),
+        };
+        let Some(holder) = token::find(&mut cx, id)? else {
+            return Ok(());
+        };
+        if holder.token.num_uses > 0 && request.path != "sys/wrapping/unwrap" {
+            use_once(&mut cx, holder)?;
+            // In memory at once; whether it survives a crash does not matter for an answer that gives nothing.
+            drop(self.store.submit(cx.txn.ops()?)?);
+        }
+        Ok(())
     }
 
     /// Ends one token or lease whose time has come; true if there was one.
@@ -202,13 +236,7 @@ fn authorise(cx: &mut Cx<'_>, request: &Request, rest: Option<&str>, public: boo
     // The wrapping token is used up by unwrapping itself, which needs to find it alive.
     let unwrapping = request.path == "sys/wrapping/unwrap";
     if holder.token.num_uses > 0 && !holder.token.batch && !unwrapping {
-        holder.token.num_uses -= 1;
-        if holder.token.num_uses == 0 {
-            // Used up by this request; whatever it is allowed to do still happens.
-            token::revoke(cx, &holder.hash, false)?;
-        } else {
-            token::save(&mut cx.txn, &holder.hash, &holder.token)?;
-        }
+        holder = use_once(cx, holder)?;
     }
     let acl = acl_of(cx, &holder)?;
     let create = request.op == Op::Write
@@ -231,6 +259,17 @@ fn authorise(cx: &mut Cx<'_>, request: &Request, rest: Option<&str>, public: boo
     } else {
         Err(Error::Denied)
     }
+}
+
+/// Counts one use; the last one revokes the token, though this request may still go on.
+fn use_once(cx: &mut Cx<'_>, mut holder: Holder) -> Result<Holder> {
+    holder.token.num_uses -= 1;
+    if holder.token.num_uses == 0 {
+        token::revoke(cx, &holder.hash, false)?;
+    } else {
+        token::save(&mut cx.txn, &holder.hash, &holder.token)?;
+    }
+    Ok(holder)
 }
 
 /// The rules a token is under.
