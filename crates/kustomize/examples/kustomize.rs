@@ -6,7 +6,7 @@
     reason = "a development tool"
 )]
 
-use herder_kustomize::{LoadRestrictor, NoRemotes, Options, build_from};
+use herder_kustomize::{LoadRestrictor, NoRemotes, Options, print_from};
 use std::path::Path;
 
 #[path = "../../cli/src/commands/kustomize/disk.rs"]
@@ -34,10 +34,10 @@ fn main() {
     let built = disk::Disk::path(dir)
         .map_err(|error| error.to_string())
         .and_then(|dir| {
-            build_from(&disk::Disk::new(&here), &dir, &options, &NoRemotes).map_err(|error| error.to_string())
+            print_from(&disk::Disk::new(&here), &dir, &options, &NoRemotes).map_err(|error| error.to_string())
         });
     match built {
-        Ok(done) => print!("{}", done.to_yaml()),
+        Ok((text, _)) => print!("{text}"),
         Err(error) => {
             eprintln!("error: {error}");
             std::process::exit(1);

@@ -9,7 +9,7 @@ use crate::load::Loader;
 use crate::origin::{self, Origin};
 use crate::target::{Gathered, Target};
 use crate::transform::{labels, name_refs, sort, vars};
-use crate::{Error, Files, LoadRestrictor, Remotes, Tree, plugins};
+use crate::{Error, Files, LoadRestrictor, Remotes, Tree, plugins, reread};
 use herder_base::Diagnostic;
 use herder_object::yaml;
 use serde_json::Value;
@@ -92,6 +92,42 @@ pub fn build_from(
     options: &Options,
     remotes: &dyn Remotes,
 ) -> std::result::Result<Build, Error> {
+    let mut objects = Vec::new();
+    let (read, warnings) = run(files, dir, options, remotes, &mut |object| objects.push(object))?;
+    Ok(Build {
+        objects,
+        read,
+        warnings,
+    })
+}
+
+/// Builds and prints, holding only one object at a time besides the text: for large sets.
+///
+/// # Errors
+/// As [`build`].
+pub fn print_from(
+    files: &dyn Files,
+    dir: &str,
+    options: &Options,
+    remotes: &dyn Remotes,
+) -> std::result::Result<(String, Vec<Diagnostic>), Error> {
+    let mut out = String::new();
+    let (_, warnings) = run(files, dir, options, remotes, &mut |object| {
+        if !out.is_empty() {
+            out.push_str("---\n");
+        }
+        out.push_str(&yaml::print(&object));
+    })?;
+    Ok((out, warnings))
+}
+
+fn run(
+    files: &dyn Files,
+    dir: &str,
+    options: &Options,
+    remotes: &dyn Remotes,
+    each: &mut dyn FnMut(Value),
+) -> Result<(BTreeSet<String>, Vec<Diagnostic>)> {
     let mut context = Context::new(remotes);
     let loader = Loader::new(files, dir, options.load_restrictor)?;
     let mut target = Target::load(&mut context, loader)?;
@@ -141,15 +177,15 @@ pub fn build_from(
             origin::remove(resources, origin::TRANSFORMATIONS);
         }
     }
-    let objects = std::mem::take(resources)
-        .into_iter()
-        .map(|resource| resource.node.to_json().map_err(|error| resource.error(error)))
-        .collect::<Result<_>>()?;
-    Ok(Build {
-        objects,
-        warnings: Target::warnings(&mut context),
-        read: context.read,
-    })
+    for resource in std::mem::take(resources) {
+        let object = resource.node.to_json().and_then(|mut object| {
+            reread::through_json(&mut object)?;
+            Ok(object)
+        });
+        each(object.map_err(|error| resource.error(error))?);
+    }
+    let warnings = Target::warnings(&mut context);
+    Ok((context.read, warnings))
 }
 
 /// What is done once, at the end: hashes, references, vars.

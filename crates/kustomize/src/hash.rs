@@ -108,6 +108,13 @@ fn go_number(number: &serde_json::Number) -> String {
     }
 }
 
+/// A string in JSON, as Go's encoder writes it.
+pub(crate) fn json_text(text: &str) -> String {
+    let mut out = String::new();
+    write_text(&mut out, text);
+    out
+}
+
 fn write_text(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {

@@ -26,6 +26,7 @@ mod path;
 mod plugins;
 mod read;
 mod remote;
+mod reread;
 mod resmap;
 mod resource;
 mod schema;
@@ -35,7 +36,7 @@ mod steps;
 mod target;
 mod transform;
 
-pub use build::{Build, Options, Reorder, build, build_from};
+pub use build::{Build, Options, Reorder, build, build_from, print_from};
 pub use error::Error;
 pub use files::Files;
 pub use herder_base::Tree;

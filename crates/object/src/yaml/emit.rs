@@ -197,14 +197,16 @@ impl Printer {
 pub fn json_number(number: &Number) -> String {
     match number.as_f64() {
         Some(float) if number.is_f64() => {
-            if float.fract() == 0.0
-                && float >= -9_223_372_036_854_775_808.0
-                && float < 18_446_744_073_709_551_616.0
-            {
-                let whole = format!("{float:.0}");
-                if whole == "-0" { "0".to_owned() } else { whole }
+            // In JSON a whole float has no point, and then it is an integer if it fits one.
+            let whole = if float.fract() == 0.0 && float.abs() < 1e21 {
+                format!("{float}")
             } else {
-                go::format_float(float)
+                String::new()
+            };
+            match whole.as_str() {
+                "-0" => "0".to_owned(),
+                text if text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok() => whole,
+                _ => go::format_float(float),
             }
         }
         _ => number.to_string(),
@@ -250,6 +252,11 @@ mod tests {
             ),
             (json!(1.0), "1\n".to_owned()),
             (json!(1e21), "1e+21\n".to_owned()),
+            (
+                json!(-9_223_372_036_854_775_808.0),
+                "-9.223372036854776e+18\n".to_owned(),
+            ),
+            (json!(1e19), "10000000000000000000\n".to_owned()),
             (json!(u64::MAX), "18446744073709551615\n".to_owned()),
         ] {
             assert_eq!(print(&value), text, "{value}");
