@@ -24,11 +24,9 @@ impl Cluster {
         phases.dedup();
         for phase in phases {
             let actions: Vec<&Action> = plan.writes().filter(|a| a.phase == phase).collect();
-            let done: Vec<Outcome> = futures::stream::iter(&actions)
-                .map(|action| self.act(action))
-                .buffered(AT_ONCE)
-                .collect()
-                .await;
+            // Collected first: a closure over borrowed actions inside the stream would not be Send for every lifetime.
+            let work: Vec<_> = actions.iter().map(|action| self.act(action)).collect();
+            let done: Vec<Outcome> = futures::stream::iter(work).buffered(AT_ONCE).collect().await;
             if phase == Phase::Definitions {
                 let kinds = actions.iter().filter(|a| a.what == What::Apply);
                 self.await_kinds(

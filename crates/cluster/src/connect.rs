@@ -23,6 +23,7 @@ pub struct Cluster {
     pub(crate) wire: Wire,
     pub(crate) kinds: Arc<RwLock<Option<Arc<Kinds>>>>,
     pub(crate) cache: Arc<Cache>,
+    pub(crate) namespace: Arc<str>,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -48,19 +49,25 @@ impl Cluster {
             context: context.map(str::to_owned),
             ..KubeConfigOptions::default()
         };
-        let mut config = kube::Config::from_custom_kubeconfig(file, &options)
+        let config = kube::Config::from_custom_kubeconfig(file, &options)
             .await
             .map_err(|e| wrong(Box::new(e)))?;
+        Self::with_config(config).map_err(|e| wrong(Box::new(e)))
+    }
+
+    pub(crate) fn with_config(mut config: kube::Config) -> Result<Self, kube::Error> {
         config.connect_timeout = Some(Duration::from_secs(5));
         config.read_timeout = None;
-        let patient = kube::Client::try_from(config.clone()).map_err(|e| wrong(Box::new(e)))?;
+        let namespace = config.default_namespace.clone();
+        let patient = kube::Client::try_from(config.clone())?;
         // Watches are quiet for minutes; requests have their own limit.
         config.read_timeout = Some(Duration::from_secs(295));
         let server = config.cluster_url.to_string();
-        let client = kube::Client::try_from(config).map_err(|e| wrong(Box::new(e)))?;
+        let client = kube::Client::try_from(config)?;
         Ok(Self {
             wire: Wire::new(client, patient, server),
             kinds: Arc::default(),
+            namespace: namespace.into(),
             cache: Arc::new(Cache::default()),
         })
     }

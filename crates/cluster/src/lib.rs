@@ -27,6 +27,7 @@ mod diagnose;
 mod discovery;
 mod error;
 mod health;
+mod lookup;
 mod observe;
 mod run;
 mod snapshot;

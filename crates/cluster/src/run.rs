@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 const WHOLE: &[(&str, &str)] = &[
     ("v1", "Pod"),
     ("v1", "Node"),
+    ("v1", "Namespace"),
     ("v1", "Event"),
     ("v1", "Service"),
     ("v1", "PersistentVolume"),

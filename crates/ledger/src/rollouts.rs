@@ -72,6 +72,22 @@ impl Ledger {
             .collect()
     }
 
+    /// The rollouts that are not over, oldest first.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn open_rollouts(&self) -> Result<Vec<Rollout>, Error> {
+        sqlx::query(
+            "SELECT * FROM run_rollouts WHERE health IN ('progressing', 'failed') ORDER BY at LIMIT 1000",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Error::database("list rollouts that are not over"))?
+        .iter()
+        .map(read)
+        .collect()
+    }
+
     /// The rollouts of one object, newest first: which run caused what it is now.
     ///
     /// # Errors

@@ -1,3 +1,29 @@
 //! Supervisor, configuration, the flow, platform API, dashboard.
+//!
+//! The only crate that binds sockets for the parts below it, spawns top-level tasks and joins neighbours. What is to
+//! happen is decided by `plan`; this crate moves values along the arrows of ARCHITECTURE.md.
+#![forbid(unsafe_code)]
 
-pub mod wire;
+mod api;
+mod board;
+mod datadir;
+mod error;
+mod flow;
+mod keeper;
+mod live;
+mod ops;
+mod options;
+mod platform;
+mod reading;
+mod record;
+mod run_tokens;
+mod runs;
+mod state;
+mod supervisor;
+mod view;
+mod viewing;
+mod wire;
+
+pub use error::Error;
+pub use options::{Listen, Options};
+pub use platform::Platform;

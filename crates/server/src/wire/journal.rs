@@ -10,12 +10,12 @@ use jiff::Timestamp;
 
 /// Keeps runs, heads and decisions in the ledger.
 #[derive(Debug, Clone)]
-pub struct LedgerJournal(Ledger);
+pub(crate) struct LedgerJournal(Ledger);
 
 impl LedgerJournal {
     /// Uses this ledger.
     #[must_use]
-    pub const fn new(ledger: Ledger) -> Self {
+    pub(crate) const fn new(ledger: Ledger) -> Self {
         Self(ledger)
     }
 }
@@ -32,7 +32,7 @@ fn causes_text(causes: &[Cause]) -> String {
 ///
 /// # Errors
 /// If the row holds a status or cause that this version does not know.
-pub fn record(row: RunRow) -> Result<RunRecord, PortError> {
+pub(crate) fn record(row: RunRow) -> Result<RunRecord, PortError> {
     let unknown = |what: &str| {
         PortError(format!(
             "run {} #{} has an unknown {what} in the ledger",

@@ -1,3 +1,9 @@
-//! Adapters between crates that do not know each other.
+//! Adapters between neighbours that do not know each other.
 
-pub mod journal;
+pub(crate) mod actions;
+pub(crate) mod definitions;
+pub(crate) mod edge;
+pub(crate) mod journal;
+pub(crate) mod pods;
+pub(crate) mod remotes;
+pub(crate) mod rollouts;

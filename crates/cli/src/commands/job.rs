@@ -1,0 +1,141 @@
+//! `herder job list|run|log|runs|abort`: jobs and their runs.
+
+use crate::args::Global;
+use crate::platform::{Platform, escape, find_dir};
+use anyhow::{Context, Result, bail};
+use clap::Subcommand;
+use serde_json::{Map, Value, json};
+
+/// Arguments of `herder job`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List jobs with their last run
+    List,
+    /// Start a run
+    Run {
+        /// The job
+        job: String,
+        /// Parameters, NAME=VALUE
+        #[arg(value_name = "NAME=VALUE")]
+        parameters: Vec<String>,
+        /// Follow its log and exit with its result
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// List the runs of a job
+    Runs {
+        /// The job
+        job: String,
+    },
+    /// Print the log of a run
+    Log {
+        /// The job
+        job: String,
+        /// The run [default: the latest]
+        number: Option<u64>,
+        /// Keep printing until it ends
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Stop a run
+    Abort {
+        /// The job
+        job: String,
+        /// The run
+        number: u64,
+    },
+}
+
+pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
+    let platform = Platform::of(&find_dir(global.dir.as_deref()))?;
+    match args.verb {
+        Verb::List => list(global, &platform).await,
+        Verb::Run { job, parameters, follow } => {
+            let mut values = Map::new();
+            for pair in &parameters {
+                let (name, value) = pair.split_once('=').with_context(|| format!("`{pair}` is not NAME=VALUE"))?;
+                values.insert(name.to_owned(), json!(value));
+            }
+            let run = platform.post("/api/v1/runs", &json!({"job": job, "parameters": values})).await?;
+            let number = run["number"].as_u64().context("the answer has no run number")?;
+            if !follow {
+                return print(global, &run, &format!("{job} #{number} is {}", run["status"].as_str().unwrap_or("queued")));
+            }
+            log(&platform, &job, number, true).await?;
+            let run = one(&platform, &job, number).await?;
+            let status = run["status"].as_str().unwrap_or_default();
+            eprintln!("{job} #{number}: {status} {}", run["reason"].as_str().unwrap_or_default());
+            if status == "success" { Ok(()) } else { Err(crate::output::Exit(1).into()) }
+        }
+        Verb::Runs { job } => {
+            let runs = platform.get(&format!("/api/v1/runs?job={}", escape(&job))).await?;
+            let mut table = vec![["RUN", "STATUS", "NAMESPACE", "CAUSE", "QUEUED", "REASON"].map(str::to_owned)];
+            for run in runs.as_array().into_iter().flatten() {
+                let text = |field: &str| run.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+                table.push([format!("#{}", run["number"]), text("status"), text("namespace"), text("cause"), text("queued_at"), text("reason")]);
+            }
+            if global.json {
+                return print(global, &runs, "");
+            }
+            crate::output::table(&table);
+            Ok(())
+        }
+        Verb::Log { job, number, follow } => {
+            let number = match number {
+                Some(number) => number,
+                None => {
+                    let runs = platform.get(&format!("/api/v1/runs?job={}", escape(&job))).await?;
+                    runs.pointer("/0/number").and_then(Value::as_u64).with_context(|| format!("`{job}` has never run"))?
+                }
+            };
+            log(&platform, &job, number, follow).await
+        }
+        Verb::Abort { job, number } => {
+            let run = platform.post("/api/v1/runs/abort", &json!({"job": job, "number": number})).await?;
+            print(global, &run, &format!("{job} #{number} is being stopped"))
+        }
+    }
+}
+
+async fn list(global: &Global, platform: &Platform) -> Result<()> {
+    let jobs = platform.get("/api/v1/jobs").await?;
+    if global.json {
+        return print(global, &jobs, "");
+    }
+    let mut table = vec![["JOB", "LAST RUN", "STATUS", "TRIGGERS", "ORIGIN"].map(str::to_owned)];
+    for job in jobs.as_array().into_iter().flatten() {
+        let text = |pointer: &str| job.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let number = job.pointer("/last/number").map(|number| format!("#{number}")).unwrap_or_default();
+        table.push([text("/name"), number, text("/last/status"), text("/triggers"), text("/origin")]);
+    }
+    crate::output::table(&table);
+    Ok(())
+}
+
+async fn one(platform: &Platform, job: &str, number: u64) -> Result<Value> {
+    let run = platform.get(&format!("/api/v1/runs/one?job={}&number={number}", escape(job))).await?;
+    if run.is_null() {
+        bail!("`{job}` has no run #{number}");
+    }
+    Ok(run)
+}
+
+async fn log(platform: &Platform, job: &str, number: u64, follow: bool) -> Result<()> {
+    let path = format!("/api/v1/runs/log?job={}&number={number}&follow={follow}", escape(job));
+    crate::output::copy(platform.stream(&path).await?).await
+}
+
+fn print(global: &Global, value: &Value, line: &str) -> Result<()> {
+    if global.json {
+        println!("{}", serde_json::to_string_pretty(value)?);
+    } else {
+        println!("{line}");
+    }
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! One file per command: its arguments, whose doc comments are the help, and one function that runs it.
+//!
+//! Commands call the crate that does the work and print the result; they hold no product behaviour.
+
+pub(crate) mod agent;
+pub(crate) mod checkout;
+pub(crate) mod cluster;
+pub(crate) mod completion;
+pub(crate) mod demo;
+pub(crate) mod demo_app;
+pub(crate) mod down;
+pub(crate) mod env;
+pub(crate) mod job;
+pub(crate) mod kubectl;
+pub(crate) mod kustomize;
+pub(crate) mod logs;
+pub(crate) mod promote;
+pub(crate) mod secret;
+pub(crate) mod status;
+pub(crate) mod steps;
+pub(crate) mod template;
+pub(crate) mod up;
+pub(crate) mod vault;
+pub(crate) mod why;
+
+use crate::args::{Command, Herder};
+use anyhow::{Context, Result};
+use std::future::Future;
+
+/// Runs the command that was asked for.
+pub(crate) fn run(herder: Herder) -> Result<()> {
+    let global = &herder.global;
+    match herder.command {
+        Command::Demo(args) => wait(2, global.verbose, demo::run(global, args)),
+        Command::Up(args) => wait(2, global.verbose, up::run(global, args)),
+        Command::Cluster(args) => wait(2, global.verbose, cluster::run(global, args)),
+        Command::Down(args) => wait(1, global.verbose, down::run(global, args)),
+        Command::Status(args) => wait(1, global.verbose, status::run(global, args)),
+        Command::Why(args) => wait(1, global.verbose, why::run(global, args)),
+        Command::Logs(args) => wait(1, global.verbose, logs::run(global, args)),
+        Command::Promote(args) => wait(1, global.verbose, promote::run(global, args)),
+        Command::Env(args) => wait(1, global.verbose, env::run(global, args)),
+        Command::Job(args) => wait(1, global.verbose, job::run(global, args)),
+        Command::Secret(args) => {
+            let dir = crate::platform::find_dir(global.dir.as_deref());
+            wait(1, global.verbose, async move { secret::run(args, Some(&dir), global.json).await })
+        }
+        Command::Kubectl(args) => wait(1, global.verbose, kubectl::run(global, args)),
+        Command::Template(args) => wait(1, global.verbose, template::run(args)),
+        Command::Agent(args) => wait(1, global.verbose, agent::run(args)),
+        Command::DemoApp(args) => wait(1, global.verbose, demo_app::run(args)),
+        Command::Steps(args) => wait(1, global.verbose, steps::run(args)),
+        Command::Checkout(args) => wait(1, global.verbose, checkout::run(args)),
+        Command::Kustomize(args) => kustomize::run(args),
+        Command::Completion(args) => completion::run(&args),
+    }
+}
+
+/// Runs a command that waits for other programs, on as many threads as it can use.
+fn wait(threads: usize, verbose: u8, work: impl Future<Output = Result<()>>) -> Result<()> {
+    crate::output::log(verbose);
+    let mut builder = if threads > 1 { tokio::runtime::Builder::new_multi_thread() } else { tokio::runtime::Builder::new_current_thread() };
+    let runtime = builder.worker_threads(threads).enable_all().build().context("cannot start the async runtime")?;
+    let result = runtime.block_on(work);
+    // Whatever still runs is of no more use once the command has its result.
+    runtime.shutdown_background();
+    result
+}

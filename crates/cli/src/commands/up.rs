@@ -1,0 +1,160 @@
+//! `herder up FLEET`: makes everything true that a fleet repository says, and keeps it so until Ctrl-C.
+
+use crate::args::Global;
+use crate::platform;
+use anyhow::{Context, Result, bail};
+use herder_server::{Listen, Options, Platform};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Arguments of `herder up`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The fleet repository: a path or any git URL
+    #[arg(value_name = "FLEET")]
+    fleet: String,
+    /// The branch to follow [default: the remote's default branch]
+    #[arg(long, default_value = "")]
+    branch: String,
+    /// How many node agents the embedded cluster runs
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    nodes: u8,
+    /// How often remotes are asked for news when no webhook calls
+    #[arg(long, default_value = "10s", value_parser = |text: &str| herder_base::parse_duration(text))]
+    poll: Duration,
+    #[command(flatten)]
+    listen: ListenArgs,
+}
+
+/// Where to listen.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ListenArgs {
+    /// Address for everything that has none of its own below; port 0 picks free ports
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// The edge, HTTP
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen_http: Option<SocketAddr>,
+    /// The edge, HTTPS
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen_https: Option<SocketAddr>,
+    /// The dashboard and the platform API
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen_dashboard: Option<SocketAddr>,
+    /// The Kubernetes API server
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen_kubernetes: Option<SocketAddr>,
+    /// The Vault API
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen_vault: Option<SocketAddr>,
+}
+
+impl ListenArgs {
+    /// One address for each listener. A port in `--listen` goes to the dashboard, since only one can have it.
+    pub(crate) fn resolve(&self) -> Listen {
+        let any = SocketAddr::new(self.listen.ip(), 0);
+        Listen {
+            kubernetes: self.listen_kubernetes.unwrap_or(any),
+            vault: self.listen_vault.unwrap_or(any),
+            http: self.listen_http.unwrap_or(any),
+            https: self.listen_https.unwrap_or(any),
+            dashboard: self.listen_dashboard.unwrap_or(self.listen),
+        }
+    }
+}
+
+pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
+    let dir = global.dir.clone().unwrap_or_else(platform::default_dir);
+    let options = Options {
+        dir: dir.clone(),
+        fleet: resolve_fleet(&args.fleet)?,
+        branch: args.branch,
+        nodes: usize::from(args.nodes),
+        listen: args.listen.resolve(),
+        program: program()?,
+        poll: args.poll,
+    };
+    let platform = Platform::start(options).await?;
+    if global.json {
+        println!("{}", serde_json::to_string_pretty(platform.endpoints())?);
+    } else {
+        print_endpoints(platform.endpoints(), platform.token());
+    }
+    let cancel = CancellationToken::new();
+    let mut serving = std::pin::pin!(platform.run(cancel.clone()));
+    tokio::select! {
+        result = &mut serving => return Ok(result?),
+        () = interrupted() => {}
+    }
+    eprintln!("stopping (press Ctrl-C again to stop at once)");
+    cancel.cancel();
+    tokio::select! {
+        result = &mut serving => Ok(result?),
+        () = interrupted() => bail!("stopped before everything had ended"),
+    }
+}
+
+/// Resolves when the terminal or the service manager asks the program to end.
+pub(crate) async fn interrupted() {
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => drop(terminate.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminate => {}
+    }
+}
+
+/// The program to re-execute for the node side: this one, even if its file is replaced meanwhile.
+pub(crate) fn program() -> Result<PathBuf> {
+    std::env::current_exe().context("cannot find this program's own file")
+}
+
+/// A path becomes absolute, so that it means the same from everywhere; anything else is a URL already.
+fn resolve_fleet(fleet: &str) -> Result<String> {
+    if fleet.contains("://") || (fleet.contains(':') && !Path::new(fleet).exists()) {
+        return Ok(fleet.to_owned());
+    }
+    let path = Path::new(fleet).canonicalize().with_context(|| format!("there is no repository at {fleet}: give a path or a git URL"))?;
+    Ok(path.to_string_lossy().into_owned())
+}
+
+/// The addresses people need, with a link that signs the browser in.
+pub(crate) fn print_endpoints(endpoints: &serde_json::Value, token: &str) {
+    let text = |pointer: &str| endpoints.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or_default();
+    println!("  dashboard   {}login?token={token}", text("/dashboard/url"));
+    println!("  edge        {}  {}", text("/edge/http"), text("/edge/https"));
+    println!("  kubernetes  export KUBECONFIG={}", text("/kubeconfig"));
+    println!("  vault       export VAULT_ADDR={} VAULT_TOKEN=$(cat {})", text("/vault/addr"), text("/vault/token_file"));
+}
+
+/// An address that listens nowhere in particular, for tests of the resolver.
+#[cfg(test)]
+fn anywhere(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_port_goes_to_the_dashboard() {
+        let args = ListenArgs {
+            listen: anywhere(8080),
+            listen_http: Some(anywhere(80)),
+            listen_https: None,
+            listen_dashboard: None,
+            listen_kubernetes: None,
+            listen_vault: None,
+        };
+        let listen = args.resolve();
+        assert_eq!((listen.dashboard.port(), listen.http.port(), listen.https.port()), (8080, 80, 0));
+    }
+}

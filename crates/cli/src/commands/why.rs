@@ -1,0 +1,44 @@
+//! `herder why APPLICATION -n NAMESPACE`: the cause first, then the way from commit to log line.
+
+use crate::args::Global;
+use crate::platform::{Platform, escape, find_dir};
+use anyhow::Result;
+use serde_json::Value;
+
+/// Arguments of `herder why`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The application
+    application: String,
+    /// The namespace (or environment) it runs in
+    #[arg(short, long)]
+    namespace: String,
+}
+
+pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
+    let platform = Platform::of(&find_dir(global.dir.as_deref()))?;
+    let path = format!("/api/v1/why?application={}&namespace={}", escape(&args.application), escape(&args.namespace));
+    let why = platform.get(&path).await?;
+    if global.json {
+        println!("{}", serde_json::to_string_pretty(&why)?);
+        return Ok(());
+    }
+    let text = |value: &Value, field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    println!("{}", text(&why, "cause"));
+    if !text(&why, "remedy").is_empty() {
+        println!("  {}", text(&why, "remedy"));
+    }
+    println!();
+    for step in why["chain"].as_array().into_iter().flatten() {
+        let mark = if step["bad"] == true { "✕" } else { "·" };
+        println!("  {mark} {} {}  {}  {}", text(step, "kind"), text(step, "name"), text(step, "state"), text(step, "detail"));
+    }
+    let lines: Vec<&str> = why["log_tail"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !lines.is_empty() {
+        println!("\n  last log lines:");
+    }
+    for line in lines {
+        println!("  | {line}");
+    }
+    Ok(())
+}

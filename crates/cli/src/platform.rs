@@ -1,0 +1,145 @@
+//! Talks to a running herder through its platform API; finds it by `DIR/endpoints.json`.
+
+use anyhow::{Context, Result, anyhow, bail};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Request, Response};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a plain answer may take. Streams are not bound by it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The data directory when none is named: root's system-wide one, else the user's own.
+pub(crate) fn default_dir() -> PathBuf {
+    let home = std::env::var_os("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/share")));
+    match home {
+        Some(home) if !Path::new("/var/lib/herder").is_dir() => home.join("herder"),
+        _ => PathBuf::from("/var/lib/herder"),
+    }
+}
+
+/// The directory of the herder to talk to: the one named, a demo started here, or the default one.
+pub(crate) fn find_dir(named: Option<&Path>) -> PathBuf {
+    let candidates = [PathBuf::from("herder-demo"), default_dir()];
+    match named {
+        Some(dir) => dir.to_owned(),
+        None => candidates.into_iter().find(|dir| dir.join("endpoints.json").exists()).unwrap_or_else(default_dir),
+    }
+}
+
+/// The contents of `DIR/endpoints.json`.
+pub(crate) fn endpoints(dir: &Path) -> Result<Value> {
+    let path = dir.join("endpoints.json");
+    let text = std::fs::read_to_string(&path).with_context(|| {
+        format!("no herder runs with the data directory {}: start one with `herder up` or `herder demo`, or name its directory with --dir", dir.display())
+    })?;
+    serde_json::from_str(&text).with_context(|| format!("{} is no JSON", path.display()))
+}
+
+/// A connection to the platform API.
+#[derive(Clone)]
+pub(crate) struct Platform {
+    base: String,
+    token: String,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+impl Platform {
+    /// The herder whose data directory is `dir`.
+    pub(crate) fn of(dir: &Path) -> Result<Self> {
+        if let Some(platform) = Self::from_env()? {
+            return Ok(platform);
+        }
+        let endpoints = endpoints(dir)?;
+        let base = endpoints.pointer("/dashboard/url").and_then(Value::as_str);
+        let base = base.context("endpoints.json names no dashboard")?;
+        let token_file = endpoints.pointer("/dashboard/token_file").and_then(Value::as_str);
+        let token_file = token_file.context("endpoints.json names no dashboard token file")?;
+        let token = std::fs::read_to_string(token_file).with_context(|| format!("cannot read the token {token_file}"))?;
+        Ok(Self::at(base, token.trim()))
+    }
+
+    /// The platform that a job's pod is told about by `HERDER_URL` and `HERDER_TOKEN`.
+    pub(crate) fn from_env() -> Result<Option<Self>> {
+        let Ok(base) = std::env::var("HERDER_URL") else { return Ok(None) };
+        let token = std::env::var("HERDER_TOKEN").context("HERDER_URL is set, but HERDER_TOKEN is not")?;
+        Ok(Some(Self::at(&base, token.trim())))
+    }
+
+    fn at(base: &str, token: &str) -> Self {
+        Self {
+            base: base.trim_end_matches('/').to_owned(),
+            token: token.to_owned(),
+            client: Client::builder(TokioExecutor::new()).build_http(),
+        }
+    }
+
+    /// Reads a resource.
+    pub(crate) async fn get(&self, path: &str) -> Result<Value> {
+        self.call(Method::GET, path, None).await
+    }
+
+    /// Asks for something to be done.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
+        let answer = tokio::time::timeout(PATIENCE, async {
+            let response = self.send(method, path, body).await?;
+            Ok::<_, anyhow::Error>(response.into_body().collect().await?.to_bytes())
+        });
+        let bytes = answer.await.map_err(|_| anyhow!("{}{path} did not answer in {PATIENCE:?}", self.base))??;
+        serde_json::from_slice(&bytes).with_context(|| format!("{}{path} did not answer with JSON", self.base))
+    }
+
+    /// Opens a stream, such as a log that is followed.
+    pub(crate) async fn stream(&self, path: &str) -> Result<Incoming> {
+        Ok(self.send(Method::GET, path, None).await?.into_body())
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Response<Incoming>> {
+        let bytes = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base))
+            .header("authorization", format!("Bearer {}", self.token))
+            .header("content-type", "application/json")
+            .header("accept", "application/json")
+            .body(Full::new(Bytes::from(bytes)))?;
+        let response = self.client.request(request).await;
+        let response = response.with_context(|| format!("herder does not answer at {}: is it still running?", self.base))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let bytes = response.into_body().collect().await?.to_bytes();
+        let error: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        let message = error.pointer("/error/message").and_then(Value::as_str).map(str::to_owned);
+        let message = message.unwrap_or_else(|| format!("{status}: {}", String::from_utf8_lossy(&bytes)));
+        match error.pointer("/error/hint").and_then(Value::as_str) {
+            Some(hint) => bail!("{message}\n  hint: {hint}"),
+            None => bail!("{message}"),
+        }
+    }
+}
+
+/// Escapes one path segment or query value.
+pub(crate) fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}

@@ -1,0 +1,14 @@
+//! End-to-end tests: the built binary, as people and other programs use it. Each test works in a directory of its own,
+//! on free ports, and leaves nothing behind, also when it fails.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::indexing_slicing,
+    reason = "these are tests"
+)]
+
+mod bad_input;
+mod demo;
+mod estate;
+mod running;

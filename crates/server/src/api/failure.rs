@@ -1,0 +1,91 @@
+//! The one shape of an error at the edge: a kind that decides the status, a stable code, a message, a hint.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde_json::json;
+
+/// Why a request was not done.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// There is no such thing.
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", message)
+    }
+
+    /// The request makes no sense.
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid", message)
+    }
+
+    /// Somebody else was faster, or the state does not allow it.
+    pub(crate) fn conflict(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "conflict", message)
+    }
+
+    /// Who asks is not known.
+    pub(crate) fn unauthorised() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorised",
+            "a valid token is needed",
+        )
+        .hint("send `Authorization: Bearer TOKEN`; endpoints.json names the file with the token")
+    }
+
+    /// Another system said no, or nothing.
+    pub(crate) fn upstream(error: &(dyn std::error::Error + 'static)) -> Self {
+        Self::new(
+            StatusCode::BAD_GATEWAY,
+            "upstream",
+            herder_base::chain(error).to_string(),
+        )
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let body = json!({"error": {"code": self.code, "message": self.message, "hint": self.hint}});
+        (self.status, Json(body)).into_response()
+    }
+}
+
+impl From<herder_ledger::Error> for Failure {
+    fn from(error: herder_ledger::Error) -> Self {
+        tracing::error!(error = %herder_base::chain(&error), "the ledger failed");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "ledger",
+            herder_base::chain(&error).to_string(),
+        )
+    }
+}
+
+impl From<herder_git::Error> for Failure {
+    fn from(error: herder_git::Error) -> Self {
+        Self::upstream(&error)
+    }
+}

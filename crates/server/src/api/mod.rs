@@ -1,0 +1,64 @@
+//! The platform API `/api/v1`, webhooks, and what pods of jobs fetch. JSON in and out, one error shape.
+//!
+//! Owns routes and their translation to operations of [`crate::ops`]; decides nothing itself.
+
+mod act;
+mod auth;
+mod events;
+mod failure;
+mod pods;
+mod read;
+mod runs;
+
+pub(crate) use failure::Failure;
+
+use crate::board;
+use crate::state::Shared;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+
+/// The largest body anyone may send, bytes.
+const BODY_LIMIT: usize = 1 << 20;
+
+/// Everything the dashboard's listener serves.
+pub(crate) fn router(shared: Shared) -> Router {
+    let guarded = Router::new()
+        .route("/api/v1/status", get(read::status))
+        .route("/api/v1/plan", get(read::plan))
+        .route("/api/v1/why", get(read::why))
+        .route("/api/v1/logs", get(read::logs))
+        .route("/api/v1/audit", get(read::audit))
+        .route("/api/v1/events", get(events::events))
+        .route("/api/v1/jobs", get(runs::jobs))
+        .route("/api/v1/runs", get(runs::runs).post(runs::start))
+        .route("/api/v1/runs/log", get(runs::log))
+        .route("/api/v1/runs/one", get(runs::one))
+        .route("/api/v1/runs/abort", post(runs::abort))
+        .route("/api/v1/promote", post(act::promote))
+        .route("/api/v1/environments/{name}/up", post(act::environment_up))
+        .route("/api/v1/environments/{name}/down", post(act::environment_down))
+        .route("/api/v1/sync", post(act::sync))
+        .route("/api/v1/down", post(act::down))
+        .merge(board::router())
+        .layer(from_fn_with_state(shared.clone(), auth::guard));
+    Router::new()
+        .merge(guarded)
+        .merge(board::assets())
+        .route("/login", get(auth::form).post(auth::submit))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/webhooks/git", post(act::webhook))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .with_state(shared)
+}
+
+/// What the platform serves inside the cluster's network: only what a run's own token opens.
+pub(crate) fn pod_router(shared: Shared) -> Router {
+    Router::new()
+        .route("/internal/source.tar", get(pods::source))
+        .route("/api/v1/promote", post(pods::promote))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .with_state(shared)
+}

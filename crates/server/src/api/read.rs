@@ -1,0 +1,84 @@
+//! Requests that only look: status, plan, why, logs, audit.
+
+use super::Failure;
+use crate::state::Shared;
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// `GET /api/v1/status`
+pub(crate) async fn status(State(shared): State<Shared>) -> Response {
+    Json(&*shared.view()).into_response()
+}
+
+/// `GET /api/v1/plan`: the last plan as a value.
+pub(crate) async fn plan(State(shared): State<Shared>) -> Json<Value> {
+    Json((*shared.last_plan.load_full()).clone())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WhyQuery {
+    application: String,
+    namespace: String,
+}
+
+/// `GET /api/v1/why`
+pub(crate) async fn why(
+    State(shared): State<Shared>,
+    Query(query): Query<WhyQuery>,
+) -> Result<Response, Failure> {
+    Ok(Json(shared.why(&query.application, &query.namespace).await?).into_response())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LogsQuery {
+    application: String,
+    namespace: String,
+    #[serde(default)]
+    follow: bool,
+    #[serde(default)]
+    tail: Option<i64>,
+}
+
+/// `GET /api/v1/logs`: the logs of an application's pods as plain text, `POD/CONTAINER: LINE`.
+pub(crate) async fn logs(
+    State(shared): State<Shared>,
+    Query(query): Query<LogsQuery>,
+) -> Result<Response, Failure> {
+    let lines = shared
+        .logs(&query.application, &query.namespace, query.follow, query.tail)
+        .await?;
+    Ok(Body::from_stream(lines.map(Ok::<_, std::convert::Infallible>)).into_response())
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct AuditQuery {
+    before: Option<u64>,
+    limit: Option<u32>,
+}
+
+/// `GET /api/v1/audit`
+pub(crate) async fn audit(
+    State(shared): State<Shared>,
+    Query(query): Query<AuditQuery>,
+) -> Result<Json<Value>, Failure> {
+    let report = shared.ledger.verify().await?;
+    let entries = shared
+        .ledger
+        .audit_log(query.before, query.limit.unwrap_or(100).min(1000))
+        .await?;
+    let entries: Vec<Value> = entries
+        .into_iter()
+        .map(|entry| json!({"seq": entry.seq, "at": entry.at, "actor": entry.actor, "action": entry.action, "subject": entry.subject, "detail": entry.detail, "hash": entry.hash}))
+        .collect();
+    Ok(Json(
+        json!({"checked": report.checked, "whole": report.fault.is_none(), "entries": entries}),
+    ))
+}

@@ -1,0 +1,78 @@
+//! What every page shares: the frame around it, ages of times, and turning a template into a response.
+
+use crate::view::View;
+use askama::Template;
+use axum::response::{Html, IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use jiff::Timestamp;
+
+/// No inline script, nothing from elsewhere, no framing.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// The head of every page.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) fleet: String,
+    pub(crate) commit: String,
+    pub(crate) read_at: String,
+    pub(crate) age: String,
+    pub(crate) wall: bool,
+}
+
+impl Frame {
+    pub(crate) fn new(view: &View, now: Timestamp, wall: bool) -> Self {
+        let fleet = if view.fleet.name.is_empty() {
+            "herder"
+        } else {
+            &view.fleet.name
+        };
+        Self {
+            fleet: fleet.to_owned(),
+            commit: view
+                .fleet
+                .commit
+                .get(..12)
+                .unwrap_or(&view.fleet.commit)
+                .to_owned(),
+            read_at: view.fleet.read_at.clone(),
+            age: age(&view.fleet.read_at, now),
+            wall,
+        }
+    }
+}
+
+/// How long ago an RFC 3339 time was, for people; empty if there is none.
+pub(crate) fn age(then: &str, now: Timestamp) -> String {
+    then.parse::<Timestamp>()
+        .map(|then| span(then, now))
+        .unwrap_or_default()
+}
+
+/// How long from `then` to `now`, never negative.
+pub(crate) fn span(then: Timestamp, now: Timestamp) -> String {
+    let seconds = u64::try_from(now.duration_since(then).as_secs()).unwrap_or_default();
+    herder_base::format_duration(std::time::Duration::from_secs(seconds)).replace("0ms", "0s")
+}
+
+/// Renders a page with the security headers every page carries.
+pub(crate) fn page(template: &impl Template) -> Response {
+    match template.render() {
+        Ok(html) => {
+            let mut response = Html(html).into_response();
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+            headers.insert(
+                header::X_CONTENT_TYPE_OPTIONS,
+                HeaderValue::from_static("nosniff"),
+            );
+            headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response
+        }
+        Err(error) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("the page could not be made: {error}"),
+        )
+            .into_response(),
+    }
+}

@@ -1,0 +1,45 @@
+//! The flow, on one screen: git → Fleet → (observe) → Plan → check → record → apply → Outcomes.
+//!
+//! Each arrow is a named value. Deciding is `herder_plan::plan`; nothing here chooses anything.
+
+use crate::reading::{self, Reading};
+use crate::state::Shared;
+use herder_cluster::Scope;
+use herder_plan::{Outcome, Plan};
+use std::sync::Arc;
+
+/// What one pass did.
+pub(crate) struct Pass {
+    pub(crate) plan: Plan,
+    pub(crate) outcomes: Vec<Outcome>,
+}
+
+/// Git → Fleet, with its diagnostics recorded and the policies it wants in Vault.
+pub(crate) async fn read(shared: &Shared) -> Result<Arc<Reading>, herder_git::Error> {
+    let options = &shared.options;
+    let reading =
+        Arc::new(reading::read(&shared.git, &options.fleet, &options.branch, shared.clock.now()).await?);
+    shared.record_reading(&reading).await;
+    shared.reading.store(Some(Arc::clone(&reading)));
+    Ok(reading)
+}
+
+/// (Fleet, Observed, now) → Plan → Outcomes.
+pub(crate) async fn pass(shared: &Shared, reading: &Reading) -> Result<Pass, herder_cluster::Error> {
+    let fleet = &reading.fleet;
+    shared.sync_policies(fleet).await;
+    let observed = shared
+        .cluster
+        .observe(&Scope {
+            fleet: fleet.name.clone(),
+            kinds: fleet.kinds(),
+        })
+        .await?;
+    let state = shared.plan_state(&fleet.name).await;
+    let plan = herder_plan::plan(fleet, &observed, &state, shared.clock.now());
+    let faults = herder_plan::check(&plan);
+    shared.record_plan(&plan, &faults).await;
+    let outcomes = shared.cluster.apply(&plan).await;
+    shared.record_outcomes(&plan, &outcomes).await;
+    Ok(Pass { plan, outcomes })
+}

@@ -1,0 +1,133 @@
+//! Keeps the fleet true: decides when the flow runs, never what it does.
+//!
+//! Wakes for news from git, for changes in the cluster, for operations, and for the next lease that ends. Waiting is a
+//! select over these; nothing is polled but remotes that send no notices.
+
+use crate::flow;
+use crate::state::Shared;
+use crate::view::PassView;
+use herder_git::Poller;
+use std::convert::Infallible;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// Changes in the cluster that come together are answered together.
+const SETTLE: Duration = Duration::from_millis(150);
+/// How soon a pass that failed or was refused something is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+/// A pass happens at least so often, in case a watch was silent.
+const AT_LEAST: Duration = Duration::from_secs(60);
+
+/// Runs the flow whenever there is reason to.
+pub(crate) async fn run(shared: Shared, cancel: CancellationToken) -> Result<(), Infallible> {
+    let mut changes = shared.cluster.changes();
+    let mut read = true;
+    loop {
+        if read {
+            match flow::read(&shared).await {
+                Ok(_) => shared.unreadable.store(None),
+                Err(error) => {
+                    let reason = herder_base::chain(&error).to_string();
+                    warn!(%reason, "the fleet repository could not be read; what runs stays as it is");
+                    shared.unreadable.store(Some(std::sync::Arc::new(reason)));
+                }
+            }
+        }
+        let (again, pass) = turn(&shared).await;
+        shared.refresh_view(pass).await;
+        shared.passes.send_modify(|count| *count += 1);
+        let next = Instant::now() + again.unwrap_or(AT_LEAST).min(until_next_lease(&shared).await);
+        read = tokio::select! {
+            () = cancel.cancelled() => return Ok(()),
+            () = shared.read_again.notified() => true,
+            () = shared.pass_again.notified() => false,
+            _ = changes.changed() => {
+                tokio::time::sleep(SETTLE).await;
+                changes.borrow_and_update();
+                false
+            }
+            () = sleep_until(next) => shared.reading().is_none(),
+        };
+    }
+}
+
+/// One pass with what was read last. Returns when to try again if something was refused, and what was done.
+async fn turn(shared: &Shared) -> (Option<Duration>, Option<PassView>) {
+    let Some(reading) = shared.reading() else {
+        return (Some(RETRY), None);
+    };
+    let began = Instant::now();
+    match flow::pass(shared, &reading).await {
+        Ok(pass) => {
+            let refused = pass
+                .outcomes
+                .iter()
+                .filter(|outcome| outcome.result.is_err())
+                .count();
+            if !pass.plan.is_empty() {
+                info!(
+                    generation = pass.plan.generation,
+                    actions = pass.outcomes.len(),
+                    refused,
+                    "a pass wrote"
+                );
+            }
+            (
+                (refused > 0).then_some(RETRY),
+                Some(shared.pass_view(&pass.plan, &pass.outcomes, began.elapsed())),
+            )
+        }
+        Err(error) => {
+            warn!(error = %herder_base::chain(&error), "the cluster could not be observed");
+            (Some(RETRY), None)
+        }
+    }
+}
+
+/// How long until a lease ends that is up now.
+async fn until_next_lease(shared: &Shared) -> Duration {
+    let now = shared.clock.now();
+    let leases = shared.ledger.leases().await.unwrap_or_default();
+    let left = leases
+        .iter()
+        .map(|lease| lease.until.duration_since(now).as_millis());
+    // A lease that has ended was dealt with in the pass just made.
+    let left = left
+        .filter(|left| *left > 0)
+        .min()
+        .and_then(|left| u64::try_from(left).ok());
+    left.map_or(Duration::MAX, |left| Duration::from_millis(left + 20))
+}
+
+/// Watches the fleet's repositories, one question per remote and look.
+pub(crate) async fn watch_git(shared: Shared, cancel: CancellationToken) -> Result<(), Infallible> {
+    let mut poller = Poller::default();
+    let mut tick = tokio::time::interval(shared.options.poll);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return Ok(()),
+            _ = tick.tick() => {}
+        }
+        if shared.everything_down.load(Ordering::SeqCst) {
+            continue;
+        }
+        if let Some(reading) = shared.reading() {
+            poller.watch(reading.sources.iter().cloned());
+        } else {
+            poller.watch([(shared.options.fleet.clone(), shared.options.branch.clone())]);
+        }
+        let seen = poller.look(&shared.git).await;
+        // The first look only learns; what was read is at least as new.
+        let moved = seen
+            .iter()
+            .any(|seen| seen.before.is_some() && seen.changed().is_some());
+        let back = shared.unreadable.load().is_some() && seen.iter().any(|seen| seen.commit.is_ok());
+        if moved || back {
+            shared.read_again.notify_one();
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Developer environments: a lease makes one exist, its end removes it.
+
+use crate::api::Failure;
+use crate::state::Shared;
+use herder_fleet::{Environment, EnvironmentKind};
+use herder_ledger::Lease;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+impl Shared {
+    fn developer_environment(&self, name: &str) -> Result<(Environment, herder_fleet::Lease), Failure> {
+        let reading = self
+            .reading()
+            .ok_or_else(|| Failure::conflict("git has not been read yet"))?;
+        let names = || {
+            reading
+                .fleet
+                .environments
+                .iter()
+                .map(|environment| environment.name.as_str())
+        };
+        let Some(environment) = reading.fleet.environment(name) else {
+            let failure = Failure::not_found(format!("the fleet has no environment `{name}`"));
+            return Err(match herder_base::suggest(name, names()) {
+                Some(near) => failure.hint(format!("did you mean `{near}`?")),
+                None => failure,
+            });
+        };
+        match environment.kind {
+            EnvironmentKind::Developer(lease) => Ok((environment.clone(), lease)),
+            EnvironmentKind::Permanent => Err(Failure::conflict(format!(
+                "`{name}` is permanent: it is up as long as git has it"
+            ))
+            .hint("`kind: developer` in its file makes it come and go")),
+        }
+    }
+
+    /// Brings an environment up, or extends its lease.
+    pub(crate) async fn environment_up(
+        &self,
+        name: &str,
+        lease: Option<Duration>,
+        by: &str,
+    ) -> Result<Value, Failure> {
+        let (_, bounds) = self.developer_environment(name)?;
+        let wanted = lease.unwrap_or(bounds.default);
+        if wanted > bounds.max {
+            let max = herder_base::format_duration(bounds.max);
+            return Err(
+                Failure::invalid(format!("`{name}` may be leased for {max} at most"))
+                    .hint(format!("--lease {max}")),
+            );
+        }
+        let now = self.clock.now();
+        let until = now.saturating_add(wanted).unwrap_or(jiff::Timestamp::MAX);
+        self.ledger
+            .put_lease(&Lease {
+                environment: name.to_owned(),
+                by: by.to_owned(),
+                since: now,
+                until,
+            })
+            .await?;
+        self.audit(by, "environment.up", name, &format!("until {until}"))
+            .await?;
+        self.next_pass(&self.pass_again).await?;
+        Ok(json!({"name": name, "until": until}))
+    }
+
+    /// Ends an environment's lease.
+    pub(crate) async fn environment_down(&self, name: &str, by: &str) -> Result<Value, Failure> {
+        self.developer_environment(name)?;
+        let ended = self.ledger.end_lease(name).await?;
+        self.audit(
+            by,
+            "environment.down",
+            name,
+            if ended { "" } else { "it was not up" },
+        )
+        .await?;
+        self.next_pass(&self.pass_again).await?;
+        Ok(json!({"name": name, "ended": ended}))
+    }
+}

@@ -1,0 +1,197 @@
+//! Promotion: a commit in the target environment's config repository that moves exactly an application's pins.
+
+use crate::api::Failure;
+use crate::state::Shared;
+use herder_git::{Change, Signature};
+use herder_ledger::NewPromotion;
+use herder_plan::Promotion;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// What to promote, where to, and from where.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct PromoteRequest {
+    pub(crate) application: String,
+    pub(crate) to: String,
+    /// The environment to take the pins from; the stage before if nothing is said.
+    pub(crate) from: Option<String>,
+    /// Pin this version, built from `reference`, instead of another stage's.
+    pub(crate) version: Option<String>,
+    pub(crate) reference: Option<String>,
+    pub(crate) by: String,
+    /// Say what would be committed, commit nothing.
+    pub(crate) dry_run: bool,
+    /// Answer when the version is healthy there, or is not.
+    pub(crate) wait: bool,
+}
+
+impl Shared {
+    /// Decides the commit, makes it, and wakes the flow.
+    pub(crate) async fn promote(&self, request: &PromoteRequest) -> Result<Value, Failure> {
+        // The pins may have moved since git was last read.
+        if !request.dry_run {
+            self.next_pass(&self.read_again).await?;
+        }
+        let promotion = self.decide(request)?;
+        let moves: Vec<String> = promotion.moves.iter().map(ToString::to_string).collect();
+        let about = json!({"application": promotion.application, "from": promotion.from, "to": promotion.to, "repository": promotion.repository, "moves": moves});
+        if promotion.files.is_empty() {
+            return Ok(with(
+                about,
+                "message",
+                format!(
+                    "{} already has what {} has: nothing to commit",
+                    promotion.to, promotion.from
+                ),
+            ));
+        }
+        if request.dry_run {
+            return Ok(with(
+                about,
+                "message",
+                format!(
+                    "would commit to {}:\n{}",
+                    promotion.repository,
+                    promotion.message()
+                ),
+            ));
+        }
+        let by = if request.by.is_empty() {
+            "somebody"
+        } else {
+            &request.by
+        };
+        let author = Signature {
+            name: by.to_owned(),
+            email: "herder@localhost".to_owned(),
+            time: self.clock.now(),
+        };
+        let changes: Vec<Change> = promotion
+            .files
+            .iter()
+            .map(|(path, text)| Change {
+                path: path.clone(),
+                content: Some(text.clone().into_bytes()),
+            })
+            .collect();
+        let commit = self
+            .git
+            .commit(
+                &promotion.repository,
+                &promotion.branch,
+                &promotion.parent,
+                &changes,
+                &promotion.message(),
+                &author,
+            )
+            .await?;
+        let record = NewPromotion {
+            application: promotion.application.clone(),
+            from: Some(promotion.from.clone()),
+            to: promotion.to.clone(),
+            version: request.version.clone().unwrap_or_else(|| {
+                promotion
+                    .moves
+                    .last()
+                    .map(|step| step.to.clone())
+                    .unwrap_or_default()
+            }),
+            commit: commit.to_string(),
+            author: by.to_owned(),
+            detail: moves.join("; "),
+            at: self.clock.now(),
+        };
+        self.ledger.record_promotion(&record).await?;
+        self.audit(
+            by,
+            "promote",
+            &format!("{} to {}", promotion.application, promotion.to),
+            &format!("commit {}", commit.short()),
+        )
+        .await?;
+        self.next_pass(&self.read_again).await?;
+        let answer = with(
+            about,
+            "message",
+            format!("committed {} to {}", commit.short(), promotion.repository),
+        );
+        let answer = with(answer, "commit", commit.to_string());
+        if request.wait {
+            self.wait_healthy(&promotion, answer).await
+        } else {
+            Ok(answer)
+        }
+    }
+
+    fn decide(&self, request: &PromoteRequest) -> Result<Promotion, Failure> {
+        let reading = self
+            .reading()
+            .ok_or_else(|| Failure::conflict("git has not been read yet"))?;
+        let (fleet, inputs) = (&reading.fleet, &reading.inputs);
+        let decided = match (&request.version, &request.reference) {
+            (Some(version), Some(reference)) => herder_plan::release(
+                fleet,
+                inputs,
+                &request.application,
+                &request.to,
+                version,
+                reference,
+            ),
+            (None, None) => herder_plan::promote(
+                fleet,
+                inputs,
+                &request.application,
+                request.from.as_deref(),
+                &request.to,
+            ),
+            _ => return Err(Failure::invalid("`version` and `reference` go together")),
+        };
+        decided.map_err(|error| Failure::invalid(herder_base::chain(&error).to_string()))
+    }
+
+    /// Waits until the promoted application is healthy or has failed.
+    async fn wait_healthy(&self, promotion: &Promotion, answer: Value) -> Result<Value, Failure> {
+        let mut bell = self.live.listen();
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(600);
+        loop {
+            let view = self.view();
+            let row = view
+                .applications
+                .iter()
+                .find(|row| row.name == promotion.application);
+            if let Some(cell) = row.and_then(|row| row.cells.iter().find(|cell| cell.stage == promotion.to)) {
+                match cell.health {
+                    crate::view::Health::Healthy => return Ok(with(answer, "health", "healthy".to_owned())),
+                    health if health.needs_attention() => {
+                        return Err(Failure::conflict(format!(
+                            "{} is {} in {}: {}",
+                            promotion.application,
+                            health.word(),
+                            promotion.to,
+                            cell.reason
+                        ))
+                        .hint(format!(
+                            "herder why {} -n {}",
+                            promotion.application, promotion.to
+                        )));
+                    }
+                    _ => {}
+                }
+            }
+            if tokio::time::timeout_at(deadline, bell.changed()).await.is_err() {
+                return Err(Failure::conflict(format!(
+                    "{} is not healthy in {} after 10 m",
+                    promotion.application, promotion.to
+                )));
+            }
+        }
+    }
+}
+
+fn with(mut value: Value, field: &str, text: String) -> Value {
+    if let Some(object) = value.as_object_mut() {
+        object.insert(field.to_owned(), Value::from(text));
+    }
+    value
+}

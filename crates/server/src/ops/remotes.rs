@@ -1,0 +1,66 @@
+//! Notices that repositories changed.
+
+use crate::state::Shared;
+
+impl Shared {
+    /// Looks at once at the known remotes that these addresses mean. Returns the ones that were woken.
+    pub(crate) async fn notify_remotes(&self, urls: &[&str]) -> Vec<String> {
+        let jobs = self.jobs.list().await.unwrap_or_default();
+        let sources = jobs.iter().flat_map(|job| &job.definition.sources);
+        let mut known: Vec<String> = sources.map(|source| source.url.clone()).collect();
+        if let Some(reading) = self.reading() {
+            known.extend(reading.sources.iter().map(|(url, _)| url.clone()));
+        }
+        known.sort();
+        known.dedup();
+        known.retain(|known| urls.iter().any(|url| same_remote(known, url)));
+        for url in &known {
+            // A dispatcher that is stopping needs no notice.
+            let _woken = self.jobs.notify(url).await;
+        }
+        if !known.is_empty() {
+            self.read_again.notify_one();
+        }
+        known
+    }
+}
+
+/// Whether two addresses mean the same repository: scheme, user, port and a final `.git` do not matter, nor does it
+/// when the notice only has the path's end (`org/repo`).
+fn same_remote(known: &str, told: &str) -> bool {
+    let (known, told) = (plain(known), plain(told));
+    !told.is_empty() && (known == told || known.ends_with(&format!("/{told}")))
+}
+
+fn plain(url: &str) -> String {
+    let url = url.trim().trim_end_matches('/').trim_end_matches(".git");
+    let without_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let without_user = match without_scheme.split_once('@') {
+        Some((user, rest)) if !user.contains('/') => rest,
+        _ => without_scheme,
+    };
+    // scp form: host:path
+    without_user
+        .replacen(':', "/", 1)
+        .trim_start_matches('/')
+        .to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::same_remote;
+
+    #[test]
+    fn the_same_repository_in_other_words() {
+        for (known, told) in [
+            ("file:///srv/git/shop.git", "/srv/git/shop"),
+            ("/srv/git/shop.git", "file:///srv/git/shop.git"),
+            ("git@example.org:team/shop.git", "https://example.org/team/shop"),
+            ("https://example.org/team/shop.git", "team/shop"),
+        ] {
+            assert!(same_remote(known, told), "{known} {told}");
+        }
+        assert!(!same_remote("https://example.org/team/shop.git", "hop"));
+        assert!(!same_remote("https://example.org/team/shop.git", ""));
+    }
+}

@@ -1,0 +1,459 @@
+//! Composes the platform: builds every part, binds every listener, then runs. Nothing runs before everything is built.
+
+use crate::api;
+use crate::datadir::DataDir;
+use crate::error::Error;
+use crate::keeper;
+use crate::live::Live;
+use crate::options::Options;
+use crate::run_tokens::RunTokens;
+use crate::state::{Inner, Shared};
+use crate::supervisor::{Fate, Supervisor};
+use crate::view::View;
+use crate::wire::actions::PlatformActions;
+use crate::wire::definitions::update_jobs;
+use crate::wire::edge::{FabricDial, OwnCertificate};
+use crate::wire::journal::LedgerJournal;
+use crate::wire::pods::PodExecutor;
+use crate::wire::remotes::JobRemotes;
+use crate::wire::{self};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use herder_base::{Clock, Secret, SystemClock};
+use herder_cluster::Cluster;
+use herder_edge::Edge;
+use herder_git::Git;
+use herder_jobs::{JobEvent, Jobs, LogStore, Ports, Settings};
+use herder_kubelite::{Kubelite, fabric};
+use herder_ledger::Ledger;
+use herder_secrets::{Embedded, EmbeddedConfig, KubernetesReviewer};
+use serde_json::{Value, json};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Weak};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Where pods find Vault and the platform.
+const VAULT_IN_CLUSTER: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 96, 0, 2)), 8200);
+const PLATFORM_IN_CLUSTER: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 96, 0, 3)), 80);
+
+/// The service account by which Vault reviews tokens, and how long its own token lives: a new one at every start.
+const REVIEWER: &str = "herder-token-reviewer";
+const REVIEWER_TOKEN: std::time::Duration = std::time::Duration::from_secs(365 * 86400);
+
+/// A platform that has been started: its servers answer, the flow waits for [`Platform::run`].
+pub struct Platform {
+    dir: DataDir,
+    shared: Shared,
+    supervisor: Supervisor,
+    endpoints: Value,
+}
+
+impl Platform {
+    /// Builds and starts every part.
+    ///
+    /// # Errors
+    /// If the data directory is in use, an address is taken, or a part does not start; nothing is left running then.
+    pub async fn start(options: Options) -> Result<Self, Error> {
+        // One provider for the whole process; a second call finds it set.
+        let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let supervisor = Supervisor::default();
+        match build(options, &supervisor).await {
+            Ok((dir, shared, endpoints)) => Ok(Self {
+                dir,
+                shared,
+                supervisor,
+                endpoints,
+            }),
+            Err(error) => {
+                // The first failure is the one to tell.
+                let _stopped = supervisor.stop().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// What `endpoints.json` says.
+    #[must_use]
+    pub fn endpoints(&self) -> &Value {
+        &self.endpoints
+    }
+
+    /// The token of the dashboard and the platform API.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        self.shared.token.expose()
+    }
+
+    /// Keeps the fleet true until `cancel`, then stops everything in reverse order.
+    ///
+    /// # Errors
+    /// If an essential part failed, or some part had to be cut off.
+    pub async fn run(self, cancel: CancellationToken) -> Result<(), Error> {
+        let shared = &self.shared;
+        let spawn = |name, make: fn(Shared, CancellationToken) -> _| {
+            let shared = shared.clone();
+            self.supervisor
+                .spawn(name, Fate::Essential, move |cancel| make(shared, cancel));
+        };
+        spawn("git watcher", |shared, cancel| {
+            Box::pin(keeper::watch_git(shared, cancel)) as Work
+        });
+        spawn("keeper", |shared, cancel| {
+            Box::pin(keeper::run(shared, cancel)) as Work
+        });
+        let failed = tokio::select! {
+            () = cancel.cancelled() => false,
+            () = self.supervisor.failed() => true,
+        };
+        let stopped = self.supervisor.stop().await;
+        self.shared.ledger.close().await;
+        self.dir.close();
+        if failed { Err(Error::PartFailed) } else { stopped }
+    }
+}
+
+type Work = std::pin::Pin<Box<dyn Future<Output = Result<(), Infallible>> + Send>>;
+
+async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|source| Error::Listen {
+        what,
+        address,
+        source,
+    })
+}
+
+fn boxed<E: std::error::Error + Send + Sync + 'static>(error: E) -> Box<dyn std::error::Error + Send + Sync> {
+    Box::new(error)
+}
+
+async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir, Shared, Value), Error> {
+    let dir = DataDir::open(&options.dir)?;
+    dir.path().clone_into(&mut options.dir);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let http = bind("the edge (HTTP)", options.listen.http).await?;
+    let https = bind("the edge (HTTPS)", options.listen.https).await?;
+    let board = bind("the dashboard", options.listen.dashboard).await?;
+    let vault = bind("Vault", options.listen.vault).await?;
+    let address = |listener: &TcpListener| {
+        listener
+            .local_addr()
+            .map_err(Error::file("read the address of", "a listener"))
+    };
+    let (http_at, https_at, board_at, vault_at) = (
+        address(&http)?,
+        address(&https)?,
+        address(&board)?,
+        address(&vault)?,
+    );
+
+    // The cluster and the ledger do not know each other, so they start together.
+    let config = herder_kubelite::Config {
+        dir: options.dir.clone(),
+        nodes: options.nodes,
+        listen: options.listen.kubernetes,
+        exe: options.program.clone(),
+        ingress: vec![http_at.ip()],
+    };
+    let ledger_url = format!("sqlite://{}", options.dir.join("state/ledger.sqlite").display());
+    let (kubelite, ledger) = tokio::join!(
+        Kubelite::start(config, Arc::clone(&clock)),
+        Ledger::open(&ledger_url)
+    );
+    let kubelite = kubelite.map_err(|error| Error::start("the cluster")(boxed(error)))?;
+    let ledger = ledger.map_err(|error| Error::start("the ledger")(boxed(error)))?;
+    let (kubeconfig, kube_url, kube_ca) = (
+        kubelite.kubeconfig(),
+        kubelite.url(),
+        kubelite.ca_pem().to_owned(),
+    );
+    let fabric = kubelite.fabric();
+    supervisor.spawn("cluster", Fate::Essential, |cancel| async move {
+        Ok::<_, Infallible>(kubelite.run(cancel).await)
+    });
+    let cluster = Cluster::connect(&kubeconfig, None)
+        .await
+        .map_err(|error| Error::start("the Kubernetes client")(boxed(error)))?;
+    let watching = cluster.clone();
+    supervisor.spawn("cluster watch", Fate::Essential, |cancel| async move {
+        Ok::<_, Infallible>(watching.run(cancel).await)
+    });
+
+    if fabric.is_some() {
+        announce(&cluster).await?;
+    }
+    let embedded = EmbeddedConfig {
+        dir: options.dir.clone(),
+        api_addr: format!("http://{vault_at}"),
+        kubernetes: Some(reviewer(&cluster, kube_url.clone(), kube_ca).await?),
+    };
+    let embedded = Embedded::start(embedded, Arc::clone(&clock))
+        .await
+        .map_err(|error| Error::start("the secrets server")(boxed(error)))?;
+    let vault_token = embedded
+        .root_token()
+        .map_err(|error| Error::start("the secrets server")(boxed(error)))?;
+    let vault_token = Secret::new(vault_token.as_str().trim().to_owned());
+    let vault_token_file = embedded.token_file.clone();
+    serve_vault(supervisor, embedded, vault, fabric.as_ref()).await?;
+    let client = herder_vault::Client::new(&herder_vault::Config::new(format!("http://{vault_at}")));
+    let client = client.map_err(|error| Error::start("the Vault client")(boxed(error)))?;
+    client.set_token(vault_token);
+
+    let git = Git::new(options.dir.join("git"));
+    let (executor, actions) = (
+        Arc::new(PodExecutor::default()),
+        Arc::new(PlatformActions::default()),
+    );
+    let ports = Ports {
+        executor: Arc::clone(&executor) as _,
+        actions: Arc::clone(&actions) as _,
+        remotes: Arc::new(JobRemotes(git.clone())),
+        journal: Arc::new(LedgerJournal::new(ledger.clone())),
+        clock: Arc::clone(&clock),
+        logs: LogStore::new(options.dir.join("logs")),
+    };
+    let (jobs, dispatcher) = Jobs::new(
+        Settings {
+            board: Some(format!("http://{board_at}")),
+            ..Settings::default()
+        },
+        ports,
+    );
+
+    let token = token(&dir)?;
+    let shared = Shared(Arc::new(Inner {
+        clock,
+        git,
+        cluster,
+        vault: client,
+        ledger,
+        jobs,
+        live: Live::default(),
+        run_tokens: RunTokens::default(),
+        reading: ArcSwapOption::empty(),
+        unreadable: ArcSwapOption::empty(),
+        view: ArcSwap::from_pointee(View::default()),
+        last_plan: ArcSwap::from_pointee(Value::Null),
+        policies: ArcSwapOption::empty(),
+        passes: watch::Sender::new(0),
+        read_again: Notify::new(),
+        pass_again: Notify::new(),
+        everything_down: AtomicBool::new(false),
+        edge_http: http_at,
+        token,
+        options,
+    }));
+    fill(&shared, &executor, &actions);
+    supervisor.spawn("jobs", Fate::Essential, |cancel| async move {
+        Ok::<_, Infallible>(dispatcher.run(cancel).await)
+    });
+    let built_in = update_jobs(&shared.options.fleet, &shared.options.branch);
+    shared
+        .jobs
+        .add_built_in(vec![built_in])
+        .await
+        .map_err(|error| Error::start("the job dispatcher")(boxed(error)))?;
+    let ringing = shared.clone();
+    supervisor.spawn("job events", Fate::Optional, |cancel| {
+        ring_for_jobs(ringing, cancel)
+    });
+
+    serve_edge(supervisor, &shared, fabric.as_ref(), http, https);
+    serve_board(supervisor, &shared, board);
+    if let Some(fabric) = &fabric {
+        let inside = fabric
+            .listen(PLATFORM_IN_CLUSTER)
+            .await
+            .map_err(|source| Error::Listen {
+                what: "pods",
+                address: PLATFORM_IN_CLUSTER,
+                source,
+            })?;
+        let router = api::pod_router(shared.clone());
+        supervisor.spawn("platform in the cluster", Fate::Essential, |cancel| {
+            serve(inside, router, cancel)
+        });
+    }
+    let endpoints = json!({
+        "kubeconfig": kubeconfig,
+        "kubernetes": kube_url,
+        "vault": {"addr": format!("http://{vault_at}"), "token_file": vault_token_file},
+        "edge": {"http": format!("http://{http_at}"), "https": format!("https://{https_at}"), "ca_file": dir.path().join("edge-ca.pem")},
+        "dashboard": {"url": format!("http://{board_at}/"), "token_file": dir.path().join("state/dashboard.token")},
+    });
+    dir.write_endpoints(&endpoints)?;
+    Ok((dir, shared, endpoints))
+}
+
+/// Gives Vault and the platform names in the cluster.
+async fn announce(cluster: &Cluster) -> Result<(), Error> {
+    for (name, address) in [("vault", VAULT_IN_CLUSTER), ("platform", PLATFORM_IN_CLUSTER)] {
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "herder-system"},
+            "spec": {"clusterIP": address.ip(), "ports": [{"name": "http", "port": address.port()}]},
+        });
+        let applied = cluster.server_apply(&service, herder_cluster::MANAGER).await;
+        applied.map_err(|error| Error::start("the platform's names in the cluster")(boxed(error)))?;
+    }
+    Ok(())
+}
+
+/// How the secrets server asks the cluster about service accounts: with an account that may do nothing else.
+async fn reviewer(cluster: &Cluster, host: String, ca_pem: String) -> Result<KubernetesReviewer, Error> {
+    let failed = |error: herder_cluster::Error| {
+        Error::start("the secrets server's access to the cluster")(boxed(error))
+    };
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": REVIEWER, "namespace": "herder-system"}});
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": REVIEWER},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:auth-delegator"},
+        "subjects": [{"kind": "ServiceAccount", "name": REVIEWER, "namespace": "herder-system"}],
+    });
+    for object in [account, binding] {
+        cluster
+            .server_apply(&object, herder_cluster::MANAGER)
+            .await
+            .map_err(failed)?;
+    }
+    let token = cluster
+        .token("herder-system", REVIEWER, &[], REVIEWER_TOKEN)
+        .await
+        .map_err(failed)?;
+    Ok(KubernetesReviewer {
+        host,
+        ca_pem,
+        token: token.expose().clone(),
+    })
+}
+
+fn fill(shared: &Shared, executor: &PodExecutor, actions: &PlatformActions) {
+    let weak: Weak<Inner> = Arc::downgrade(&shared.0);
+    executor.fill(weak.clone());
+    actions.fill(weak);
+}
+
+/// The platform's token, made at the first start.
+fn token(dir: &DataDir) -> Result<Secret<String>, Error> {
+    let path = dir.path().join("state/dashboard.token");
+    match std::fs::read_to_string(&path) {
+        Ok(token) if !token.trim().is_empty() => return Ok(Secret::new(token.trim().to_owned())),
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(Error::file("read", path)(error)),
+    }
+    let token = format!(
+        "{}{}",
+        uuid::Uuid::new_v4().simple(),
+        uuid::Uuid::new_v4().simple()
+    );
+    dir.write_private("state/dashboard.token", token.as_bytes())?;
+    Ok(Secret::new(token))
+}
+
+async fn serve_vault(
+    supervisor: &Supervisor,
+    embedded: Embedded,
+    listener: TcpListener,
+    fabric: Option<&fabric::Fabric>,
+) -> Result<(), Error> {
+    let router = embedded.server.router();
+    supervisor.spawn("secrets", Fate::Essential, |cancel| async move {
+        Ok::<_, Infallible>(embedded.server.run(cancel).await)
+    });
+    if let Some(fabric) = fabric {
+        let inside = fabric
+            .listen(VAULT_IN_CLUSTER)
+            .await
+            .map_err(|source| Error::Listen {
+                what: "Vault for pods",
+                address: VAULT_IN_CLUSTER,
+                source,
+            })?;
+        let router = router.clone();
+        supervisor.spawn("secrets in the cluster", Fate::Essential, |cancel| {
+            serve(inside, router, cancel)
+        });
+    }
+    supervisor.spawn("secrets outside", Fate::Essential, |cancel| {
+        serve(listener, router, cancel)
+    });
+    Ok(())
+}
+
+fn serve_edge(
+    supervisor: &Supervisor,
+    shared: &Shared,
+    fabric: Option<&fabric::Fabric>,
+    http: TcpListener,
+    https: TcpListener,
+) {
+    let edge = match fabric {
+        Some(fabric) => Edge::new(Box::new(FabricDial(fabric.clone()))),
+        None => Edge::new(Box::new(herder_edge::DirectDial)),
+    };
+    let own = match herder_edge::self_signed(vec!["localhost".to_owned()]) {
+        Ok(key) => Arc::new(OwnCertificate::new(key)),
+        Err(error) => {
+            tracing::error!(error = %herder_base::chain(&error), "no certificate could be made; the edge serves HTTP only");
+            return;
+        }
+    };
+    let (plain, secure, certificates) = (edge.clone(), edge.clone(), Arc::clone(&own));
+    supervisor.spawn("edge HTTP", Fate::Essential, |cancel| async move {
+        Ok::<_, Infallible>(plain.serve_http(http, cancel).await)
+    });
+    supervisor.spawn("edge HTTPS", Fate::Essential, |cancel| async move {
+        secure.serve_https(https, certificates, cancel).await
+    });
+    let shared = shared.clone();
+    supervisor.spawn("edge routes", Fate::Essential, |cancel| {
+        wire::edge::run(shared, edge, own, cancel)
+    });
+}
+
+fn serve_board(supervisor: &Supervisor, shared: &Shared, listener: TcpListener) {
+    let router = api::router(shared.clone());
+    supervisor.spawn("dashboard", Fate::Essential, |cancel| {
+        serve(listener, router, cancel)
+    });
+}
+
+/// Serves a router until cancelled. Streams that never end by themselves are cut when the listener closes.
+async fn serve(
+    listener: TcpListener,
+    router: axum::Router,
+    cancel: CancellationToken,
+) -> Result<(), std::io::Error> {
+    let ended = cancel.clone();
+    let serving = axum::serve(listener, router).with_graceful_shutdown(cancel.cancelled_owned());
+    let serving = std::pin::pin!(std::future::IntoFuture::into_future(serving));
+    let grace = async {
+        ended.cancelled().await;
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    };
+    tokio::select! {
+        result = serving => result,
+        () = grace => Ok(()),
+    }
+}
+
+/// Whoever looks at runs hears of every change.
+async fn ring_for_jobs(shared: Shared, cancel: CancellationToken) -> Result<(), Infallible> {
+    let mut events = shared.jobs.subscribe();
+    loop {
+        let event = tokio::select! {
+            () = cancel.cancelled() => return Ok(()),
+            event = events.recv() => event,
+        };
+        match event {
+            Ok(JobEvent::Decided(_)) => {}
+            Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => shared.live.ring(),
+            Err(tokio::sync::broadcast::error::RecvError::Closed) => return Ok(()),
+        }
+    }
+}

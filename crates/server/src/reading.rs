@@ -1,0 +1,106 @@
+//! Git → Fleet: fetches the fleet repository and every repository it names, then reads them.
+//!
+//! Owns no decisions: which repositories are needed and what they mean is `fleet`'s; this module only fetches, and keeps
+//! going when one of them cannot be had.
+
+use crate::view::Finding;
+use futures::StreamExt;
+use herder_base::{Commit, Diagnostic, Tree};
+use herder_fleet::{Fleet, Inputs, SourceRef};
+use herder_git::Git;
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// How many repositories are fetched at the same time.
+const AT_ONCE: usize = 8;
+/// How often fetched repositories may name further ones (remote bases of remote bases).
+const ROUNDS: usize = 16;
+
+/// One reading of git: the fleet, what is wrong with it, and what it was read from.
+#[derive(Debug, Clone)]
+pub(crate) struct Reading {
+    /// What is to exist.
+    pub(crate) fleet: Arc<Fleet>,
+    /// What the readers say about it.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// Every repository and reference it depends on, for whoever watches for changes.
+    pub(crate) sources: BTreeSet<(String, String)>,
+    /// The trees, for promotions.
+    pub(crate) inputs: Arc<Inputs>,
+    /// When.
+    pub(crate) at: Timestamp,
+}
+
+impl Reading {
+    /// The findings as the view shows them.
+    pub(crate) fn findings(&self) -> Vec<Finding> {
+        self.diagnostics.iter().map(Finding::from).collect()
+    }
+}
+
+/// Reads the fleet at a reference of its repository.
+///
+/// # Errors
+/// Only if the fleet repository itself cannot be had; everything else is a diagnostic.
+pub(crate) async fn read(
+    git: &Git,
+    url: &str,
+    reference: &str,
+    now: Timestamp,
+) -> Result<Reading, herder_git::Error> {
+    let root = git.fetch(url, reference).await?;
+    let mut inputs = Inputs {
+        fleet_url: url.to_owned(),
+        root,
+        trees: BTreeMap::new(),
+    };
+    for _ in 0..ROUNDS {
+        let missing: Vec<SourceRef> = wanted(&inputs)
+            .into_iter()
+            .filter(|source| !inputs.trees.contains_key(source))
+            .collect();
+        if missing.is_empty() {
+            break;
+        }
+        let fetched: Vec<(SourceRef, Result<Tree, String>)> = futures::stream::iter(missing)
+            .map(|source| async move {
+                let tree = git.fetch(&source.url, &source.reference).await;
+                let tree = tree.map_err(|error| herder_base::chain(&error).to_string());
+                (source, tree)
+            })
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        inputs.trees.extend(fetched);
+    }
+    let (fleet, diagnostics) = herder_fleet::read(&inputs);
+    let mut sources: BTreeSet<(String, String)> = inputs
+        .trees
+        .keys()
+        .map(|source| (source.url.clone(), source.reference.clone()))
+        .collect();
+    sources.insert((url.to_owned(), reference.to_owned()));
+    sources.retain(|(_, reference)| !is_pinned(reference));
+    Ok(Reading {
+        fleet: Arc::new(fleet),
+        diagnostics,
+        sources,
+        inputs: Arc::new(inputs),
+        at: now,
+    })
+}
+
+fn wanted(inputs: &Inputs) -> Vec<SourceRef> {
+    herder_fleet::sources(inputs)
+}
+
+/// A whole commit id never moves, so nobody needs to watch it.
+fn is_pinned(reference: &str) -> bool {
+    reference.len() == 40 && reference.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The commit a reading is of.
+pub(crate) fn commit(reading: &Reading) -> &Commit {
+    reading.inputs.root.commit()
+}

@@ -1,0 +1,177 @@
+//! Writes down what the flow read, decided and did: the ledger, the log, the last plan.
+//!
+//! A ledger that fails must not stop what keeps services running: failures are logged and the flow goes on.
+
+use crate::reading::Reading;
+use crate::state::Shared;
+use herder_base::Diagnostic;
+use herder_fleet::Fleet;
+use herder_ledger::{AuditEntry, NewDeployment};
+use herder_plan::{Effect, Outcome, Plan, State, What};
+use herder_vault::{KubernetesRole, Policy, Scope};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tracing::{debug, error, info, warn};
+
+impl Shared {
+    fn note<T>(&self, what: &str, result: Result<T, herder_ledger::Error>) -> Option<T> {
+        result
+            .inspect_err(|cause| error!(error = %herder_base::chain(cause), "the ledger could not {what}"))
+            .ok()
+    }
+
+    /// Records what the readers found, and says it once in the log.
+    pub(crate) async fn record_reading(&self, reading: &Reading) {
+        let known = self
+            .reading()
+            .is_some_and(|last| last.diagnostics == reading.diagnostics);
+        if known {
+            return;
+        }
+        for diagnostic in &reading.diagnostics {
+            warn!("{diagnostic}");
+        }
+        self.note(
+            "record findings",
+            self.ledger.replace_findings(&reading.diagnostics).await,
+        );
+    }
+
+    /// What planning must know besides git and the cluster.
+    pub(crate) async fn plan_state(&self, fleet: &str) -> State {
+        let leases = self
+            .note("read leases", self.ledger.leases().await)
+            .unwrap_or_default();
+        let last = self.last_plan.load();
+        State {
+            leases: leases
+                .into_iter()
+                .map(|lease| (lease.environment, lease.until))
+                .collect::<BTreeMap<_, _>>(),
+            everything_down: self.everything_down.load(Ordering::SeqCst),
+            allow_mass_delete: self.everything_down.load(Ordering::SeqCst),
+            parent: last["id"]
+                .as_str()
+                .filter(|_| last["fleet"] == fleet)
+                .map(str::to_owned),
+            generation: last["generation"].as_u64().unwrap_or_default(),
+        }
+    }
+
+    /// Records a plan before it is applied.
+    pub(crate) async fn record_plan(&self, plan: &Plan, faults: &[Diagnostic]) {
+        for fault in faults {
+            error!("the plan is faulty: {fault}");
+        }
+        self.last_plan.store(Arc::new(plan.to_json()));
+        for action in plan.writes() {
+            debug!(what = ?action.what, object = %action.key, reason = %action.reason, "plans");
+        }
+    }
+
+    /// Records what became of a plan.
+    pub(crate) async fn record_outcomes(&self, plan: &Plan, outcomes: &[Outcome]) {
+        for outcome in outcomes {
+            if let Err(reason) = &outcome.result {
+                warn!(object = %outcome.key, %reason, "the cluster refused");
+            }
+        }
+        let done = |what: What| {
+            outcomes
+                .iter()
+                .filter(|outcome| {
+                    outcome.what == what
+                        && outcome
+                            .result
+                            .as_ref()
+                            .is_ok_and(|effect| *effect != Effect::Unchanged)
+                })
+                .count()
+        };
+        let (written, deleted) = (done(What::Apply), done(What::Delete));
+        if written + deleted == 0 {
+            return;
+        }
+        let entry = AuditEntry {
+            at: self.clock.now(),
+            actor: "herder".to_owned(),
+            action: "plan.applied".to_owned(),
+            subject: plan.units().join(" "),
+            detail: format!(
+                "generation {}, commit {}, wrote {written}, deleted {deleted}",
+                plan.generation,
+                plan.commit.short()
+            ),
+        };
+        self.note("audit a plan", self.ledger.audit(&entry).await);
+    }
+
+    /// Records which version an application has been given in a namespace, when that changes.
+    pub(crate) async fn record_deployment(&self, deployment: NewDeployment) {
+        self.note(
+            "record a deployment",
+            self.ledger.record_deployment(&deployment).await,
+        );
+    }
+
+    /// Makes Vault's policies and roles those of the fleet. While some of them cannot be read all stay as they are,
+    /// because a missing one would be taken for removed.
+    pub(crate) async fn sync_policies(&self, fleet: &Fleet) {
+        let down = self.everything_down.load(Ordering::SeqCst);
+        if !down && let Some(reason) = fleet.held.policies.as_ref().or(fleet.held.roles.as_ref()) {
+            warn!(%reason, "policies and roles stay as they are");
+            return;
+        }
+        let wanted = Policies {
+            scope: Scope {
+                owner: fleet.name.to_ascii_lowercase(),
+                mount: fleet.settings.vault_mount.clone(),
+            },
+            policies: fleet
+                .policies
+                .iter()
+                .filter(|_| !down)
+                .map(|policy| Policy {
+                    name: policy.name.clone(),
+                    text: policy.text.clone(),
+                })
+                .collect(),
+            roles: fleet.roles.iter().filter(|_| !down).map(role).collect(),
+        };
+        if self.policies.load().as_deref() == Some(&wanted) {
+            return;
+        }
+        match herder_vault::sync_with(&self.vault, &wanted.scope, &wanted.policies, &wanted.roles).await {
+            Ok(changes) => {
+                for change in &changes {
+                    info!("vault: {change}");
+                }
+                self.policies.store(Some(Arc::new(wanted)));
+            }
+            Err(error) => {
+                error!(error = %herder_base::chain(&error), "policies and roles could not be synced to Vault; the next pass tries again");
+            }
+        }
+    }
+}
+
+/// What Vault has been made to hold, so that passes that change nothing ask nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Policies {
+    scope: Scope,
+    policies: Vec<Policy>,
+    roles: Vec<KubernetesRole>,
+}
+
+fn role(role: &herder_fleet::Role) -> KubernetesRole {
+    KubernetesRole {
+        name: role.name.clone(),
+        service_accounts: role.service_accounts.clone(),
+        namespaces: role.namespaces.clone(),
+        policies: role.policies.clone(),
+        ttl: role.ttl,
+        max_ttl: role.max_ttl,
+        audience: role.audience.clone(),
+    }
+}

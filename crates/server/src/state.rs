@@ -1,0 +1,83 @@
+//! What the parts of the platform share: handles to the outside and the latest values, each replaced as a whole.
+//!
+//! Owns no behaviour. Whoever changes something wakes the flow or rings the bell; nobody waits for a lock.
+
+use crate::live::Live;
+use crate::options::Options;
+use crate::reading::Reading;
+use crate::record::Policies;
+use crate::run_tokens::RunTokens;
+use crate::view::View;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use herder_base::{Clock, Secret};
+use herder_cluster::Cluster;
+use herder_git::Git;
+use herder_jobs::Jobs;
+use herder_ledger::Ledger;
+use serde_json::Value;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use tokio::sync::{Notify, watch};
+
+/// Everything shared. See [`Shared`].
+pub(crate) struct Inner {
+    pub(crate) options: Options,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) git: Git,
+    pub(crate) cluster: Cluster,
+    pub(crate) vault: herder_vault::Client,
+    pub(crate) ledger: Ledger,
+    pub(crate) jobs: Jobs,
+    pub(crate) live: Live,
+    pub(crate) run_tokens: RunTokens,
+    /// The last reading of git, none before the first.
+    pub(crate) reading: ArcSwapOption<Reading>,
+    /// Why the last attempt to read git failed, if it did.
+    pub(crate) unreadable: ArcSwapOption<String>,
+    pub(crate) view: ArcSwap<View>,
+    pub(crate) last_plan: ArcSwap<Value>,
+    /// What Vault was made to hold last.
+    pub(crate) policies: ArcSwapOption<Policies>,
+    /// Counts finished passes of the flow, for those who wait for one.
+    pub(crate) passes: watch::Sender<u64>,
+    /// Git may have changed: read it again, then pass.
+    pub(crate) read_again: Notify,
+    /// Something else changed: pass again with what was read.
+    pub(crate) pass_again: Notify,
+    /// Everything is to be gone until the next `up`.
+    pub(crate) everything_down: AtomicBool,
+    /// The edge's addresses, for links.
+    pub(crate) edge_http: std::net::SocketAddr,
+    pub(crate) token: Secret<String>,
+}
+
+/// A cheap handle to what is shared.
+#[derive(Clone)]
+pub(crate) struct Shared(pub(crate) Arc<Inner>);
+
+impl Deref for Shared {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Shared {
+    /// The latest view.
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    /// Whether this is the platform's token; takes the same time for every wrong one.
+    pub(crate) fn is_token(&self, token: &str) -> bool {
+        verify_slices_are_equal(self.token.expose().as_bytes(), token.as_bytes()).is_ok()
+    }
+
+    /// The last reading, if there is one.
+    pub(crate) fn reading(&self) -> Option<Arc<Reading>> {
+        self.reading.load_full()
+    }
+}

@@ -1,0 +1,404 @@
+//! Pods as the place where jobs run: one pod per attempt, in the namespace the run deploys to, with the rights of that
+//! namespace's deployer and of nothing else.
+//!
+//! Works on any Kubernetes: the checkout is fetched by an init container with the run's own token, the scripts are in a
+//! Secret that goes with the pod. The pod's `herder steps` writes one line per event; this module reads them back.
+
+use crate::run_tokens::Grant;
+use crate::state::Inner;
+use crate::wire::rollouts;
+use futures::future::BoxFuture;
+use futures::{Stream, StreamExt};
+use herder_base::{Secret, chain};
+use herder_cluster::{Cluster, LogOptions};
+use herder_jobs::{Executor, RunEvent, RunResult, RunSpec, Step};
+use herder_object::Key;
+use serde_json::{Value, json};
+use std::pin::pin;
+use std::sync::{OnceLock, Weak};
+use tokio::sync::mpsc::Sender;
+use tokio_util::sync::CancellationToken;
+
+/// Where runs go that deploy nowhere.
+const PLATFORM_NAMESPACE: &str = "herder-system";
+/// The address of the platform as pods see it.
+const PLATFORM_URL: &str = "http://platform.herder-system";
+/// How long the pod may take to stop after it was told to, seconds.
+const GRACE: u32 = 3;
+
+/// Runs steps in pods. Filled in once everything is built.
+#[derive(Default)]
+pub(crate) struct PodExecutor(OnceLock<Weak<Inner>>);
+
+impl PodExecutor {
+    /// Says whose cluster to use.
+    pub(crate) fn fill(&self, shared: Weak<Inner>) {
+        // Filled twice only if the platform were built twice with the same executor.
+        let _first = self.0.set(shared);
+    }
+}
+
+impl Executor for PodExecutor {
+    fn run<'a>(
+        &'a self,
+        spec: &'a RunSpec,
+        events: Sender<RunEvent>,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'a, RunResult> {
+        Box::pin(async move {
+            let Some(shared) = self.0.get().and_then(Weak::upgrade) else {
+                return RunResult::Lost {
+                    reason: "the platform is stopping".to_owned(),
+                };
+            };
+            let token = shared.run_tokens.issue(Grant {
+                run: spec.id.clone(),
+                checkouts: spec.checkouts.clone(),
+            });
+            let result = attempt(&shared, spec, &token, &events, &cancel).await;
+            shared.run_tokens.revoke(&token);
+            result
+        })
+    }
+}
+
+async fn attempt(
+    shared: &Inner,
+    spec: &RunSpec,
+    token: &Secret<String>,
+    events: &Sender<RunEvent>,
+    cancel: &CancellationToken,
+) -> RunResult {
+    let namespace = spec
+        .namespace
+        .clone()
+        .unwrap_or_else(|| PLATFORM_NAMESPACE.to_owned());
+    let name = pod_name(spec);
+    let cluster = &shared.cluster;
+    let before = rollouts::generations(cluster, &namespace);
+    let created = create(cluster, spec, &namespace, &name, token).await;
+    let result = match created {
+        Err(error) => RunResult::Failed {
+            reason: format!("the pod could not be made in {namespace}: {}", chain(&error)),
+        },
+        Ok(()) => {
+            let note = RunEvent::Note(format!("pod {name} in namespace {namespace}"));
+            // A reader that went away stops the run by `cancel`, not here.
+            let _sent = events.send(note).await;
+            tokio::select! {
+                result = follow(cluster, &namespace, &name, spec, events) => result,
+                () = cancel.cancelled() => RunResult::Aborted,
+            }
+        }
+    };
+    remove(cluster, &namespace, &name).await;
+    rollouts::record(shared, &spec.id, &namespace, &before).await;
+    result
+}
+
+/// A name that is a DNS label and unique per attempt.
+fn pod_name(spec: &RunSpec) -> String {
+    let job: String = spec
+        .id
+        .job
+        .to_ascii_lowercase()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect();
+    let job = job.trim_matches('-');
+    let job = job.get(..30).unwrap_or(job).trim_end_matches('-');
+    format!("run-{job}-{}-{}", spec.id.number, spec.attempt)
+}
+
+async fn create(
+    cluster: &Cluster,
+    spec: &RunSpec,
+    namespace: &str,
+    name: &str,
+    token: &Secret<String>,
+) -> Result<(), herder_cluster::Error> {
+    let pod = cluster.create(pod(spec, namespace, name)).await?;
+    let mut data = serde_json::Map::from_iter([("token".to_owned(), json!(token.expose()))]);
+    for (index, step) in spec.steps.iter().enumerate() {
+        if let Step::Shell(text) = step {
+            data.insert(format!("step-{index:03}.sh"), json!(text));
+        }
+    }
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {
+            "name": name, "namespace": namespace,
+            "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": name, "uid": herder_object::uid(&pod)}],
+        },
+        "stringData": data,
+    });
+    cluster.create(secret).await.map(drop)
+}
+
+fn pod(spec: &RunSpec, namespace: &str, name: &str) -> Value {
+    let mut env: Vec<Value> = spec
+        .env
+        .iter()
+        .map(|(name, value)| json!({"name": name, "value": value}))
+        .collect();
+    let token =
+        json!({"name": "HERDER_TOKEN", "valueFrom": {"secretKeyRef": {"name": name, "key": "token"}}});
+    let fixed = [
+        ("WORKSPACE", "/workspace"),
+        ("WORKSPACE_TMP", "/tmp"),
+        ("HOME", "/workspace"),
+        ("HERDER_URL", PLATFORM_URL),
+    ];
+    env.extend(fixed.map(|(name, value)| json!({"name": name, "value": value})));
+    env.push(token.clone());
+    let checkout: Vec<String> = spec
+        .checkouts
+        .iter()
+        .map(|checkout| format!("/workspace/{}", checkout.directory))
+        .collect();
+    let workspace = json!({"name": "workspace", "mountPath": "/workspace"});
+    let run = json!({"name": "run", "mountPath": "/herder/run", "readOnly": true});
+    let mut init = vec![];
+    if !checkout.is_empty() {
+        let mut command = vec!["herder".to_owned(), "checkout".to_owned()];
+        command.extend(checkout);
+        init.push(json!({
+            "name": "checkout", "image": "host", "command": command, "volumeMounts": [workspace],
+            "env": [{"name": "HERDER_URL", "value": PLATFORM_URL}, token], "terminationMessagePolicy": "FallbackToLogsOnError",
+        }));
+    }
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "name": name, "namespace": namespace,
+            "labels": {"herder.dev/run": format!("{name}"), "app.kubernetes.io/managed-by": "herder"},
+            "annotations": {"herder.dev/job": spec.id.job, "herder.dev/number": spec.id.number.to_string()},
+        },
+        "spec": {
+            "restartPolicy": "Never",
+            "serviceAccountName": if spec.namespace.is_some() { "herder-deployer" } else { "default" },
+            "terminationGracePeriodSeconds": GRACE,
+            "initContainers": init,
+            "containers": [{
+                "name": "steps", "image": "host", "command": ["herder", "steps", "/herder/run"], "workingDir": "/workspace",
+                "env": env, "volumeMounts": [workspace, run], "terminationMessagePolicy": "FallbackToLogsOnError",
+            }],
+            "volumes": [
+                {"name": "workspace", "emptyDir": {}},
+                {"name": "run", "secret": {"secretName": name}},
+            ],
+        },
+    })
+}
+
+/// Follows the pod to its end: waits until its steps start, copies their events, reads the exit code.
+async fn follow(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+    spec: &RunSpec,
+    events: &Sender<RunEvent>,
+) -> RunResult {
+    let mut pods = pin!(cluster.watch_pod(namespace, name));
+    loop {
+        let pod = match pods.next().await {
+            Some(Ok(pod)) => pod,
+            Some(Err(error)) => {
+                return RunResult::Lost {
+                    reason: format!("the pod cannot be watched: {}", chain(&error)),
+                };
+            }
+            None => {
+                return RunResult::Lost {
+                    reason: format!("the pod {name} was removed before it ended"),
+                };
+            }
+        };
+        if let Some(reason) = never_starts(&pod) {
+            return RunResult::Failed { reason };
+        }
+        let state = container(&pod, "steps")
+            .and_then(|status| status.get("state"))
+            .cloned()
+            .unwrap_or_default();
+        if state.get("running").is_some() || state.get("terminated").is_some() {
+            break;
+        }
+    }
+    let options = LogOptions {
+        follow: true,
+        ..LogOptions::default()
+    };
+    match cluster.logs(namespace, name, "steps", options).await {
+        Ok(logs) => copy(pin!(logs), events).await,
+        Err(error) => {
+            // The result still counts without its log.
+            let _sent = events
+                .send(RunEvent::Note(format!(
+                    "the log cannot be read: {}",
+                    chain(&error)
+                )))
+                .await;
+        }
+    }
+    while let Some(next) = pods.next().await {
+        let Ok(pod) = next else { continue };
+        let ended = container(&pod, "steps")
+            .and_then(|status| status.pointer("/state/terminated"))
+            .cloned();
+        if let Some(ended) = ended {
+            return verdict(&ended, spec);
+        }
+        if pod
+            .pointer("/status/phase")
+            .is_some_and(|phase| phase == "Failed")
+        {
+            let reason = pod
+                .pointer("/status/message")
+                .and_then(Value::as_str)
+                .unwrap_or("its node was lost");
+            return RunResult::Lost {
+                reason: format!("the pod failed: {reason}"),
+            };
+        }
+    }
+    RunResult::Lost {
+        reason: format!("the pod {name} went away while it ran (was its node lost?)"),
+    }
+}
+
+fn container<'a>(pod: &'a Value, name: &str) -> Option<&'a Value> {
+    statuses(pod, "containerStatuses").find(|status| status["name"] == name)
+}
+
+fn statuses<'a>(pod: &'a Value, list: &str) -> impl Iterator<Item = &'a Value> {
+    pod.pointer(&format!("/status/{list}"))
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+}
+
+/// Why the steps will never start, if so.
+fn never_starts(pod: &Value) -> Option<String> {
+    for status in statuses(pod, "initContainerStatuses") {
+        let ended = status
+            .pointer("/state/terminated")
+            .filter(|ended| ended["exitCode"] != 0);
+        if let Some(ended) = ended {
+            let message = ended["message"].as_str().unwrap_or_default().trim();
+            return Some(format!("the checkout failed ({}): {message}", ended["exitCode"]));
+        }
+    }
+    for status in statuses(pod, "containerStatuses").chain(statuses(pod, "initContainerStatuses")) {
+        let waiting = status.pointer("/state/waiting");
+        let reason = waiting
+            .and_then(|waiting| waiting["reason"].as_str())
+            .unwrap_or_default();
+        if matches!(
+            reason,
+            "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "RunContainerError"
+        ) {
+            let message = waiting
+                .and_then(|waiting| waiting["message"].as_str())
+                .unwrap_or_default();
+            return Some(format!("{reason}: {message}"));
+        }
+    }
+    None
+}
+
+/// Turns the lines of `herder steps` back into events: `+N title`, `|N output`, `-N code`.
+async fn copy<E>(
+    mut logs: std::pin::Pin<&mut impl Stream<Item = Result<bytes::Bytes, E>>>,
+    events: &Sender<RunEvent>,
+) {
+    let mut rest: Vec<u8> = Vec::new();
+    while let Some(Ok(bytes)) = logs.next().await {
+        rest.extend_from_slice(&bytes);
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = rest.drain(..=end).collect();
+            if let Some(event) = event(&line)
+                && events.send(event).await.is_err()
+            {
+                return;
+            }
+        }
+    }
+}
+
+fn event(line: &[u8]) -> Option<RunEvent> {
+    let (mark, rest) = line.split_first()?;
+    let space = rest.iter().position(|byte| *byte == b' ')?;
+    let (number, text) = rest.split_at(space);
+    let step: u32 = std::str::from_utf8(number).ok()?.parse().ok()?;
+    let text = text.get(1..)?;
+    let plain = || String::from_utf8_lossy(text).trim_end().to_owned();
+    match mark {
+        b'+' => Some(RunEvent::StepStarted { step, title: plain() }),
+        b'|' => Some(RunEvent::Output {
+            step,
+            bytes: text.to_vec(),
+        }),
+        b'-' => Some(RunEvent::StepFinished {
+            step,
+            code: plain().parse().unwrap_or(1),
+        }),
+        _ => None,
+    }
+}
+
+fn verdict(ended: &Value, spec: &RunSpec) -> RunResult {
+    let code = ended["exitCode"].as_i64().unwrap_or(1);
+    let oom = ended["reason"] == "OOMKilled";
+    match code {
+        0 => RunResult::Succeeded,
+        _ if oom => RunResult::Failed {
+            reason: "it ran out of memory (OOMKilled)".to_owned(),
+        },
+        code => RunResult::Failed {
+            reason: format!("a step of {} ended with {code}", spec.id.job),
+        },
+    }
+}
+
+/// Removes the pod; its Secret goes with it.
+async fn remove(cluster: &Cluster, namespace: &str, name: &str) {
+    for kind in ["Pod", "Secret"] {
+        let key = Key {
+            gvk: herder_object::Gvk::new("v1", kind),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        };
+        if let Err(error) = cluster.delete(&key).await {
+            tracing::debug!(%key, error = %chain(&error), "already gone");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_events() {
+        assert_eq!(
+            event(b"+0 make all\n"),
+            Some(RunEvent::StepStarted {
+                step: 0,
+                title: "make all".to_owned()
+            })
+        );
+        assert_eq!(
+            event(b"|12 +1 not a start\n"),
+            Some(RunEvent::Output {
+                step: 12,
+                bytes: b"+1 not a start\n".to_vec()
+            })
+        );
+        assert_eq!(
+            event(b"-1 3\n"),
+            Some(RunEvent::StepFinished { step: 1, code: 3 })
+        );
+        assert_eq!(event(b"garbage\n"), None);
+    }
+}
