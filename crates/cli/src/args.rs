@@ -9,7 +9,13 @@ use std::path::PathBuf;
 /// Herder makes Kubernetes and Vault match what your git repositories say, on one machine with everything embedded or
 /// against the clusters you have, shows what happened and why, and brings everything back from git.
 #[derive(Debug, Parser)]
-#[command(name = "herder", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    name = "herder",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 pub(crate) struct Herder {
     #[command(flatten)]
     pub(crate) global: Global,

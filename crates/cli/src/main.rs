@@ -3,7 +3,12 @@
 //! Also answers as `kustomize`, `consul-template`, `vault` and `kubectl` when called by those names. Owns no product
 //! behaviour: each command is one file in `commands/` that calls the crate which does the work.
 #![forbid(unsafe_code)]
-#![allow(clippy::print_stdout, clippy::print_stderr, unreachable_pub, reason = "a command line tool talks to its terminal")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    unreachable_pub,
+    reason = "a command line tool talks to its terminal"
+)]
 
 mod args;
 mod commands;

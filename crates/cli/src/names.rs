@@ -14,7 +14,11 @@ pub(crate) enum Called {
 
 /// Maps `kustomize build` to `herder kustomize build`, and so on.
 pub(crate) fn called_as(mut arguments: Vec<OsString>) -> Called {
-    let name = arguments.first().map(Path::new).and_then(Path::file_stem).and_then(|name| name.to_str());
+    let name = arguments
+        .first()
+        .map(Path::new)
+        .and_then(Path::file_stem)
+        .and_then(|name| name.to_str());
     let alias = match name {
         Some("kustomize") => Some("kustomize"),
         Some("kubectl") => Some("kubectl"),
@@ -37,10 +41,25 @@ mod tests {
     #[test]
     fn aliases() {
         let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
-        assert_eq!(called_as(words("/usr/bin/kustomize build .")), Called::Herder(words("herder kustomize build .")));
-        assert_eq!(called_as(words("consul-template -once")), Called::Herder(words("herder template -once")));
-        assert_eq!(called_as(words("vault server -dev")), Called::Vault(words("server -dev")));
-        assert_eq!(called_as(words("herder vault server -dev")), Called::Vault(words("server -dev")));
-        assert_eq!(called_as(words("./herder up x")), Called::Herder(words("./herder up x")));
+        assert_eq!(
+            called_as(words("/usr/bin/kustomize build .")),
+            Called::Herder(words("herder kustomize build ."))
+        );
+        assert_eq!(
+            called_as(words("consul-template -once")),
+            Called::Herder(words("herder template -once"))
+        );
+        assert_eq!(
+            called_as(words("vault server -dev")),
+            Called::Vault(words("server -dev"))
+        );
+        assert_eq!(
+            called_as(words("herder vault server -dev")),
+            Called::Vault(words("server -dev"))
+        );
+        assert_eq!(
+            called_as(words("./herder up x")),
+            Called::Herder(words("./herder up x"))
+        );
     }
 }

@@ -37,12 +37,18 @@ pub(crate) fn finish(result: anyhow::Result<()>) -> ExitCode {
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     // Nothing sensible is left to do when the terminal is gone.
     let _printed = error.print();
-    if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS }
+    if error.use_stderr() {
+        ExitCode::from(2)
+    } else {
+        ExitCode::SUCCESS
+    }
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
     })
 }
 
@@ -54,7 +60,10 @@ pub(crate) fn log(verbose: u8) {
         _ => "debug,hyper=info,h2=info,rustls=info",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("HERDER_LOG").unwrap_or_else(|_| level.into());
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(verbose > 1);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(verbose > 1);
     // Set already when a command runs inside another one.
     let _first = subscriber.try_init();
 }

@@ -30,7 +30,10 @@ pub(crate) fn find_dir(named: Option<&Path>) -> PathBuf {
     let candidates = [PathBuf::from("herder-demo"), default_dir()];
     match named {
         Some(dir) => dir.to_owned(),
-        None => candidates.into_iter().find(|dir| dir.join("endpoints.json").exists()).unwrap_or_else(default_dir),
+        None => candidates
+            .into_iter()
+            .find(|dir| dir.join("endpoints.json").exists())
+            .unwrap_or_else(default_dir),
     }
 }
 
@@ -62,13 +65,16 @@ impl Platform {
         let base = base.context("endpoints.json names no dashboard")?;
         let token_file = endpoints.pointer("/dashboard/token_file").and_then(Value::as_str);
         let token_file = token_file.context("endpoints.json names no dashboard token file")?;
-        let token = std::fs::read_to_string(token_file).with_context(|| format!("cannot read the token {token_file}"))?;
+        let token = std::fs::read_to_string(token_file)
+            .with_context(|| format!("cannot read the token {token_file}"))?;
         Ok(Self::at(base, token.trim()))
     }
 
     /// The platform that a job's pod is told about by `HERDER_URL` and `HERDER_TOKEN`.
     pub(crate) fn from_env() -> Result<Option<Self>> {
-        let Ok(base) = std::env::var("HERDER_URL") else { return Ok(None) };
+        let Ok(base) = std::env::var("HERDER_URL") else {
+            return Ok(None);
+        };
         let token = std::env::var("HERDER_TOKEN").context("HERDER_URL is set, but HERDER_TOKEN is not")?;
         Ok(Some(Self::at(&base, token.trim())))
     }
@@ -96,8 +102,11 @@ impl Platform {
             let response = self.send(method, path, body).await?;
             Ok::<_, anyhow::Error>(response.into_body().collect().await?.to_bytes())
         });
-        let bytes = answer.await.map_err(|_| anyhow!("{}{path} did not answer in {PATIENCE:?}", self.base))??;
-        serde_json::from_slice(&bytes).with_context(|| format!("{}{path} did not answer with JSON", self.base))
+        let bytes = answer
+            .await
+            .map_err(|_| anyhow!("{}{path} did not answer in {PATIENCE:?}", self.base))??;
+        serde_json::from_slice(&bytes)
+            .with_context(|| format!("{}{path} did not answer with JSON", self.base))
     }
 
     /// Opens a stream, such as a log that is followed.
@@ -115,14 +124,18 @@ impl Platform {
             .header("accept", "application/json")
             .body(Full::new(Bytes::from(bytes)))?;
         let response = self.client.request(request).await;
-        let response = response.with_context(|| format!("herder does not answer at {}: is it still running?", self.base))?;
+        let response = response
+            .with_context(|| format!("herder does not answer at {}: is it still running?", self.base))?;
         if response.status().is_success() {
             return Ok(response);
         }
         let status = response.status();
         let bytes = response.into_body().collect().await?.to_bytes();
         let error: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        let message = error.pointer("/error/message").and_then(Value::as_str).map(str::to_owned);
+        let message = error
+            .pointer("/error/message")
+            .and_then(Value::as_str)
+            .map(str::to_owned);
         let message = message.unwrap_or_else(|| format!("{status}: {}", String::from_utf8_lossy(&bytes)));
         match error.pointer("/error/hint").and_then(Value::as_str) {
             Some(hint) => bail!("{message}\n  hint: {hint}"),

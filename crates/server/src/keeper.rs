@@ -24,8 +24,10 @@ const AT_LEAST: Duration = Duration::from_secs(60);
 /// Runs the flow whenever there is reason to.
 pub(crate) async fn run(shared: Shared, cancel: CancellationToken) -> Result<(), Infallible> {
     let mut changes = shared.cluster.changes();
-    let mut read = true;
+    // The first pass reads, whoever asked.
+    shared.bell.read_again();
     loop {
+        let (number, read) = shared.bell.begin();
         if read {
             match flow::read(&shared).await {
                 Ok(_) => shared.unreadable.store(None),
@@ -38,19 +40,19 @@ pub(crate) async fn run(shared: Shared, cancel: CancellationToken) -> Result<(),
         }
         let (again, pass) = turn(&shared).await;
         shared.refresh_view(pass).await;
-        shared.passes.send_modify(|count| *count += 1);
+        shared.bell.end(number);
         let next = Instant::now() + again.unwrap_or(AT_LEAST).min(until_next_lease(&shared).await);
-        read = tokio::select! {
+        tokio::select! {
             () = cancel.cancelled() => return Ok(()),
-            () = shared.read_again.notified() => true,
-            () = shared.pass_again.notified() => false,
+            () = shared.bell.heard() => {}
             _ = changes.changed() => {
                 tokio::time::sleep(SETTLE).await;
                 changes.borrow_and_update();
-                false
             }
-            () = sleep_until(next) => shared.reading().is_none(),
-        };
+            () = sleep_until(next) => if shared.reading().is_none() {
+                shared.bell.read_again();
+            },
+        }
     }
 }
 
@@ -127,7 +129,7 @@ pub(crate) async fn watch_git(shared: Shared, cancel: CancellationToken) -> Resu
             .any(|seen| seen.before.is_some() && seen.changed().is_some());
         let back = shared.unreadable.load().is_some() && seen.iter().any(|seen| seen.commit.is_ok());
         if moved || back {
-            shared.read_again.notify_one();
+            shared.bell.read_again();
         }
     }
 }

@@ -9,6 +9,7 @@ mod board;
 mod datadir;
 mod error;
 mod flow;
+mod flow_bell;
 mod keeper;
 mod live;
 mod ops;

@@ -3,6 +3,7 @@
 use crate::api;
 use crate::datadir::DataDir;
 use crate::error::Error;
+use crate::flow_bell::FlowBell;
 use crate::keeper;
 use crate::live::Live;
 use crate::options::Options;
@@ -32,7 +33,6 @@ use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Where pods find Vault and the platform.
@@ -240,9 +240,7 @@ async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir
         view: ArcSwap::from_pointee(View::default()),
         last_plan: ArcSwap::from_pointee(Value::Null),
         policies: ArcSwapOption::empty(),
-        passes: watch::Sender::new(0),
-        read_again: Notify::new(),
-        pass_again: Notify::new(),
+        bell: FlowBell::default(),
         everything_down: AtomicBool::new(false),
         edge_http: http_at,
         token,

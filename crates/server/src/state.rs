@@ -2,6 +2,7 @@
 //!
 //! Owns no behaviour. Whoever changes something wakes the flow or rings the bell; nobody waits for a lock.
 
+use crate::flow_bell::FlowBell;
 use crate::live::Live;
 use crate::options::Options;
 use crate::reading::Reading;
@@ -19,7 +20,6 @@ use serde_json::Value;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use tokio::sync::{Notify, watch};
 
 /// Everything shared. See [`Shared`].
 pub(crate) struct Inner {
@@ -40,12 +40,8 @@ pub(crate) struct Inner {
     pub(crate) last_plan: ArcSwap<Value>,
     /// What Vault was made to hold last.
     pub(crate) policies: ArcSwapOption<Policies>,
-    /// Counts finished passes of the flow, for those who wait for one.
-    pub(crate) passes: watch::Sender<u64>,
-    /// Git may have changed: read it again, then pass.
-    pub(crate) read_again: Notify,
-    /// Something else changed: pass again with what was read.
-    pub(crate) pass_again: Notify,
+    /// Wakes the flow, and what for.
+    pub(crate) bell: FlowBell,
     /// Everything is to be gone until the next `up`.
     pub(crate) everything_down: AtomicBool,
     /// The edge's addresses, for links.

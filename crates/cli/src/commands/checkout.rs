@@ -15,9 +15,12 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> Result<()> {
-    let platform = Platform::from_env()?.context("HERDER_URL and HERDER_TOKEN are not set: this command runs inside a job's pod")?;
+    let platform = Platform::from_env()?
+        .context("HERDER_URL and HERDER_TOKEN are not set: this command runs inside a job's pod")?;
     for (index, dir) in args.dirs.iter().enumerate() {
-        let body = platform.stream(&format!("/internal/source.tar?index={index}")).await?;
+        let body = platform
+            .stream(&format!("/internal/source.tar?index={index}"))
+            .await?;
         let tar = body.collect().await.context("the checkout broke off")?.to_bytes();
         std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
         let count = unpack(&tar, dir)?;
@@ -38,11 +41,16 @@ fn unpack(tar: &[u8], dir: &Path) -> Result<usize> {
         }
         let size = octal(field(header, 124, 12))?;
         let (content, next) = after.split_at_checked(size).context("the archive is cut short")?;
-        rest = next.get((512 - size % 512) % 512..).context("the archive is cut short")?;
+        rest = next
+            .get((512 - size % 512) % 512..)
+            .context("the archive is cut short")?;
         let kind = header.get(156).copied().unwrap_or_default();
         if kind == b'x' || kind == b'g' {
             let pax = String::from_utf8_lossy(content);
-            let value = |key: &str| pax.lines().find_map(|line| line.split_once(' ')?.1.strip_prefix(key).map(str::to_owned));
+            let value = |key: &str| {
+                pax.lines()
+                    .find_map(|line| line.split_once(' ')?.1.strip_prefix(key).map(str::to_owned))
+            };
             if kind == b'x' {
                 (long, link) = (value("path="), value("linkpath="));
             }
@@ -63,7 +71,10 @@ fn unpack(tar: &[u8], dir: &Path) -> Result<usize> {
                 prepare(dir, &path)?;
                 std::fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
                 let executable = octal(field(header, 100, 8))? & 0o111 != 0;
-                std::fs::set_permissions(&path, PermissionsExt::from_mode(if executable { 0o755 } else { 0o644 }))?;
+                std::fs::set_permissions(
+                    &path,
+                    PermissionsExt::from_mode(if executable { 0o755 } else { 0o644 }),
+                )?;
                 count += 1;
             }
             other => bail!("the archive holds `{name}` of the unknown type {other}"),
@@ -96,7 +107,11 @@ fn text(bytes: &[u8]) -> String {
 
 fn plain_name(header: &[u8]) -> String {
     let (name, prefix) = (text(field(header, 0, 100)), text(field(header, 345, 155)));
-    if prefix.is_empty() { name } else { format!("{prefix}/{name}") }
+    if prefix.is_empty() {
+        name
+    } else {
+        format!("{prefix}/{name}")
+    }
 }
 
 fn octal(bytes: &[u8]) -> Result<usize> {

@@ -25,11 +25,22 @@ pub(crate) struct Args {
 pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
     let dir = global.dir.clone().unwrap_or_else(platform::default_dir);
     std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    let dir = dir.canonicalize().with_context(|| format!("cannot resolve {}", dir.display()))?;
-    let config = Config { dir, nodes: usize::from(args.nodes), listen: args.listen, exe: program()?, ingress: Vec::new() };
+    let dir = dir
+        .canonicalize()
+        .with_context(|| format!("cannot resolve {}", dir.display()))?;
+    let config = Config {
+        dir,
+        nodes: usize::from(args.nodes),
+        listen: args.listen,
+        exe: program()?,
+        ingress: Vec::new(),
+    };
     let kubelite = Kubelite::start(config, Arc::new(SystemClock)).await?;
     if global.json {
-        println!("{}", json!({"ready": true, "kubeconfig": kubelite.kubeconfig(), "kubernetes": kubelite.url()}));
+        println!(
+            "{}",
+            json!({"ready": true, "kubeconfig": kubelite.kubeconfig(), "kubernetes": kubelite.url()})
+        );
     } else {
         println!("ready");
         eprintln!("export KUBECONFIG={}", kubelite.kubeconfig().display());

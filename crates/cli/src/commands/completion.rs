@@ -13,6 +13,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    clap_complete::generate(args.shell, &mut Herder::command(), "herder", &mut std::io::stdout());
+    clap_complete::generate(
+        args.shell,
+        &mut Herder::command(),
+        "herder",
+        &mut std::io::stdout(),
+    );
     Ok(())
 }

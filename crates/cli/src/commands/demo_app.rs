@@ -61,7 +61,9 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         eprintln!("panic: {reason}");
         return Err(crate::output::Exit(3).into());
     }
-    let listener = TcpListener::bind(&args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
+    let listener = TcpListener::bind(&args.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", args.listen))?;
     println!("{:?} listens on {}", args.role, args.listen);
     let args = Arc::new(args);
     let mut terminate = signal(SignalKind::terminate())?;
@@ -102,17 +104,26 @@ async fn answer(args: Arc<Args>, request: Request<Incoming>) -> Result<Response<
             let bytes = body.collect().await?.to_bytes();
             match key_file(&args.data, &path) {
                 Some(file) => {
-                    std::fs::write(&file, &bytes).with_context(|| format!("cannot write {}", file.display()))?;
+                    std::fs::write(&file, &bytes)
+                        .with_context(|| format!("cannot write {}", file.display()))?;
                     (StatusCode::OK, json!({"stored": bytes.len()}))
                 }
-                None => (StatusCode::BAD_REQUEST, json!({"error": "keys are letters, digits and dashes"})),
+                None => (
+                    StatusCode::BAD_REQUEST,
+                    json!({"error": "keys are letters, digits and dashes"}),
+                ),
             }
         }
-        _ => (StatusCode::METHOD_NOT_ALLOWED, json!({"error": "only GET and POST"})),
+        _ => (
+            StatusCode::METHOD_NOT_ALLOWED,
+            json!({"error": "only GET and POST"}),
+        ),
     };
     let mut text = serde_json::to_vec_pretty(&value)?;
     text.push(b'\n');
-    let response = Response::builder().status(status).header("content-type", "application/json");
+    let response = Response::builder()
+        .status(status)
+        .header("content-type", "application/json");
     Ok(response.body(Full::new(Bytes::from(text)))?)
 }
 
@@ -120,7 +131,9 @@ async fn answer(args: Arc<Args>, request: Request<Incoming>) -> Result<Response<
 async fn page(args: &Args, path: &str) -> Value {
     let env = |name: &str| std::env::var(name).ok();
     let database = match &args.database {
-        Some(url) => fetch(Method::GET, &format!("{url}/orders"), Bytes::new()).await.map_or_else(|e| json!({"error": e.to_string()}), |v| v),
+        Some(url) => fetch(Method::GET, &format!("{url}/orders"), Bytes::new())
+            .await
+            .map_or_else(|e| json!({"error": e.to_string()}), |v| v),
         None => Value::Null,
     };
     json!({
@@ -137,11 +150,16 @@ async fn page(args: &Args, path: &str) -> Value {
 }
 
 fn config(dir: &Path) -> Value {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
+    let entries = std::fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok);
     let mut values = serde_json::Map::new();
     for entry in entries {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if !name.starts_with('.') && let Ok(text) = std::fs::read_to_string(entry.path()) {
+        if !name.starts_with('.')
+            && let Ok(text) = std::fs::read_to_string(entry.path())
+        {
             values.insert(name, json!(text.trim()));
         }
     }
@@ -153,7 +171,9 @@ fn fingerprint(file: &Path) -> Value {
     match std::fs::read(file) {
         Ok(bytes) => {
             // FNV-1a, truncated: two equal secrets show equal fingerprints, and 24 bits give nothing away.
-            let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+            let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+                (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+            });
             json!(format!("{:06x}", hash & 0xff_ffff))
         }
         Err(error) => json!({"error": error.to_string()}),
@@ -162,7 +182,10 @@ fn fingerprint(file: &Path) -> Value {
 
 async fn store(args: &Args, path: &str, body: Incoming) -> (StatusCode, Value) {
     let Some(url) = &args.database else {
-        return (StatusCode::NOT_FOUND, json!({"error": "this environment has no database"}));
+        return (
+            StatusCode::NOT_FOUND,
+            json!({"error": "this environment has no database"}),
+        );
     };
     let bytes = match body.collect().await {
         Ok(body) => body.to_bytes(),
@@ -177,13 +200,20 @@ async fn store(args: &Args, path: &str, body: Incoming) -> (StatusCode, Value) {
 async fn fetch(method: Method, url: &str, body: Bytes) -> Result<Value> {
     let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
     let request = Request::builder().method(method).uri(url).body(Full::new(body))?;
-    let response = tokio::time::timeout(Duration::from_secs(2), client.request(request)).await.context("timed out")??;
-    Ok(serde_json::from_slice(&response.into_body().collect().await?.to_bytes())?)
+    let response = tokio::time::timeout(Duration::from_secs(2), client.request(request))
+        .await
+        .context("timed out")??;
+    Ok(serde_json::from_slice(
+        &response.into_body().collect().await?.to_bytes(),
+    )?)
 }
 
 /// A key is one file name, so a path cannot climb out of the volume.
 fn key_file(data: &Path, path: &str) -> Option<PathBuf> {
     let key = path.trim_start_matches('/');
-    let plain = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let plain = !key.is_empty()
+        && key
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     plain.then(|| data.join(key))
 }

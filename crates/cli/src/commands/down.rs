@@ -15,14 +15,24 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
     if !args.everything {
-        bail!("say what is to go: `herder down --everything` removes all that `herder up` made from git; Vault's data, volumes marked as state and the ledger stay");
+        bail!(
+            "say what is to go: `herder down --everything` removes all that `herder up` made from git; Vault's data, volumes marked as state and the ledger stay"
+        );
     }
     let platform = Platform::of(&find_dir(global.dir.as_deref()))?;
-    let answer = platform.post("/api/v1/down", &json!({"everything": true})).await?;
+    let answer = platform
+        .post("/api/v1/down", &json!({"everything": true}))
+        .await?;
     if global.json {
         println!("{}", serde_json::to_string_pretty(&answer)?);
     } else {
-        println!("{}", answer.get("message").and_then(Value::as_str).unwrap_or("everything is down"));
+        println!(
+            "{}",
+            answer
+                .get("message")
+                .and_then(Value::as_str)
+                .unwrap_or("everything is down")
+        );
     }
     Ok(())
 }

@@ -46,17 +46,33 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
     let platform = Platform::of(&find_dir(global.dir.as_deref()))?;
     let by = std::env::var("USER").unwrap_or_else(|_| "somebody".to_owned());
     match args.verb {
-        Verb::Up { name, lease, no_wait, timeout } => {
+        Verb::Up {
+            name,
+            lease,
+            no_wait,
+            timeout,
+        } => {
             let mut request = json!({"by": by});
             if let Some(lease) = lease {
                 request["lease"] = json!(lease);
             }
-            platform.post(&format!("/api/v1/environments/{}/up", escape(&name)), &request).await?;
-            let found = if no_wait { environment(&platform, &name).await? } else { wait_up(&platform, &name, timeout).await? };
+            platform
+                .post(&format!("/api/v1/environments/{}/up", escape(&name)), &request)
+                .await?;
+            let found = if no_wait {
+                environment(&platform, &name).await?
+            } else {
+                wait_up(&platform, &name, timeout).await?
+            };
             show(global, &found)
         }
         Verb::Down { name, no_wait } => {
-            platform.post(&format!("/api/v1/environments/{}/down", escape(&name)), &json!({"by": by})).await?;
+            platform
+                .post(
+                    &format!("/api/v1/environments/{}/down", escape(&name)),
+                    &json!({"by": by}),
+                )
+                .await?;
             while !no_wait && environment(&platform, &name).await?["present"] == true {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
@@ -68,11 +84,24 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
                 println!("{}", serde_json::to_string_pretty(&status["environments"])?);
                 return Ok(());
             }
-            let mut table = vec![["ENVIRONMENT", "NAMESPACE", "KIND", "STATE", "UNTIL", "BY"].map(str::to_owned)];
+            let mut table =
+                vec![["ENVIRONMENT", "NAMESPACE", "KIND", "STATE", "UNTIL", "BY"].map(str::to_owned)];
             for item in status["environments"].as_array().into_iter().flatten() {
-                let text = |field: &str| item.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+                let text = |field: &str| {
+                    item.get(field)
+                        .and_then(Value::as_str)
+                        .unwrap_or_default()
+                        .to_owned()
+                };
                 let state = if item["up"] == true { "up" } else { "down" };
-                table.push([text("name"), text("namespace"), text("kind"), state.to_owned(), text("until"), text("by")]);
+                table.push([
+                    text("name"),
+                    text("namespace"),
+                    text("kind"),
+                    state.to_owned(),
+                    text("until"),
+                    text("by"),
+                ]);
             }
             crate::output::table(&table);
             Ok(())
@@ -82,7 +111,12 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
 
 async fn environment(platform: &Platform, name: &str) -> Result<Value> {
     let status = platform.get("/api/v1/status").await?;
-    let found = status["environments"].as_array().into_iter().flatten().find(|item| item["name"] == name).cloned();
+    let found = status["environments"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|item| item["name"] == name)
+        .cloned();
     match found {
         Some(found) => Ok(found),
         None => bail!("the fleet has no environment `{name}`"),
@@ -98,7 +132,10 @@ async fn wait_up(platform: &Platform, name: &str, timeout: Duration) -> Result<V
             return Ok(found);
         }
         if started.elapsed() > timeout {
-            bail!("{name} is not healthy after {}: see `herder status`", herder_base::format_duration(timeout));
+            bail!(
+                "{name} is not healthy after {}: see `herder status`",
+                herder_base::format_duration(timeout)
+            );
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -115,7 +152,12 @@ fn show(global: &Global, found: &Value) -> Result<()> {
     } else {
         println!("{} is down", text("name"));
     }
-    for url in found["urls"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+    for url in found["urls"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+    {
         println!("  {url}");
     }
     Ok(())

@@ -56,29 +56,66 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
     let platform = Platform::of(&find_dir(global.dir.as_deref()))?;
     match args.verb {
         Verb::List => list(global, &platform).await,
-        Verb::Run { job, parameters, follow } => {
+        Verb::Run {
+            job,
+            parameters,
+            follow,
+        } => {
             let mut values = Map::new();
             for pair in &parameters {
-                let (name, value) = pair.split_once('=').with_context(|| format!("`{pair}` is not NAME=VALUE"))?;
+                let (name, value) = pair
+                    .split_once('=')
+                    .with_context(|| format!("`{pair}` is not NAME=VALUE"))?;
                 values.insert(name.to_owned(), json!(value));
             }
-            let run = platform.post("/api/v1/runs", &json!({"job": job, "parameters": values})).await?;
+            let run = platform
+                .post("/api/v1/runs", &json!({"job": job, "parameters": values}))
+                .await?;
             let number = run["number"].as_u64().context("the answer has no run number")?;
             if !follow {
-                return print(global, &run, &format!("{job} #{number} is {}", run["status"].as_str().unwrap_or("queued")));
+                return print(
+                    global,
+                    &run,
+                    &format!(
+                        "{job} #{number} is {}",
+                        run["status"].as_str().unwrap_or("queued")
+                    ),
+                );
             }
             log(&platform, &job, number, true).await?;
             let run = one(&platform, &job, number).await?;
             let status = run["status"].as_str().unwrap_or_default();
-            eprintln!("{job} #{number}: {status} {}", run["reason"].as_str().unwrap_or_default());
-            if status == "success" { Ok(()) } else { Err(crate::output::Exit(1).into()) }
+            eprintln!(
+                "{job} #{number}: {status} {}",
+                run["reason"].as_str().unwrap_or_default()
+            );
+            if status == "success" {
+                Ok(())
+            } else {
+                Err(crate::output::Exit(1).into())
+            }
         }
         Verb::Runs { job } => {
-            let runs = platform.get(&format!("/api/v1/runs?job={}", escape(&job))).await?;
-            let mut table = vec![["RUN", "STATUS", "NAMESPACE", "CAUSE", "QUEUED", "REASON"].map(str::to_owned)];
+            let runs = platform
+                .get(&format!("/api/v1/runs?job={}", escape(&job)))
+                .await?;
+            let mut table =
+                vec![["RUN", "STATUS", "NAMESPACE", "CAUSE", "QUEUED", "REASON"].map(str::to_owned)];
             for run in runs.as_array().into_iter().flatten() {
-                let text = |field: &str| run.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
-                table.push([format!("#{}", run["number"]), text("status"), text("namespace"), text("cause"), text("queued_at"), text("reason")]);
+                let text = |field: &str| {
+                    run.get(field)
+                        .and_then(Value::as_str)
+                        .unwrap_or_default()
+                        .to_owned()
+                };
+                table.push([
+                    format!("#{}", run["number"]),
+                    text("status"),
+                    text("namespace"),
+                    text("cause"),
+                    text("queued_at"),
+                    text("reason"),
+                ]);
             }
             if global.json {
                 return print(global, &runs, "");
@@ -90,14 +127,20 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
             let number = match number {
                 Some(number) => number,
                 None => {
-                    let runs = platform.get(&format!("/api/v1/runs?job={}", escape(&job))).await?;
-                    runs.pointer("/0/number").and_then(Value::as_u64).with_context(|| format!("`{job}` has never run"))?
+                    let runs = platform
+                        .get(&format!("/api/v1/runs?job={}", escape(&job)))
+                        .await?;
+                    runs.pointer("/0/number")
+                        .and_then(Value::as_u64)
+                        .with_context(|| format!("`{job}` has never run"))?
                 }
             };
             log(&platform, &job, number, follow).await
         }
         Verb::Abort { job, number } => {
-            let run = platform.post("/api/v1/runs/abort", &json!({"job": job, "number": number})).await?;
+            let run = platform
+                .post("/api/v1/runs/abort", &json!({"job": job, "number": number}))
+                .await?;
             print(global, &run, &format!("{job} #{number} is being stopped"))
         }
     }
@@ -110,16 +153,32 @@ async fn list(global: &Global, platform: &Platform) -> Result<()> {
     }
     let mut table = vec![["JOB", "LAST RUN", "STATUS", "TRIGGERS", "ORIGIN"].map(str::to_owned)];
     for job in jobs.as_array().into_iter().flatten() {
-        let text = |pointer: &str| job.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let number = job.pointer("/last/number").map(|number| format!("#{number}")).unwrap_or_default();
-        table.push([text("/name"), number, text("/last/status"), text("/triggers"), text("/origin")]);
+        let text = |pointer: &str| {
+            job.pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let number = job
+            .pointer("/last/number")
+            .map(|number| format!("#{number}"))
+            .unwrap_or_default();
+        table.push([
+            text("/name"),
+            number,
+            text("/last/status"),
+            text("/triggers"),
+            text("/origin"),
+        ]);
     }
     crate::output::table(&table);
     Ok(())
 }
 
 async fn one(platform: &Platform, job: &str, number: u64) -> Result<Value> {
-    let run = platform.get(&format!("/api/v1/runs/one?job={}&number={number}", escape(job))).await?;
+    let run = platform
+        .get(&format!("/api/v1/runs/one?job={}&number={number}", escape(job)))
+        .await?;
     if run.is_null() {
         bail!("`{job}` has no run #{number}");
     }
@@ -127,7 +186,10 @@ async fn one(platform: &Platform, job: &str, number: u64) -> Result<Value> {
 }
 
 async fn log(platform: &Platform, job: &str, number: u64, follow: bool) -> Result<()> {
-    let path = format!("/api/v1/runs/log?job={}&number={number}&follow={follow}", escape(job));
+    let path = format!(
+        "/api/v1/runs/log?job={}&number={number}&follow={follow}",
+        escape(job)
+    );
     crate::output::copy(platform.stream(&path).await?).await
 }
 

@@ -109,12 +109,19 @@ enum Output {
 
 pub(crate) async fn run(_global: &Global, args: Args) -> Result<()> {
     if let Verb::Kustomize(build) = args.verb {
-        return super::kustomize::build(build);
+        return super::kustomize::run_build(&build);
     }
     let cluster = Cluster::connect_default(args.kubeconfig.as_deref(), args.context.as_deref()).await?;
-    let namespace = args.namespace.clone().unwrap_or_else(|| cluster.default_namespace().to_owned());
+    let namespace = args
+        .namespace
+        .clone()
+        .unwrap_or_else(|| cluster.default_namespace().to_owned());
     match args.verb {
-        Verb::Apply { filename, field_manager, .. } => {
+        Verb::Apply {
+            filename,
+            field_manager,
+            ..
+        } => {
             let mut failed = 0;
             for object in objects(&filename, &namespace, args.namespace.as_deref(), &cluster).await? {
                 let shown = shown(&object);
@@ -126,10 +133,22 @@ pub(crate) async fn run(_global: &Global, args: Args) -> Result<()> {
                     }
                 }
             }
-            if failed > 0 { Err(crate::output::Exit(1).into()) } else { Ok(()) }
+            if failed > 0 {
+                Err(crate::output::Exit(1).into())
+            } else {
+                Ok(())
+            }
         }
-        Verb::Delete { filename, what, ignore_not_found } => {
-            let mut keys: Vec<Key> = objects(&filename, &namespace, None, &cluster).await?.iter().filter_map(Key::of).collect();
+        Verb::Delete {
+            filename,
+            what,
+            ignore_not_found,
+        } => {
+            let mut keys: Vec<Key> = objects(&filename, &namespace, None, &cluster)
+                .await?
+                .iter()
+                .filter_map(Key::of)
+                .collect();
             keys.reverse();
             if !what.is_empty() {
                 let (kind, name) = kind_and_name(&what)?;
@@ -144,14 +163,40 @@ pub(crate) async fn run(_global: &Global, args: Args) -> Result<()> {
             }
             Ok(())
         }
-        Verb::Get { what, output, selector } => get(&cluster, &namespace, &what, output, selector.as_deref()).await,
-        Verb::Rollout { verb: Rollout::Status { what, timeout } } => status(&cluster, &namespace, &what, timeout).await,
-        Verb::Logs { pod, container, follow, tail } => {
+        Verb::Get {
+            what,
+            output,
+            selector,
+        } => get(&cluster, &namespace, &what, output, selector.as_deref()).await,
+        Verb::Rollout {
+            verb: Rollout::Status { what, timeout },
+        } => status(&cluster, &namespace, &what, timeout).await,
+        Verb::Logs {
+            pod,
+            container,
+            follow,
+            tail,
+        } => {
             let name = pod.trim_start_matches("pod/").trim_start_matches("pods/");
-            let object = cluster.get("v1", "Pod", &namespace, name).await?.with_context(|| format!("pods \"{name}\" not found"))?;
-            let first = object.pointer("/spec/containers/0/name").and_then(Value::as_str).unwrap_or_default().to_owned();
-            let options = LogOptions { follow, tail, previous: false };
-            let mut log = std::pin::pin!(cluster.logs(&namespace, name, &container.unwrap_or(first), options).await?);
+            let object = cluster
+                .get("v1", "Pod", &namespace, name)
+                .await?
+                .with_context(|| format!("pods \"{name}\" not found"))?;
+            let first = object
+                .pointer("/spec/containers/0/name")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned();
+            let options = LogOptions {
+                follow,
+                tail,
+                previous: false,
+            };
+            let mut log = std::pin::pin!(
+                cluster
+                    .logs(&namespace, name, &container.unwrap_or(first), options)
+                    .await?
+            );
             while let Some(bytes) = log.next().await {
                 std::io::stdout().write_all(&bytes?)?;
             }
@@ -162,10 +207,21 @@ pub(crate) async fn run(_global: &Global, args: Args) -> Result<()> {
 }
 
 /// Applies one object and says what that did, in kubectl's words.
-async fn apply(cluster: &Cluster, object: &Value, manager: &str) -> Result<&'static str, herder_cluster::Error> {
+async fn apply(
+    cluster: &Cluster,
+    object: &Value,
+    manager: &str,
+) -> Result<&'static str, herder_cluster::Error> {
     let version = |object: &Value| object.pointer("/metadata/resourceVersion").cloned();
     let (api_version, kind) = (herder_object::api_version(object), herder_object::kind(object));
-    let before = cluster.get(api_version, kind, herder_object::namespace(object), herder_object::name(object)).await?;
+    let before = cluster
+        .get(
+            api_version,
+            kind,
+            herder_object::namespace(object),
+            herder_object::name(object),
+        )
+        .await?;
     let after = cluster.server_apply(object, manager).await?;
     Ok(match before {
         None => "created",
@@ -175,7 +231,12 @@ async fn apply(cluster: &Cluster, object: &Value, manager: &str) -> Result<&'sta
 }
 
 /// Reads the objects of files, directories and standard input, with the namespace filled in where one belongs.
-async fn objects(names: &[String], default: &str, asked: Option<&str>, cluster: &Cluster) -> Result<Vec<Value>> {
+async fn objects(
+    names: &[String],
+    default: &str,
+    asked: Option<&str>,
+    cluster: &Cluster,
+) -> Result<Vec<Value>> {
     let mut objects = Vec::new();
     for name in names {
         for (file, text) in texts(name)? {
@@ -191,9 +252,14 @@ async fn objects(names: &[String], default: &str, asked: Option<&str>, cluster: 
         let namespaced = cluster.is_namespaced(&gvk).await?;
         let present = herder_object::namespace(object).to_owned();
         if let Some(asked) = asked.filter(|asked| namespaced && !present.is_empty() && present != *asked) {
-            bail!("the namespace from the provided object \"{present}\" does not match the namespace \"{asked}\"");
+            bail!(
+                "the namespace from the provided object \"{present}\" does not match the namespace \"{asked}\""
+            );
         }
-        if namespaced && present.is_empty() && let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        if namespaced
+            && present.is_empty()
+            && let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
+        {
             metadata.insert("namespace".to_owned(), Value::from(default));
         }
     }
@@ -203,7 +269,9 @@ async fn objects(names: &[String], default: &str, asked: Option<&str>, cluster: 
 fn texts(name: &str) -> Result<Vec<(String, String)>> {
     if name == "-" {
         let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .context("cannot read standard input")?;
         return Ok(vec![("standard input".to_owned(), text)]);
     }
     let path = Path::new(name);
@@ -211,11 +279,15 @@ fn texts(name: &str) -> Result<Vec<(String, String)>> {
     if path.is_dir() {
         let entries = std::fs::read_dir(path).with_context(|| format!("cannot read {name}"))?;
         files = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-        files.retain(|file| file.extension().is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension == *known)));
+        files.retain(|file| {
+            file.extension()
+                .is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension == *known))
+        });
         files.sort();
     }
     let read = |file: &PathBuf| {
-        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let text =
+            std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         Ok((file.display().to_string(), text))
     };
     files.iter().map(read).collect()
@@ -233,27 +305,60 @@ fn shown(object: &Value) -> String {
 
 fn kind_and_name(words: &[String]) -> Result<(String, Option<String>)> {
     match words {
-        [one] => Ok(one.split_once('/').map_or((one.clone(), None), |(kind, name)| (kind.to_owned(), Some(name.to_owned())))),
+        [one] => Ok(one.split_once('/').map_or((one.clone(), None), |(kind, name)| {
+            (kind.to_owned(), Some(name.to_owned()))
+        })),
         [kind, name] => Ok((kind.clone(), Some(name.clone()))),
         _ => bail!("name one kind and at most one object"),
     }
 }
 
 async fn key(cluster: &Cluster, kind: &str, namespace: &str, name: &str) -> Result<Key> {
-    let (gvk, namespaced) = cluster.resolve(kind).await?.with_context(|| format!("the server doesn't have a resource type \"{kind}\""))?;
-    Ok(Key { gvk, namespace: if namespaced { namespace.to_owned() } else { String::new() }, name: name.to_owned() })
+    let (gvk, namespaced) = cluster
+        .resolve(kind)
+        .await?
+        .with_context(|| format!("the server doesn't have a resource type \"{kind}\""))?;
+    Ok(Key {
+        gvk,
+        namespace: if namespaced {
+            namespace.to_owned()
+        } else {
+            String::new()
+        },
+        name: name.to_owned(),
+    })
 }
 
-async fn get(cluster: &Cluster, namespace: &str, what: &[String], output: Option<Output>, selector: Option<&str>) -> Result<()> {
+async fn get(
+    cluster: &Cluster,
+    namespace: &str,
+    what: &[String],
+    output: Option<Output>,
+    selector: Option<&str>,
+) -> Result<()> {
     let (kind, name) = kind_and_name(what)?;
-    let (gvk, namespaced) = cluster.resolve(&kind).await?.with_context(|| format!("the server doesn't have a resource type \"{kind}\""))?;
+    let (gvk, namespaced) = cluster
+        .resolve(&kind)
+        .await?
+        .with_context(|| format!("the server doesn't have a resource type \"{kind}\""))?;
     let namespace = if namespaced { namespace } else { "" };
     let found = match &name {
         Some(name) => {
-            let object = cluster.get(&gvk.api_version(), &gvk.kind, namespace, name).await?;
+            let object = cluster
+                .get(&gvk.api_version(), &gvk.kind, namespace, name)
+                .await?;
             vec![object.with_context(|| format!("{} \"{name}\" not found", kind.to_lowercase()))?]
         }
-        None => cluster.list(&gvk.api_version(), &gvk.kind, Some(namespace).filter(|name| !name.is_empty()), selector).await?,
+        None => {
+            cluster
+                .list(
+                    &gvk.api_version(),
+                    &gvk.kind,
+                    Some(namespace).filter(|name| !name.is_empty()),
+                    selector,
+                )
+                .await?
+        }
     };
     let whole = || match (&name, found.as_slice()) {
         (Some(_), [one]) => one.clone(),
@@ -265,8 +370,18 @@ async fn get(cluster: &Cluster, namespace: &str, what: &[String], output: Option
         Some(Output::Name) => found.iter().for_each(|object| println!("{}", shown(object))),
         None => {
             let mut rows = vec![["NAME", "CREATED"].map(str::to_owned)];
-            let created = |object: &Value| object.pointer("/metadata/creationTimestamp").and_then(Value::as_str).unwrap_or_default().to_owned();
-            rows.extend(found.iter().map(|object| [herder_object::name(object).to_owned(), created(object)]));
+            let created = |object: &Value| {
+                object
+                    .pointer("/metadata/creationTimestamp")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            rows.extend(
+                found
+                    .iter()
+                    .map(|object| [herder_object::name(object).to_owned(), created(object)]),
+            );
             crate::output::table(&rows);
         }
     }
@@ -280,21 +395,44 @@ async fn status(cluster: &Cluster, namespace: &str, what: &str, timeout: Duratio
     let started = Instant::now();
     let mut last = String::new();
     loop {
-        let object = cluster.get(&key.gvk.api_version(), &key.gvk.kind, namespace, name).await?;
+        let object = cluster
+            .get(&key.gvk.api_version(), &key.gvk.kind, namespace, name)
+            .await?;
         let object = object.with_context(|| format!("{key} not found"))?;
-        let number = |pointer: &str| object.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
-        let wanted = object.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or(1);
+        let number = |pointer: &str| {
+            object
+                .pointer(pointer)
+                .and_then(Value::as_u64)
+                .unwrap_or_default()
+        };
+        let wanted = object
+            .pointer("/spec/replicas")
+            .and_then(Value::as_u64)
+            .unwrap_or(1);
         let seen = number("/status/observedGeneration") >= number("/metadata/generation");
-        let (updated, available, total) = (number("/status/updatedReplicas"), number("/status/availableReplicas"), number("/status/replicas"));
+        let (updated, available, total) = (
+            number("/status/updatedReplicas"),
+            number("/status/availableReplicas"),
+            number("/status/replicas"),
+        );
         if seen && updated >= wanted && total <= updated && available >= updated {
-            println!("{} \"{name}\" successfully rolled out", kind.trim_end_matches('s'));
+            println!(
+                "{} \"{name}\" successfully rolled out",
+                kind.trim_end_matches('s')
+            );
             return Ok(());
         }
         let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
-        if conditions.into_iter().flatten().any(|condition| condition["reason"] == "ProgressDeadlineExceeded") {
+        if conditions
+            .into_iter()
+            .flatten()
+            .any(|condition| condition["reason"] == "ProgressDeadlineExceeded")
+        {
             bail!("{what} exceeded its progress deadline: `herder why {name} -n {namespace}` tells why");
         }
-        let line = format!("Waiting for {what} rollout to finish: {updated} of {wanted} updated, {available} available...");
+        let line = format!(
+            "Waiting for {what} rollout to finish: {updated} of {wanted} updated, {available} available..."
+        );
         if line != last {
             println!("{line}");
             last = line;

@@ -22,7 +22,15 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
     let platform = Platform::of(&find_dir(global.dir.as_deref()))?;
-    let tail = args.tail.map(|lines| format!("&tail={lines}")).unwrap_or_default();
-    let path = format!("/api/v1/logs?application={}&namespace={}&follow={}{tail}", escape(&args.application), escape(&args.namespace), args.follow);
+    let tail = args
+        .tail
+        .map(|lines| format!("&tail={lines}"))
+        .unwrap_or_default();
+    let path = format!(
+        "/api/v1/logs?application={}&namespace={}&follow={}{tail}",
+        escape(&args.application),
+        escape(&args.namespace),
+        args.follow
+    );
     crate::output::copy(platform.stream(&path).await?).await
 }

@@ -43,7 +43,9 @@ pub(crate) fn run(herder: Herder) -> Result<()> {
         Command::Job(args) => wait(1, global.verbose, job::run(global, args)),
         Command::Secret(args) => {
             let dir = crate::platform::find_dir(global.dir.as_deref());
-            wait(1, global.verbose, async move { secret::run(args, Some(&dir), global.json).await })
+            wait(1, global.verbose, async move {
+                secret::run(args, Some(&dir), global.json).await
+            })
         }
         Command::Kubectl(args) => wait(1, global.verbose, kubectl::run(global, args)),
         Command::Template(args) => wait(1, global.verbose, template::run(args)),
@@ -59,8 +61,16 @@ pub(crate) fn run(herder: Herder) -> Result<()> {
 /// Runs a command that waits for other programs, on as many threads as it can use.
 fn wait(threads: usize, verbose: u8, work: impl Future<Output = Result<()>>) -> Result<()> {
     crate::output::log(verbose);
-    let mut builder = if threads > 1 { tokio::runtime::Builder::new_multi_thread() } else { tokio::runtime::Builder::new_current_thread() };
-    let runtime = builder.worker_threads(threads).enable_all().build().context("cannot start the async runtime")?;
+    let mut builder = if threads > 1 {
+        tokio::runtime::Builder::new_multi_thread()
+    } else {
+        tokio::runtime::Builder::new_current_thread()
+    };
+    let runtime = builder
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")?;
     let result = runtime.block_on(work);
     // Whatever still runs is of no more use once the command has its result.
     runtime.shutdown_background();

@@ -34,7 +34,11 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
     let platform = Platform::of(&find_dir(global.dir.as_deref()))?;
     let by = std::env::var("USER").unwrap_or_else(|_| "somebody".to_owned());
     let mut request = json!({"application": args.application, "to": args.to, "by": by, "dry_run": args.dry_run, "wait": args.wait});
-    for (field, value) in [("from", args.from), ("version", args.version), ("reference", args.reference)] {
+    for (field, value) in [
+        ("from", args.from),
+        ("version", args.version),
+        ("reference", args.reference),
+    ] {
         if let Some(value) = value {
             request[field] = json!(value);
         }

@@ -33,12 +33,28 @@ fn list<'a>(value: &'a Value, field: &str) -> impl Iterator<Item = &'a Value> {
 
 fn print(status: &Value, only: Option<&str>) {
     let fleet = &status["fleet"];
-    println!("{} at {} ({} namespaces, {} objects)\n", text(fleet, "name"), text(fleet, "commit").get(..12).unwrap_or_default(), fleet["namespaces"], fleet["objects"]);
+    println!(
+        "{} at {} ({} namespaces, {} objects)\n",
+        text(fleet, "name"),
+        text(fleet, "commit").get(..12).unwrap_or_default(),
+        fleet["namespaces"],
+        fleet["objects"]
+    );
     let mut table = vec![["APPLICATION", "STAGE", "VERSION", "HEALTH", "READY", "REASON"].map(str::to_owned)];
     for row in list(status, "applications").filter(|row| only.is_none_or(|name| text(row, "name") == name)) {
         for cell in list(row, "cells") {
             let ready = format!("{}/{}", cell["ready"], cell["desired"]);
-            table.push([text(row, "name"), text(cell, "stage"), text(cell, "version"), text(cell, "health"), &ready, text(cell, "reason")].map(str::to_owned));
+            table.push(
+                [
+                    text(row, "name"),
+                    text(cell, "stage"),
+                    text(cell, "version"),
+                    text(cell, "health"),
+                    &ready,
+                    text(cell, "reason"),
+                ]
+                .map(str::to_owned),
+            );
         }
     }
     crate::output::table(&table);
@@ -48,8 +64,17 @@ fn print(status: &Value, only: Option<&str>) {
     }
     for finding in findings {
         let hint = text(finding, "hint");
-        let hint = if hint.is_empty() { String::new() } else { format!("\n    hint: {hint}") };
-        println!("  {} {}: {}{hint}", text(finding, "severity"), text(finding, "at"), text(finding, "message"));
+        let hint = if hint.is_empty() {
+            String::new()
+        } else {
+            format!("\n    hint: {hint}")
+        };
+        println!(
+            "  {} {}: {}{hint}",
+            text(finding, "severity"),
+            text(finding, "at"),
+            text(finding, "message")
+        );
     }
     for failure in list(&status["pass"], "failures").filter_map(Value::as_str) {
         println!("refused by the cluster: {failure}");

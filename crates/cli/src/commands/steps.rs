@@ -21,12 +21,17 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> Result<()> {
-    let entries = std::fs::read_dir(&args.dir).with_context(|| format!("cannot read {}", args.dir.display()))?;
+    let entries =
+        std::fs::read_dir(&args.dir).with_context(|| format!("cannot read {}", args.dir.display()))?;
     let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    files.retain(|file| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("step-")));
+    files.retain(|file| {
+        file.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("step-"))
+    });
     files.sort();
     for (number, file) in files.iter().enumerate() {
-        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let text =
+            std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         emit(format!("+{number} {}", script::title(&text)).as_bytes());
         let code = step(number, &script::command(&text, &file.to_string_lossy())).await?;
         emit(format!("-{number} {code}").as_bytes());
@@ -48,19 +53,29 @@ async fn step(number: usize, argv: &[String]) -> Result<i32> {
         .spawn()
         .with_context(|| format!("cannot start {program}"))?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
-    let (out, err) = (out.context("no standard output")?, err.context("no standard error")?);
+    let (out, err) = (
+        out.context("no standard output")?,
+        err.context("no standard error")?,
+    );
     // One lock per line keeps lines of both outputs whole.
     let ((), ()) = tokio::join!(copy(number, out), copy(number, err));
     let status = child.wait().await?;
     let signal = std::os::unix::process::ExitStatusExt::signal(&status);
-    Ok(status.code().or_else(|| signal.map(|signal| 128 + signal)).unwrap_or(1))
+    Ok(status
+        .code()
+        .or_else(|| signal.map(|signal| 128 + signal))
+        .unwrap_or(1))
 }
 
 async fn copy(number: usize, from: impl AsyncRead + Unpin) {
     let mut reader = BufReader::new(from);
     let mut line = Vec::new();
     // A broken pipe to the step is its end.
-    while reader.read_until(b'\n', &mut line).await.is_ok_and(|count| count > 0) {
+    while reader
+        .read_until(b'\n', &mut line)
+        .await
+        .is_ok_and(|count| count > 0)
+    {
         let mut marked = format!("|{number} ").into_bytes();
         marked.extend_from_slice(line.strip_suffix(b"\n").unwrap_or(&line));
         emit(&marked);
@@ -73,5 +88,8 @@ fn emit(line: &[u8]) {
     let _whole = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
     let mut out = std::io::stdout().lock();
     // Nobody listens any more: the pod is going away, and with it this process.
-    let _written = out.write_all(line).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+    let _written = out
+        .write_all(line)
+        .and_then(|()| out.write_all(b"\n"))
+        .and_then(|()| out.flush());
 }

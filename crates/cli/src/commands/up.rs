@@ -121,17 +121,28 @@ fn resolve_fleet(fleet: &str) -> Result<String> {
     if fleet.contains("://") || (fleet.contains(':') && !Path::new(fleet).exists()) {
         return Ok(fleet.to_owned());
     }
-    let path = Path::new(fleet).canonicalize().with_context(|| format!("there is no repository at {fleet}: give a path or a git URL"))?;
+    let path = Path::new(fleet)
+        .canonicalize()
+        .with_context(|| format!("there is no repository at {fleet}: give a path or a git URL"))?;
     Ok(path.to_string_lossy().into_owned())
 }
 
 /// The addresses people need, with a link that signs the browser in.
 pub(crate) fn print_endpoints(endpoints: &serde_json::Value, token: &str) {
-    let text = |pointer: &str| endpoints.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or_default();
+    let text = |pointer: &str| {
+        endpoints
+            .pointer(pointer)
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default()
+    };
     println!("  dashboard   {}login?token={token}", text("/dashboard/url"));
     println!("  edge        {}  {}", text("/edge/http"), text("/edge/https"));
     println!("  kubernetes  export KUBECONFIG={}", text("/kubeconfig"));
-    println!("  vault       export VAULT_ADDR={} VAULT_TOKEN=$(cat {})", text("/vault/addr"), text("/vault/token_file"));
+    println!(
+        "  vault       export VAULT_ADDR={} VAULT_TOKEN=$(cat {})",
+        text("/vault/addr"),
+        text("/vault/token_file")
+    );
 }
 
 /// An address that listens nowhere in particular, for tests of the resolver.
@@ -155,6 +166,9 @@ mod tests {
             listen_vault: None,
         };
         let listen = args.resolve();
-        assert_eq!((listen.dashboard.port(), listen.http.port(), listen.https.port()), (8080, 80, 0));
+        assert_eq!(
+            (listen.dashboard.port(), listen.http.port(), listen.https.port()),
+            (8080, 80, 0)
+        );
     }
 }

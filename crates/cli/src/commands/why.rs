@@ -17,13 +17,23 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
     let platform = Platform::of(&find_dir(global.dir.as_deref()))?;
-    let path = format!("/api/v1/why?application={}&namespace={}", escape(&args.application), escape(&args.namespace));
+    let path = format!(
+        "/api/v1/why?application={}&namespace={}",
+        escape(&args.application),
+        escape(&args.namespace)
+    );
     let why = platform.get(&path).await?;
     if global.json {
         println!("{}", serde_json::to_string_pretty(&why)?);
         return Ok(());
     }
-    let text = |value: &Value, field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |value: &Value, field: &str| {
+        value
+            .get(field)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     println!("{}", text(&why, "cause"));
     if !text(&why, "remedy").is_empty() {
         println!("  {}", text(&why, "remedy"));
@@ -31,9 +41,20 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
     println!();
     for step in why["chain"].as_array().into_iter().flatten() {
         let mark = if step["bad"] == true { "✕" } else { "·" };
-        println!("  {mark} {} {}  {}  {}", text(step, "kind"), text(step, "name"), text(step, "state"), text(step, "detail"));
+        println!(
+            "  {mark} {} {}  {}  {}",
+            text(step, "kind"),
+            text(step, "name"),
+            text(step, "state"),
+            text(step, "detail")
+        );
     }
-    let lines: Vec<&str> = why["log_tail"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let lines: Vec<&str> = why["log_tail"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
     if !lines.is_empty() {
         println!("\n  last log lines:");
     }

@@ -36,7 +36,11 @@ impl Context {
         let platform = Platform::start(options.clone()).await?;
         let endpoints = platform.endpoints().clone();
         let token = platform.token().to_owned();
-        let kubeconfig = PathBuf::from(endpoints["kubeconfig"].as_str().context("endpoints name no kubeconfig")?);
+        let kubeconfig = PathBuf::from(
+            endpoints["kubeconfig"]
+                .as_str()
+                .context("endpoints name no kubeconfig")?,
+        );
         let cancel = CancellationToken::new();
         // What the support team keeps in Vault has to be there before the first pod asks for it.
         stock_vault(&endpoints).await?;
@@ -83,8 +87,15 @@ impl Context {
     }
 
     fn address(&self, pointer: &str) -> Result<SocketAddr> {
-        let url = self.endpoints.pointer(pointer).and_then(Value::as_str).with_context(|| format!("endpoints have no {pointer}"))?;
-        let host = url.split_once("://").map_or(url, |(_, rest)| rest).trim_end_matches('/');
+        let url = self
+            .endpoints
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .with_context(|| format!("endpoints have no {pointer}"))?;
+        let host = url
+            .split_once("://")
+            .map_or(url, |(_, rest)| rest)
+            .trim_end_matches('/');
         host.parse().with_context(|| format!("{url} is no address"))
     }
 
@@ -123,19 +134,48 @@ impl Context {
     /// The status of one application in one namespace, if it is there.
     pub(crate) async fn cell(&self, application: &str, namespace: &str) -> Result<Option<Value>> {
         let status = self.api.get("/api/v1/status").await?;
-        let row = status["applications"].as_array().into_iter().flatten().find(|row| row["name"] == application);
-        let cell = row.and_then(|row| row["cells"].as_array()?.iter().find(|cell| cell["namespace"] == namespace));
+        let row = status["applications"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|row| row["name"] == application);
+        let cell = row.and_then(|row| {
+            row["cells"]
+                .as_array()?
+                .iter()
+                .find(|cell| cell["namespace"] == namespace)
+        });
         Ok(cell.cloned())
     }
 
     /// Waits until an application is healthy in a namespace, in a version if one is named.
-    pub(crate) async fn healthy(&self, application: &str, namespace: &str, version: Option<&str>) -> Result<Value> {
-        let what = format!("{application} {} to be healthy in {namespace}", version.unwrap_or_default());
+    pub(crate) async fn healthy(
+        &self,
+        application: &str,
+        namespace: &str,
+        version: Option<&str>,
+    ) -> Result<Value> {
+        let what = format!(
+            "{application} {} to be healthy in {namespace}",
+            version.unwrap_or_default()
+        );
         let found = self.until(&what, || async {
             let cell = self.cell(application, namespace).await?;
-            let Some(cell) = cell else { bail!("{application} is not in {namespace}") };
-            let done = cell["health"] == "healthy" && version.is_none_or(|version| cell["version"] == version);
-            if done { Ok(Some(cell)) } else { Err(anyhow!("it is {} at {}: {}", cell["health"], cell["version"], cell["reason"])) }
+            let Some(cell) = cell else {
+                bail!("{application} is not in {namespace}")
+            };
+            let done =
+                cell["health"] == "healthy" && version.is_none_or(|version| cell["version"] == version);
+            if done {
+                Ok(Some(cell))
+            } else {
+                Err(anyhow!(
+                    "it is {} at {}: {}",
+                    cell["health"],
+                    cell["version"],
+                    cell["reason"]
+                ))
+            }
         });
         found.await
     }
@@ -144,7 +184,11 @@ impl Context {
     pub(crate) async fn first_ready(&self, progress: &Progress) -> Result<Value> {
         let mut answers = Vec::new();
         for (number, (stage, _)) in STAGES.iter().enumerate() {
-            progress.say(&format!("waiting for the shop in {stage} ({} of {})", number + 1, STAGES.len()));
+            progress.say(&format!(
+                "waiting for the shop in {stage} ({} of {})",
+                number + 1,
+                STAGES.len()
+            ));
             self.healthy("shop", stage, None).await?;
             answers.push(self.page(stage).await?);
         }
@@ -168,17 +212,33 @@ impl Context {
 
     /// The explanation for an application.
     pub(crate) async fn why(&self, application: &str, namespace: &str) -> Result<Value> {
-        self.api.get(&format!("/api/v1/why?application={}&namespace={}", escape(application), escape(namespace))).await
+        self.api
+            .get(&format!(
+                "/api/v1/why?application={}&namespace={}",
+                escape(application),
+                escape(namespace)
+            ))
+            .await
     }
 
     /// Tells the platform that a repository changed, as a git server's webhook does.
     pub(crate) async fn webhook(&self, repository: &str) -> Result<()> {
-        self.api.post("/webhooks/git", &json!({"repository": self.organisation.url(repository)})).await?;
+        self.api
+            .post(
+                "/webhooks/git",
+                &json!({"repository": self.organisation.url(repository)}),
+            )
+            .await?;
         Ok(())
     }
 
     /// Commits and tells.
-    pub(crate) async fn change(&self, repository: &str, files: &[(&str, Option<String>)], message: &str) -> Result<String> {
+    pub(crate) async fn change(
+        &self,
+        repository: &str,
+        files: &[(&str, Option<String>)],
+        message: &str,
+    ) -> Result<String> {
         let commit = self.organisation.commit(repository, files, message).await?;
         self.webhook(repository).await?;
         Ok(commit.to_string())
@@ -189,7 +249,12 @@ impl Context {
         let path = format!("/api/v1/runs?job={}", escape(job));
         self.until(&format!("a run of {job} after #{after}"), || async {
             let runs = self.api.get(&path).await?;
-            let run = runs.as_array().into_iter().flatten().find(|run| run["number"].as_u64() > Some(after)).cloned();
+            let run = runs
+                .as_array()
+                .into_iter()
+                .flatten()
+                .find(|run| run["number"].as_u64() > Some(after))
+                .cloned();
             Ok(run.filter(|run| run["finished"] == true))
         })
         .await
@@ -198,7 +263,10 @@ impl Context {
     /// The number of a job's newest run, zero if there is none.
     pub(crate) async fn newest_run(&self, job: &str) -> Result<u64> {
         let runs = self.api.get(&format!("/api/v1/runs?job={}", escape(job))).await?;
-        Ok(runs.pointer("/0/number").and_then(Value::as_u64).unwrap_or_default())
+        Ok(runs
+            .pointer("/0/number")
+            .and_then(Value::as_u64)
+            .unwrap_or_default())
     }
 
     /// Reads a path of the embedded Vault with the root token.
@@ -216,12 +284,21 @@ impl Context {
             .collect();
         remarks.sort();
         remarks.dedup();
-        if remarks.is_empty() { remarks } else { vec![remarks.join("; ")] }
+        if remarks.is_empty() {
+            remarks
+        } else {
+            vec![remarks.join("; ")]
+        }
     }
 }
 
 fn vault_at(endpoints: &Value) -> Result<herder_vault::Client> {
-    let text = |pointer: &str| endpoints.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    let text = |pointer: &str| {
+        endpoints
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
     let addr = text("/vault/addr").context("endpoints name no Vault")?;
     let file = text("/vault/token_file").context("endpoints name no Vault token")?;
     let token = std::fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
@@ -234,8 +311,16 @@ fn vault_at(endpoints: &Value) -> Result<herder_vault::Client> {
 async fn stock_vault(endpoints: &Value) -> Result<()> {
     let vault = vault_at(endpoints)?;
     if vault.read("secret/data/shop/db").await.is_err() {
-        let password = format!("{:016x}", std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), "shop"));
-        vault.write("secret/data/shop/db", &json!({"username": "shop", "password": password})).await?;
+        let password = format!(
+            "{:016x}",
+            std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), "shop")
+        );
+        vault
+            .write(
+                "secret/data/shop/db",
+                &json!({"username": "shop", "password": password}),
+            )
+            .await?;
     }
     let role = json!({"allowed_domains": "demo.localhost", "allow_subdomains": true, "key_type": "ec", "key_bits": 256, "max_ttl": "72h"});
     vault.write("pki/roles/shop", &role).await?;

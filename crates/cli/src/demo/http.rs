@@ -37,15 +37,37 @@ pub(crate) async fn get(edge: SocketAddr, host: &str, path: &str) -> Result<Answ
 
 /// `POST http://HOST/PATH`.
 pub(crate) async fn post(edge: SocketAddr, host: &str, path: &str, body: &'static str) -> Result<Answer> {
-    request(edge, host, Method::POST, path, Bytes::from_static(body.as_bytes()), None).await
+    request(
+        edge,
+        host,
+        Method::POST,
+        path,
+        Bytes::from_static(body.as_bytes()),
+        None,
+    )
+    .await
 }
 
 /// `GET https://HOST/PATH`, trusting exactly `roots`.
-pub(crate) async fn get_tls(edge: SocketAddr, host: &str, path: &str, roots: rustls::RootCertStore) -> Result<Answer> {
+pub(crate) async fn get_tls(
+    edge: SocketAddr,
+    host: &str,
+    path: &str,
+    roots: rustls::RootCertStore,
+) -> Result<Answer> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let config =
+        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let config = config.with_root_certificates(roots).with_no_client_auth();
-    request(edge, host, Method::GET, path, Bytes::new(), Some(Arc::new(config))).await
+    request(
+        edge,
+        host,
+        Method::GET,
+        path,
+        Bytes::new(),
+        Some(Arc::new(config)),
+    )
+    .await
 }
 
 async fn request(
@@ -57,18 +79,25 @@ async fn request(
     tls: Option<Arc<rustls::ClientConfig>>,
 ) -> Result<Answer> {
     let work = async {
-        let stream = TcpStream::connect(edge).await.with_context(|| format!("cannot connect to the edge at {edge}"))?;
+        let stream = TcpStream::connect(edge)
+            .await
+            .with_context(|| format!("cannot connect to the edge at {edge}"))?;
         let request = Request::builder().method(method).uri(path).header("host", host);
         match tls {
             None => exchange(TokioIo::new(stream), request.body(Full::new(body))?).await,
             Some(config) => {
                 let name = rustls::pki_types::ServerName::try_from(host.to_owned())?;
-                let stream = tokio_rustls::TlsConnector::from(config).connect(name, stream).await.context("TLS to the edge failed")?;
+                let stream = tokio_rustls::TlsConnector::from(config)
+                    .connect(name, stream)
+                    .await
+                    .context("TLS to the edge failed")?;
                 exchange(TokioIo::new(stream), request.body(Full::new(body))?).await
             }
         }
     };
-    tokio::time::timeout(PATIENCE, work).await.with_context(|| format!("{host}{path} did not answer in {PATIENCE:?}"))?
+    tokio::time::timeout(PATIENCE, work)
+        .await
+        .with_context(|| format!("{host}{path} did not answer in {PATIENCE:?}"))?
 }
 
 async fn exchange<S>(stream: TokioIo<S>, request: Request<Full<Bytes>>) -> Result<Answer>
@@ -91,12 +120,19 @@ where
 pub(crate) struct Worker {
     edge: SocketAddr,
     host: String,
-    open: Option<(hyper::client::conn::http1::SendRequest<Empty<Bytes>>, tokio::task::JoinHandle<()>)>,
+    open: Option<(
+        hyper::client::conn::http1::SendRequest<Empty<Bytes>>,
+        tokio::task::JoinHandle<()>,
+    )>,
 }
 
 impl Worker {
     pub(crate) fn new(edge: SocketAddr, host: &str) -> Self {
-        Self { edge, host: host.to_owned(), open: None }
+        Self {
+            edge,
+            host: host.to_owned(),
+            open: None,
+        }
     }
 
     /// One GET; opens the connection if there is none.
@@ -104,7 +140,10 @@ impl Worker {
         if self.open.as_ref().is_none_or(|(sender, _)| sender.is_closed()) {
             let stream = TcpStream::connect(self.edge).await?;
             let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-            #[expect(clippy::disallowed_methods, reason = "the worker keeps the handle and aborts it when dropped")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the worker keeps the handle and aborts it when dropped"
+            )]
             let driver = tokio::spawn(async move {
                 // How a connection ends shows in the request that was on it.
                 let _ended = connection.await;
@@ -113,7 +152,10 @@ impl Worker {
         }
         let (sender, _) = self.open.as_mut().context("no connection")?;
         sender.ready().await?;
-        let request = Request::builder().uri(path).header("host", &self.host).body(Empty::new())?;
+        let request = Request::builder()
+            .uri(path)
+            .header("host", &self.host)
+            .body(Empty::new())?;
         let response = tokio::time::timeout(PATIENCE, sender.send_request(request)).await??;
         let status = response.status();
         response.into_body().collect().await?;

@@ -22,10 +22,15 @@ use std::time::{Duration, Instant};
 pub(crate) async fn play(dir: &Path, json: bool, args: Args) -> Result<()> {
     let fresh = !dir.join("repos").exists();
     if !fresh && args.once {
-        bail!("{} holds an earlier demo: name another directory with --dir, or delete it", dir.display());
+        bail!(
+            "{} holds an earlier demo: name another directory with --dir, or delete it",
+            dir.display()
+        );
     }
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    let dir = dir.canonicalize().with_context(|| format!("cannot resolve {}", dir.display()))?;
+    let dir = dir
+        .canonicalize()
+        .with_context(|| format!("cannot resolve {}", dir.display()))?;
     let progress = Progress::new(!json);
     let organisation = organisation::Organisation::at(&dir.join("repos"), args.estate.as_deref());
     if fresh {
@@ -50,7 +55,10 @@ pub(crate) async fn play(dir: &Path, json: bool, args: Args) -> Result<()> {
         print_endpoints(context.endpoints(), &context.token());
     }
     let story = async {
-        for scene in scenes::ALL.iter().filter(|scene| args.scenes.is_empty() || args.scenes.iter().any(|name| name == scene.name)) {
+        for scene in scenes::ALL
+            .iter()
+            .filter(|scene| args.scenes.is_empty() || args.scenes.iter().any(|name| name == scene.name))
+        {
             progress.say(scene.title);
             let began = Instant::now();
             let result = scene.play(&mut context).await;

@@ -77,7 +77,11 @@ impl Report {
     pub(crate) fn left_behind(&mut self, dir: &Path) {
         let needle = dir.to_string_lossy().into_owned();
         let own = std::process::id().to_string();
-        for entry in std::fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok) {
+        for entry in std::fs::read_dir("/proc")
+            .into_iter()
+            .flatten()
+            .filter_map(Result::ok)
+        {
             let pid = entry.file_name().to_string_lossy().into_owned();
             let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
             let line = String::from_utf8_lossy(&line).replace('\0', " ");
@@ -86,14 +90,28 @@ impl Report {
             }
         }
         let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-        self.left_behind.extend(mounts.lines().filter(|line| line.contains(&needle)).map(|line| format!("mount {line}")));
-        let devices = std::fs::read_dir("/sys/class/net").into_iter().flatten().filter_map(Result::ok);
+        self.left_behind.extend(
+            mounts
+                .lines()
+                .filter(|line| line.contains(&needle))
+                .map(|line| format!("mount {line}")),
+        );
+        let devices = std::fs::read_dir("/sys/class/net")
+            .into_iter()
+            .flatten()
+            .filter_map(Result::ok);
         let devices = devices.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        self.left_behind.extend(devices.filter(|name| name.starts_with("herder")).map(|name| format!("network device {name}")));
+        self.left_behind.extend(
+            devices
+                .filter(|name| name.starts_with("herder"))
+                .map(|name| format!("network device {name}")),
+        );
     }
 
     pub(crate) fn ok(&self) -> bool {
-        !self.scenes.is_empty() && self.scenes.iter().all(|scene| scene["ok"] == true) && self.left_behind.is_empty()
+        !self.scenes.is_empty()
+            && self.scenes.iter().all(|scene| scene["ok"] == true)
+            && self.left_behind.is_empty()
     }
 
     pub(crate) fn print(&self) -> Result<()> {
@@ -110,7 +128,11 @@ impl Report {
 
     pub(crate) fn summary(&self) {
         let held = self.scenes.iter().filter(|scene| scene["ok"] == true).count();
-        println!("{held} of {} scenes hold; everything was healthy after {} s", self.scenes.len(), self.ready["seconds"]);
+        println!(
+            "{held} of {} scenes hold; everything was healthy after {} s",
+            self.scenes.len(),
+            self.ready["seconds"]
+        );
         for remark in &self.remarks {
             println!("note: {remark}");
         }

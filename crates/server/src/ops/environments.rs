@@ -63,7 +63,7 @@ impl Shared {
             .await?;
         self.audit(by, "environment.up", name, &format!("until {until}"))
             .await?;
-        self.next_pass(&self.pass_again).await?;
+        self.pass_over(self.bell.pass_again()).await?;
         Ok(json!({"name": name, "until": until}))
     }
 
@@ -78,7 +78,7 @@ impl Shared {
             if ended { "" } else { "it was not up" },
         )
         .await?;
-        self.next_pass(&self.pass_again).await?;
+        self.pass_over(self.bell.pass_again()).await?;
         Ok(json!({"name": name, "ended": ended}))
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 impl Shared {
     /// Reads git and makes it true; answers when that pass is over.
     pub(crate) async fn sync(&self) -> Result<Value, Failure> {
-        self.next_pass(&self.read_again).await?;
+        self.pass_over(self.bell.read_again()).await?;
         Ok(json!({"pass": self.view().pass, "fleet": self.view().fleet}))
     }
 
@@ -27,7 +27,7 @@ impl Shared {
             .reconcile(Vec::new(), Removed::Delete, true)
             .await
             .map_err(|error| Failure::upstream(&error))?;
-        self.next_pass(&self.pass_again).await?;
+        self.pass_over(self.bell.pass_again()).await?;
         let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
         loop {
             let left = self

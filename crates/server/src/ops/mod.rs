@@ -33,18 +33,12 @@ impl Shared {
         Ok(())
     }
 
-    /// Waits until a pass of the flow that began after now is over.
-    async fn next_pass(&self, wake: &tokio::sync::Notify) -> Result<(), Failure> {
-        let mut passes = self.passes.subscribe();
-        let before = *passes.borrow_and_update();
-        wake.notify_one();
-        // One pass may be under way with what was true before; the one after it is the one asked for.
-        let over = passes.wait_for(|count| *count >= before + 2);
-        match tokio::time::timeout(std::time::Duration::from_secs(120), over).await {
-            Ok(Ok(_)) => Ok(()),
-            _ => {
-                Err(Failure::conflict("the flow did not finish a pass in 120 s").hint("see `herder status`"))
-            }
-        }
+    /// Waits until the pass of the flow that answers a request is over.
+    async fn pass_over(&self, request: u64) -> Result<(), Failure> {
+        let over =
+            tokio::time::timeout(std::time::Duration::from_secs(120), self.bell.answered(request)).await;
+        over.map_err(|_| {
+            Failure::conflict("the flow did not finish a pass in 120 s").hint("see `herder status`")
+        })
     }
 }

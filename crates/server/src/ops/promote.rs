@@ -31,7 +31,7 @@ impl Shared {
     pub(crate) async fn promote(&self, request: &PromoteRequest) -> Result<Value, Failure> {
         // The pins may have moved since git was last read.
         if !request.dry_run {
-            self.next_pass(&self.read_again).await?;
+            self.pass_over(self.bell.read_again()).await?;
         }
         let promotion = self.decide(request)?;
         let moves: Vec<String> = promotion.moves.iter().map(ToString::to_string).collect();
@@ -110,7 +110,7 @@ impl Shared {
             &format!("commit {}", commit.short()),
         )
         .await?;
-        self.next_pass(&self.read_again).await?;
+        self.pass_over(self.bell.read_again()).await?;
         let answer = with(
             about,
             "message",

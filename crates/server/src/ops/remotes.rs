@@ -19,7 +19,7 @@ impl Shared {
             let _woken = self.jobs.notify(url).await;
         }
         if !known.is_empty() {
-            self.read_again.notify_one();
+            self.bell.read_again();
         }
         known
     }

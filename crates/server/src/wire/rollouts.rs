@@ -54,7 +54,7 @@ pub(crate) async fn record(shared: &Inner, run: &RunId, namespace: &str, before:
             error!(error = %herder_base::chain(&cause), "a rollout could not be recorded");
         }
     }
-    shared.pass_again.notify_one();
+    shared.bell.pass_again();
 }
 
 /// The word a rollout's health is recorded as.

@@ -102,7 +102,11 @@ pub(super) fn run(args: &Args) -> Result<()> {
 
 fn find(dir: &Path) -> Result<PathBuf> {
     let names = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
-    let found: Vec<PathBuf> = names.iter().map(|name| dir.join(name)).filter(|path| path.is_file()).collect();
+    let found: Vec<PathBuf> = names
+        .iter()
+        .map(|name| dir.join(name))
+        .filter(|path| path.is_file())
+        .collect();
     match found.as_slice() {
         [path] => Ok(path.clone()),
         [] => bail!("there is no kustomization file in {}", dir.display()),

@@ -29,7 +29,7 @@ enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-struct BuildArgs {
+pub(crate) struct BuildArgs {
     /// The directory with the kustomization, or the URL of one in a git repository
     #[arg(default_value = ".", value_name = "DIR|URL")]
     target: String,
@@ -73,7 +73,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
     }
 }
 
-fn run_build(args: &BuildArgs) -> Result<()> {
+/// Builds and prints, as `kustomize build` and `kubectl kustomize`.
+pub(crate) fn run_build(args: &BuildArgs) -> Result<()> {
     let options = Options {
         load_restrictor: match args.load_restrictor {
             Restrictor::RootOnly => LoadRestrictor::RootOnly,
@@ -99,7 +100,9 @@ fn run_build(args: &BuildArgs) -> Result<()> {
     match &args.output {
         None => print(&built.to_yaml()),
         Some(dir) if dir.is_dir() => write_each(dir, &built.objects),
-        Some(file) => fs::write(file, built.to_yaml()).with_context(|| format!("{} cannot be written", file.display())),
+        Some(file) => {
+            fs::write(file, built.to_yaml()).with_context(|| format!("{} cannot be written", file.display()))
+        }
     }
 }
 
@@ -108,7 +111,9 @@ fn make(target: &str, options: &Options) -> Result<Build> {
     if let Some(reference) = herder_kustomize::parse_url(target)
         && !Path::new(target).is_dir()
     {
-        let tree: Tree = remotes.fetch(&reference).map_err(|reason| anyhow!("{target} cannot be fetched: {reason}"))?;
+        let tree: Tree = remotes
+            .fetch(&reference)
+            .map_err(|reason| anyhow!("{target} cannot be fetched: {reason}"))?;
         return Ok(build(&tree, &reference.path, options, &remotes)?);
     }
     let dir = Disk::path(Path::new(target)).with_context(|| format!("there is no directory {target}"))?;
@@ -130,7 +135,12 @@ fn write_each(dir: &Path, objects: &[Value]) -> Result<()> {
     let namespaces: BTreeSet<&str> = objects.iter().map(herder_object::namespace).collect();
     let mut files: BTreeMap<String, &Value> = BTreeMap::new();
     for object in objects {
-        let kind = format!("{}_{}", herder_object::api_version(object), herder_object::kind(object)).replace('/', "_");
+        let kind = format!(
+            "{}_{}",
+            herder_object::api_version(object),
+            herder_object::kind(object)
+        )
+        .replace('/', "_");
         let mut name = format!("{kind}_{}.yaml", herder_object::name(object)).to_lowercase();
         let namespace = herder_object::namespace(object);
         if namespaces.len() > 1 && !namespace.is_empty() {

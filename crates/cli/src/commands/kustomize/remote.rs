@@ -21,7 +21,10 @@ impl Fetching {
     /// # Errors
     /// If no runtime can be made.
     pub(crate) fn new() -> Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build().context("no runtime")?;
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("no runtime")?;
         Ok(Self {
             runtime,
             git: Git::new(cache_dir()),
@@ -48,7 +51,11 @@ impl Fetching {
 }
 
 fn cache_dir() -> PathBuf {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let variable = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     let base = variable("XDG_CACHE_HOME")
         .or_else(|| Some(variable("HOME")?.join(".cache")))
         .unwrap_or_else(std::env::temp_dir);

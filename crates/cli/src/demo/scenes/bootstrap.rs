@@ -6,11 +6,22 @@ use serde_json::{Value, json};
 
 pub(crate) async fn play(context: &mut Context) -> Result<Value> {
     let run = context.run_after("update-jobs", 0).await?;
-    ensure!(run["status"] == "succeeded", "update-jobs ended as {}: {}", run["status"], run["reason"]);
+    ensure!(
+        run["status"] == "succeeded",
+        "update-jobs ended as {}: {}",
+        run["status"],
+        run["reason"]
+    );
     let jobs = context.api.get("/api/v1/jobs").await?;
     let origin = |name: &str| {
-        let job = jobs.as_array().into_iter().flatten().find(|job| job["name"] == name);
-        job.and_then(|job| job["origin"].as_str()).unwrap_or_default().to_owned()
+        let job = jobs
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|job| job["name"] == name);
+        job.and_then(|job| job["origin"].as_str())
+            .unwrap_or_default()
+            .to_owned()
     };
     let (dsl, native) = (origin("abc-application"), origin("shop-release"));
     if !dsl.starts_with("job-dsl") || native != "native" {
@@ -18,6 +29,11 @@ pub(crate) async fn play(context: &mut Context) -> Result<Value> {
     }
     let vault = context.vault()?;
     let policies = vault.list("sys/policies/acl").await?;
-    ensure!(policies.iter().any(|name| name == "shop"), "the policy `shop` was not synced: {policies:?}");
-    Ok(json!({"run": run["number"], "jobs": jobs.as_array().map(Vec::len), "abc-application": dsl, "shop-release": native, "policies": policies}))
+    ensure!(
+        policies.iter().any(|name| name == "shop"),
+        "the policy `shop` was not synced: {policies:?}"
+    );
+    Ok(
+        json!({"run": run["number"], "jobs": jobs.as_array().map(Vec::len), "abc-application": dsl, "shop-release": native, "policies": policies}),
+    )
 }

@@ -11,13 +11,32 @@ const JOB: &str = "abc-application";
 
 pub(crate) async fn play(context: &mut Context) -> Result<Value> {
     let before = context.newest_run(JOB).await?;
-    let kustomization = context.organisation.file(JOB, "someApp/kustomization.yaml").await?;
+    let kustomization = context
+        .organisation
+        .file(JOB, "someApp/kustomization.yaml")
+        .await?;
     let changed = kustomization.replace("REVISION=1", "REVISION=2");
-    let commit = context.change(JOB, &[("someApp/kustomization.yaml", Some(changed))], "Set revision 2").await?;
+    let commit = context
+        .change(
+            JOB,
+            &[("someApp/kustomization.yaml", Some(changed))],
+            "Set revision 2",
+        )
+        .await?;
     let run = built(context, before, &commit).await?;
-    ensure!(run["status"] == "succeeded", "{JOB} #{} ended as {}: {}\n{}", run["number"], run["status"], run["reason"], log(context, &run).await?);
+    ensure!(
+        run["status"] == "succeeded",
+        "{JOB} #{} ended as {}: {}\n{}",
+        run["number"],
+        run["status"],
+        run["reason"],
+        log(context, &run).await?
+    );
     let log = log(context, &run).await?;
-    ensure!(log.contains("kustomize build"), "the log does not show the deploy step:\n{log}");
+    ensure!(
+        log.contains("kustomize build"),
+        "the log does not show the deploy step:\n{log}"
+    );
     let (edge, host) = (context.edge()?, Organisation::host("staging"));
     let page = context
         .until("the new revision to answer", || async {
@@ -29,7 +48,9 @@ pub(crate) async fn play(context: &mut Context) -> Result<Value> {
         .await?;
     let rollouts = tied(context, &run).await?;
     let elsewhere = forbidden_elsewhere(context).await?;
-    Ok(json!({"run": run["number"], "commit": commit, "cause": run["cause"], "rollouts": rollouts, "revision": page["config"]["REVISION"], "may_deploy": elsewhere}))
+    Ok(
+        json!({"run": run["number"], "commit": commit, "cause": run["cause"], "rollouts": rollouts, "revision": page["config"]["REVISION"], "may_deploy": elsewhere}),
+    )
 }
 
 /// The run that built a commit.
@@ -47,7 +68,10 @@ async fn built(context: &Context, before: u64, commit: &str) -> Result<Value> {
 
 async fn log(context: &Context, run: &Value) -> Result<String> {
     use http_body_util::BodyExt;
-    let body = context.api.stream(&format!("/api/v1/runs/log?job={JOB}&number={}", run["number"])).await?;
+    let body = context
+        .api
+        .stream(&format!("/api/v1/runs/log?job={JOB}&number={}", run["number"]))
+        .await?;
     Ok(String::from_utf8_lossy(&body.collect().await?.to_bytes()).into_owned())
 }
 
@@ -58,7 +82,10 @@ async fn tied(context: &Context, run: &Value) -> Result<Value> {
         .until("the rollout to be tied to the run", || async {
             let run = context.api.get(&path).await?;
             let rollouts = run["rollouts"].as_array().cloned().unwrap_or_default();
-            if rollouts.iter().any(|rollout| rollout["name"] == JOB && rollout["namespace"] == "staging") {
+            if rollouts
+                .iter()
+                .any(|rollout| rollout["name"] == JOB && rollout["namespace"] == "staging")
+            {
                 return Ok(Some(json!(rollouts)));
             }
             bail!("the run has {} rollouts", rollouts.len())
@@ -69,9 +96,21 @@ async fn tied(context: &Context, run: &Value) -> Result<Value> {
 /// The deployer's rights end at its namespace.
 async fn forbidden_elsewhere(context: &Context) -> Result<Value> {
     let may = |namespace: &'static str| async move {
-        context.cluster.may("system:serviceaccount:staging:herder-deployer", namespace, "apps", "deployments", "create").await
+        context
+            .cluster
+            .may(
+                "system:serviceaccount:staging:herder-deployer",
+                namespace,
+                "apps",
+                "deployments",
+                "create",
+            )
+            .await
     };
     let (here, there) = (may("staging").await?, may("production").await?);
-    ensure!(here && !there, "the deployer of staging may deploy to staging: {here}, to production: {there}");
+    ensure!(
+        here && !there,
+        "the deployer of staging may deploy to staging: {here}, to production: {there}"
+    );
     Ok(json!({"staging": here, "production": there}))
 }

@@ -31,20 +31,52 @@ impl Scene {
 
 macro_rules! scene {
     ($name:literal, $title:literal, $module:ident) => {
-        Scene { name: $name, title: $title, play: |context| Box::pin($module::play(context)) }
+        Scene {
+            name: $name,
+            title: $title,
+            play: |context| Box::pin($module::play(context)),
+        }
     };
 }
 
 /// All scenes, in the order in which they build on each other.
 pub(crate) const ALL: &[Scene] = &[
-    scene!("bootstrap", "one hardcoded job creates all others from git", bootstrap),
+    scene!(
+        "bootstrap",
+        "one hardcoded job creates all others from git",
+        bootstrap
+    ),
     scene!("deploy", "a commit is built in a pod and rolled out", deploy),
-    scene!("stages", "one version moves from testing to production, only config differs", stages),
-    scene!("secrets", "git holds paths, pods get secrets and certificates", secrets),
+    scene!(
+        "stages",
+        "one version moves from testing to production, only config differs",
+        stages
+    ),
+    scene!(
+        "secrets",
+        "git holds paths, pods get secrets and certificates",
+        secrets
+    ),
     scene!("cattle", "a node dies under load and no request is lost", cattle),
-    scene!("front-door", "host name and path lead to live pods, HTTP and HTTPS", front_door),
-    scene!("developers", "an environment comes, works and goes without a trace", developers),
+    scene!(
+        "front-door",
+        "host name and path lead to live pods, HTTP and HTTPS",
+        front_door
+    ),
+    scene!(
+        "developers",
+        "an environment comes, works and goes without a trace",
+        developers
+    ),
     scene!("estate", "a folder per namespace, unknown kinds and all", estate),
-    scene!("upstairs", "a broken image, a crash loop, a missing secret: each shows its cause", upstairs),
-    scene!("recreate", "delete everything and bring it back from git", recreate),
+    scene!(
+        "upstairs",
+        "a broken image, a crash loop, a missing secret: each shows its cause",
+        upstairs
+    ),
+    scene!(
+        "recreate",
+        "delete everything and bring it back from git",
+        recreate
+    ),
 ];

@@ -14,14 +14,28 @@ pub(crate) async fn play(context: &mut Context) -> Result<Value> {
     std::fs::write(&order, "kept").with_context(|| format!("cannot write {}", order.display()))?;
     let before = inventory(context).await?;
     let runs = context.newest_run("abc-application").await?;
-    let down = context.api.post("/api/v1/down", &json!({"everything": true})).await?;
+    let down = context
+        .api
+        .post("/api/v1/down", &json!({"everything": true}))
+        .await?;
     let left = inventory(context).await?;
-    ensure!(left.is_empty(), "{} objects are left: {:?}", left.len(), left.iter().take(5).collect::<Vec<_>>());
+    ensure!(
+        left.is_empty(),
+        "{} objects are left: {:?}",
+        left.len(),
+        left.iter().take(5).collect::<Vec<_>>()
+    );
     let jobs = context.api.get("/api/v1/jobs").await?;
     let jobs_left = jobs.as_array().map_or(0, Vec::len);
-    ensure!(jobs_left == 1, "{jobs_left} jobs are left instead of update-jobs alone");
+    ensure!(
+        jobs_left == 1,
+        "{jobs_left} jobs are left instead of update-jobs alone"
+    );
     let policies = context.vault()?.list("sys/policies/acl").await?;
-    ensure!(!policies.iter().any(|name| name == "shop"), "the policy `shop` is left");
+    ensure!(
+        !policies.iter().any(|name| name == "shop"),
+        "the policy `shop` is left"
+    );
 
     context.restart().await?;
     for (stage, _) in STAGES {
@@ -37,12 +51,21 @@ pub(crate) async fn play(context: &mut Context) -> Result<Value> {
         })
         .await?;
     let secret = context.vault()?.read("secret/data/shop/db").await?;
-    ensure!(secret.pointer("/data/data/password").is_some(), "Vault's data did not survive");
-    let kept = std::fs::read_to_string(context.dir().join("volumes/production/orders/audit-trail")).unwrap_or_default();
+    ensure!(
+        secret.pointer("/data/data/password").is_some(),
+        "Vault's data did not survive"
+    );
+    let kept = std::fs::read_to_string(context.dir().join("volumes/production/orders/audit-trail"))
+        .unwrap_or_default();
     ensure!(kept == "kept", "the volume marked as state did not survive");
     let runs_after = context.newest_run("abc-application").await?;
-    ensure!(runs_after >= runs && runs > 0, "the ledger forgot: {runs_after} runs after, {runs} before");
-    Ok(json!({"removed": before.len(), "message": down["message"], "recreated": after.len(), "survived": ["secret/data/shop/db", "volumes/production/orders", "the ledger"]}))
+    ensure!(
+        runs_after >= runs && runs > 0,
+        "the ledger forgot: {runs_after} runs after, {runs} before"
+    );
+    Ok(
+        json!({"removed": before.len(), "message": down["message"], "recreated": after.len(), "survived": ["secret/data/shop/db", "volumes/production/orders", "the ledger"]}),
+    )
 }
 
 /// Everything the fleet owns in the cluster, by name; not what controllers derive from it.

@@ -9,17 +9,41 @@ const VERSION: &str = "1.1.0";
 
 pub(crate) async fn play(context: &mut Context) -> Result<Value> {
     let before = context.newest_run("shop-release").await?;
-    let files = [("VERSION", Some(format!("{VERSION}\n"))), ("deploy/release.env", Some(format!("VERSION={VERSION}\n")))];
+    let files = [
+        ("VERSION", Some(format!("{VERSION}\n"))),
+        ("deploy/release.env", Some(format!("VERSION={VERSION}\n"))),
+    ];
     let commit = context.change("shop", &files, "Release 1.1.0").await?;
     let run = context.run_after("shop-release", before).await?;
-    ensure!(run["status"] == "succeeded", "shop-release #{} ended as {}: {}", run["number"], run["status"], run["reason"]);
+    ensure!(
+        run["status"] == "succeeded",
+        "shop-release #{} ended as {}: {}",
+        run["number"],
+        run["status"],
+        run["reason"]
+    );
     context.healthy("shop", "testing", Some(VERSION)).await?;
     let mut commits = vec![];
     for (stage, _) in STAGES.iter().skip(1) {
-        let answer = context.api.post("/api/v1/promote", &json!({"application": "shop", "to": stage, "by": "demo"})).await?;
-        let made = answer["commit"].as_str().context("the promotion made no commit")?.to_owned();
-        let head = context.organisation.file(&format!("config-{stage}"), "shop/kustomization.yaml").await?;
-        ensure!(head.contains(&commit) && head.contains(VERSION), "config-{stage} does not pin {VERSION}:\n{head}");
+        let answer = context
+            .api
+            .post(
+                "/api/v1/promote",
+                &json!({"application": "shop", "to": stage, "by": "demo"}),
+            )
+            .await?;
+        let made = answer["commit"]
+            .as_str()
+            .context("the promotion made no commit")?
+            .to_owned();
+        let head = context
+            .organisation
+            .file(&format!("config-{stage}"), "shop/kustomization.yaml")
+            .await?;
+        ensure!(
+            head.contains(&commit) && head.contains(VERSION),
+            "config-{stage} does not pin {VERSION}:\n{head}"
+        );
         commits.push(json!({"stage": stage, "commit": made}));
         context.healthy("shop", stage, Some(VERSION)).await?;
     }
@@ -31,8 +55,14 @@ pub(crate) async fn play(context: &mut Context) -> Result<Value> {
                 Ok((page["version"] == VERSION).then_some(page))
             })
             .await?;
-        ensure!(page["config"]["GREETING"] == greeting, "{stage} shows {}", page["config"]);
-        shown.push(json!({"stage": stage, "version": page["version"], "greeting": page["config"]["GREETING"]}));
+        ensure!(
+            page["config"]["GREETING"] == greeting,
+            "{stage} shows {}",
+            page["config"]
+        );
+        shown.push(
+            json!({"stage": stage, "version": page["version"], "greeting": page["config"]["GREETING"]}),
+        );
     }
     Ok(json!({"built_by": run["number"], "promotions": commits, "shown": shown}))
 }

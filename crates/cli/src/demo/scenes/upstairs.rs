@@ -25,34 +25,64 @@ const FAULTS: [(&str, &str, &[&str]); 3] = [
 ];
 
 pub(crate) async fn play(context: &mut Context) -> Result<Value> {
-    let good = context.organisation.file("config-staging", "shop/kustomization.yaml").await?;
+    let good = context
+        .organisation
+        .file("config-staging", "shop/kustomization.yaml")
+        .await?;
     let mut shown = vec![];
     for (fault, patch, names) in FAULTS {
-        let broken = format!("{good}patches:\n  - target:\n      kind: Deployment\n      name: shop\n    patch: |\n      {}\n", patch.replace("\n        ", "\n        "));
-        context.change("config-staging", &[("shop/kustomization.yaml", Some(broken))], &format!("Break staging: {fault}")).await?;
+        let broken = format!(
+            "{good}patches:\n  - target:\n      kind: Deployment\n      name: shop\n    patch: |\n      {}\n",
+            patch.replace("\n        ", "\n        ")
+        );
+        context
+            .change(
+                "config-staging",
+                &[("shop/kustomization.yaml", Some(broken))],
+                &format!("Break staging: {fault}"),
+            )
+            .await?;
         let why = context
             .until(&format!("the cause of the {fault}"), || async {
                 let why = context.why("shop", "staging").await?;
                 let told = format!("{} {} {}", why["cause"], why["chain"], why["log_tail"]);
                 let missing: Vec<_> = names.iter().filter(|name| !told.contains(**name)).collect();
-                if missing.is_empty() && why["healthy"] == false { Ok(Some(why)) } else { bail!("the explanation lacks {missing:?}: {}", why["cause"]) }
+                if missing.is_empty() && why["healthy"] == false {
+                    Ok(Some(why))
+                } else {
+                    bail!("the explanation lacks {missing:?}: {}", why["cause"])
+                }
             })
             .await?;
         let page = html(context, "/apps/shop/staging/why").await?;
         for name in names {
-            ensure!(page.contains(name), "the page does not show `{name}` for the {fault}");
+            ensure!(
+                page.contains(name),
+                "the page does not show `{name}` for the {fault}"
+            );
         }
         shown.push(json!({"fault": fault, "cause": why["cause"], "log": why["log_tail"]}));
     }
-    context.change("config-staging", &[("shop/kustomization.yaml", Some(good))], "Mend staging").await?;
+    context
+        .change(
+            "config-staging",
+            &[("shop/kustomization.yaml", Some(good))],
+            "Mend staging",
+        )
+        .await?;
     context.healthy("shop", "staging", None).await?;
     let overview = html(context, "/").await?;
     for text in ["shop", "testing", "production", "healthy"] {
         ensure!(overview.contains(text), "the overview does not show `{text}`");
     }
     let runs = html(context, "/runs").await?;
-    ensure!(runs.contains("abc-application"), "the runs page does not show abc-application");
-    Ok(json!({"causes": shown, "pages": ["/", "/runs", "/apps/shop/staging/why"], "overview_bytes": overview.len()}))
+    ensure!(
+        runs.contains("abc-application"),
+        "the runs page does not show abc-application"
+    );
+    Ok(
+        json!({"causes": shown, "pages": ["/", "/runs", "/apps/shop/staging/why"], "overview_bytes": overview.len()}),
+    )
 }
 
 async fn html(context: &Context, path: &str) -> Result<String> {
