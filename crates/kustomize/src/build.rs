@@ -157,7 +157,7 @@ fn run(
     }
     let wants = |option: &str| metadata.iter().any(|wanted| wanted == option);
     if wants("managedByLabel") {
-        let label = BTreeMap::from([(MANAGED_BY.to_owned(), "kustomize-v5.5.0".to_owned())]);
+        let label = BTreeMap::from([(MANAGED_BY.to_owned(), "kustomize-(devel)".to_owned())]);
         labels::set(
             &mut all.map,
             &label,

@@ -239,7 +239,12 @@ impl<'s> Walker<'s, '_> {
 
     fn set_field(&mut self, dest: &mut Node, name: &str, outcome: Outcome, key: Option<Key>) {
         match outcome {
-            Outcome::InPlace => {}
+            Outcome::InPlace => {
+                // Upstream writes the value over itself, and quotes what would otherwise not look like a string.
+                if let Some(value) = dest.get_mut(name) {
+                    value.quote_if_ambiguous();
+                }
+            }
             Outcome::New(node) if node.tag != Tag::Null || node.keep_null => {
                 let shared = dest.set_with(name, node, || key.unwrap_or_else(|| Key::new(name)));
                 if shared != 0

@@ -251,9 +251,7 @@ impl Node {
     }
 
     pub(crate) fn set_with(&mut self, key: &str, mut value: Node, make_key: impl FnOnce() -> Key) -> u32 {
-        if value.is_string() && value.style == Style::Plain && json::is_yaml11_non_string(value.text()) {
-            value.style = Style::Double;
-        }
+        value.quote_if_ambiguous();
         if let Some(existing) = self.get_mut(key) {
             return existing.overwrite(value);
         }
@@ -261,6 +259,13 @@ impl Node {
             pairs.push((make_key(), value));
         }
         0
+    }
+
+    /// Quotes a string that YAML 1.1 takes for something else.
+    pub(crate) fn quote_if_ambiguous(&mut self) {
+        if self.is_string() && self.style == Style::Plain && json::is_yaml11_non_string(self.text()) {
+            self.style = Style::Double;
+        }
     }
 
     /// Writes a scalar over this node as kyaml's FieldSetter without a name does.
