@@ -5,7 +5,7 @@
 
 use crate::view::Finding;
 use futures::StreamExt;
-use herder_base::{Commit, Diagnostic, Tree};
+use herder_base::{Commit, Diagnostic, Severity, Tree};
 use herder_fleet::{Fleet, Inputs, SourceRef};
 use herder_git::Git;
 use jiff::Timestamp;
@@ -35,7 +35,12 @@ pub(crate) struct Reading {
 impl Reading {
     /// The findings as the view shows them.
     pub(crate) fn findings(&self) -> Vec<Finding> {
-        self.diagnostics.iter().map(Finding::from).collect()
+        // Notes are for the log: they ask nothing of anybody.
+        self.diagnostics
+            .iter()
+            .filter(|found| found.severity != Severity::Note)
+            .map(Finding::from)
+            .collect()
     }
 }
 

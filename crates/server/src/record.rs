@@ -4,7 +4,7 @@
 
 use crate::reading::Reading;
 use crate::state::Shared;
-use herder_base::Diagnostic;
+use herder_base::{Diagnostic, Severity};
 use herder_fleet::Fleet;
 use herder_ledger::{AuditEntry, NewDeployment};
 use herder_plan::{Effect, Outcome, Plan, State, What};
@@ -30,7 +30,10 @@ impl Shared {
             return;
         }
         for diagnostic in &reading.diagnostics {
-            warn!("{diagnostic}");
+            match diagnostic.severity {
+                Severity::Note => info!("{diagnostic}"),
+                _ => warn!("{diagnostic}"),
+            }
         }
         self.note(
             "record findings",

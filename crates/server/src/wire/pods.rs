@@ -23,6 +23,10 @@ use tokio_util::sync::CancellationToken;
 const PLATFORM_NAMESPACE: &str = "herder-system";
 /// The address of the platform as pods see it.
 const PLATFORM_URL: &str = "http://platform.herder-system";
+/// The service account with the rights of a namespace's jobs, as the fleet makes it.
+const DEPLOYER: &str = "herder-deployer";
+/// How long a run waits for its namespace to be made.
+const NAMESPACE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 /// How long the pod may take to stop after it was told to, seconds.
 const GRACE: u32 = 3;
 
@@ -75,6 +79,10 @@ async fn attempt(
         .unwrap_or_else(|| PLATFORM_NAMESPACE.to_owned());
     let name = pod_name(spec);
     let cluster = &shared.cluster;
+    tokio::select! {
+        () = namespace_ready(cluster, &namespace, events) => {}
+        () = cancel.cancelled() => return RunResult::Aborted,
+    }
     let before = rollouts::generations(cluster, &namespace);
     let created = create(cluster, spec, &namespace, &name, token).await;
     let result = match created {
@@ -94,6 +102,32 @@ async fn attempt(
     remove(cluster, &namespace, &name).await;
     rollouts::record(shared, &spec.id, &namespace, &before).await;
     result
+}
+
+/// Waits for the namespace and its deployer: at the first start jobs are there before the first pass has made them.
+async fn namespace_ready(cluster: &Cluster, namespace: &str, events: &Sender<RunEvent>) {
+    let account = if namespace == PLATFORM_NAMESPACE {
+        "default"
+    } else {
+        DEPLOYER
+    };
+    let deadline = tokio::time::Instant::now() + NAMESPACE_PATIENCE;
+    let mut told = false;
+    while tokio::time::Instant::now() < deadline {
+        // An error shows again, with its reason, when the pod is made.
+        if !matches!(
+            cluster.get("v1", "ServiceAccount", namespace, account).await,
+            Ok(None)
+        ) {
+            return;
+        }
+        if !told {
+            told = true;
+            let note = format!("waiting for the service account {account} in namespace {namespace}");
+            let _sent = events.send(RunEvent::Note(note)).await;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
 }
 
 /// A name that is a DNS label and unique per attempt.
@@ -176,7 +210,7 @@ fn pod(spec: &RunSpec, namespace: &str, name: &str) -> Value {
         },
         "spec": {
             "restartPolicy": "Never",
-            "serviceAccountName": if spec.namespace.is_some() { "herder-deployer" } else { "default" },
+            "serviceAccountName": if spec.namespace.is_some() { DEPLOYER } else { "default" },
             "terminationGracePeriodSeconds": GRACE,
             "initContainers": init,
             "containers": [{

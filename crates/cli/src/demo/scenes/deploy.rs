@@ -4,13 +4,12 @@
 use crate::demo::context::Context;
 use crate::demo::http;
 use crate::demo::organisation::Organisation;
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use serde_json::{Value, json};
 
 const JOB: &str = "abc-application";
 
 pub(crate) async fn play(context: &mut Context) -> Result<Value> {
-    let before = context.newest_run(JOB).await?;
     let kustomization = context
         .organisation
         .file(JOB, "someApp/kustomization.yaml")
@@ -23,7 +22,7 @@ pub(crate) async fn play(context: &mut Context) -> Result<Value> {
             "Set revision 2",
         )
         .await?;
-    let run = built(context, before, &commit).await?;
+    let run = built(context, &commit).await?;
     ensure!(
         run["status"] == "succeeded",
         "{JOB} #{} ended as {}: {}\n{}",
@@ -53,17 +52,22 @@ pub(crate) async fn play(context: &mut Context) -> Result<Value> {
     )
 }
 
-/// The run that built a commit.
-async fn built(context: &Context, before: u64, commit: &str) -> Result<Value> {
-    let mut after = before;
-    loop {
-        let run = context.run_after(JOB, after).await?;
-        let commits = run["commits"].as_object().context("the run has no commits")?;
-        if commits.values().any(|built| built == commit) {
-            return Ok(run);
-        }
-        after = run["number"].as_u64().context("the run has no number")?;
-    }
+/// The run that built a commit. A run that was still waiting when the commit came takes it along, so the number says
+/// nothing.
+async fn built(context: &Context, commit: &str) -> Result<Value> {
+    let path = format!("/api/v1/runs?job={JOB}");
+    context
+        .until(&format!("a run of {JOB} with {commit}"), || async {
+            let runs = context.api.get(&path).await?;
+            let of = |run: &&Value| {
+                run["commits"]
+                    .as_object()
+                    .is_some_and(|commits| commits.values().any(|built| built == commit))
+            };
+            let run = runs.as_array().into_iter().flatten().find(of).cloned();
+            Ok(run.filter(|run| run["finished"] == true))
+        })
+        .await
 }
 
 async fn log(context: &Context, run: &Value) -> Result<String> {
