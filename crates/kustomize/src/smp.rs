@@ -479,18 +479,18 @@ fn key_values(item: &Node, keys: &[String]) -> Vec<String> {
 /// Takes two keys for the same if they agree where both say something (`8080` and `8080/TCP`).
 fn merge_values(values: &mut [Vec<String>]) {
     for i in 0..values.len() {
+        // As it was when its turn came, whatever happens to it meanwhile.
+        let Some(one) = values.get(i).cloned() else {
+            continue;
+        };
         for j in 0..values.len() {
-            let (Some(one), Some(other)) = (values.get(i), values.get(j)) else {
+            let Some(both) = values.get(j).and_then(|other| match_values(&one, other)) else {
                 continue;
             };
-            let Some(both) = match_values(one, other) else {
-                continue;
-            };
-            if let Some(one) = values.get_mut(i) {
-                one.clone_from(&both);
-            }
-            if let Some(other) = values.get_mut(j) {
-                *other = both;
+            for at in [i, j] {
+                if let Some(place) = values.get_mut(at) {
+                    place.clone_from(&both);
+                }
             }
         }
     }

@@ -104,54 +104,76 @@ impl Node {
     }
 }
 
+/// How numbers and strings of a value are written where a node is made of it.
+struct Writing {
+    number: fn(&serde_json::Number) -> String,
+    style: fn(&str) -> Style,
+}
+
 /// A node as reading the JSON text of a value gives it.
 pub(crate) fn from_json(value: Value) -> Node {
-    build(value, &|number| yaml::json_number(number))
+    let writing = Writing {
+        number: yaml::json_number,
+        style: |_| Style::Double,
+    };
+    writing.node(value)
 }
 
-/// A node as it is after a JSON patch: every number went through a float.
+/// A node as it is after a JSON patch: every number went through a float, every string through a YAML text.
 pub(crate) fn from_patched(value: Value) -> Node {
-    build(value, &|number| {
-        number
-            .as_f64()
-            .map_or_else(|| number.to_string(), yaml::float_text)
-    })
+    let writing = Writing {
+        number: |number| {
+            number
+                .as_f64()
+                .map_or_else(|| number.to_string(), yaml::float_text)
+        },
+        style: |text| match yaml::print(&Value::String(text.to_owned())).as_bytes().first() {
+            Some(b'"') => Style::Double,
+            Some(b'\'') => Style::Single,
+            Some(b'|') => Style::Literal,
+            _ => Style::Plain,
+        },
+    };
+    writing.node(value)
 }
 
-fn build(value: Value, print: &dyn Fn(&serde_json::Number) -> String) -> Node {
-    match value {
-        Value::Null => Node {
-            tag: Tag::Null,
-            ..Node::scalar("null")
-        },
-        Value::Bool(value) => Node {
-            tag: Tag::Bool,
-            ..Node::scalar(if value { "true" } else { "false" })
-        },
-        Value::Number(number) => {
-            let text = print(&number);
-            Node {
-                tag: Tag::from(&yaml::resolve_plain(&text)),
-                ..Node::scalar(text)
+impl Writing {
+    fn node(&self, value: Value) -> Node {
+        match value {
+            Value::Null => Node {
+                tag: Tag::Null,
+                ..Node::scalar("null")
+            },
+            Value::Bool(value) => Node {
+                tag: Tag::Bool,
+                ..Node::scalar(if value { "true" } else { "false" })
+            },
+            Value::Number(number) => {
+                let text = (self.number)(&number);
+                Node {
+                    tag: Tag::from(&yaml::resolve_plain(&text)),
+                    ..Node::scalar(text)
+                }
+            }
+            Value::String(text) => Node {
+                style: (self.style)(&text),
+                ..Node::string(text)
+            },
+            Value::Array(items) => Node {
+                tag: Tag::Seq,
+                content: Content::Seq(items.into_iter().map(|item| self.node(item)).collect()),
+                ..Node::default()
+            },
+            Value::Object(map) => {
+                let pairs = map
+                    .into_iter()
+                    .map(|(key, value)| (Key::quoted(&key), self.node(value)));
+                Node {
+                    tag: Tag::Map,
+                    content: Content::Map(pairs.collect()),
+                    ..Node::default()
+                }
             }
         }
-        Value::String(text) => Node {
-            style: Style::Double,
-            ..Node::string(text)
-        },
-        Value::Array(items) => Node {
-            tag: Tag::Seq,
-            content: Content::Seq(items.into_iter().map(|item| build(item, print)).collect()),
-            ..Node::default()
-        },
-        Value::Object(map) => Node {
-            tag: Tag::Map,
-            content: Content::Map(
-                map.into_iter()
-                    .map(|(key, value)| (Key::quoted(&key), build(value, print)))
-                    .collect(),
-            ),
-            ..Node::default()
-        },
     }
 }

@@ -1,6 +1,6 @@
 //! Name prefixes and suffixes.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fieldspec::{self, Create, FieldSpec};
 use crate::node::{Node, Tag};
 use crate::resmap::ResMap;
@@ -41,6 +41,12 @@ pub(crate) fn affix(
                 resource.store_id(schema);
             }
             let result = fieldspec::apply(spec, &mut resource.node, Some(&create), &mut |node| {
+                if !node.is_null() && !node.is_scalar() {
+                    return Err(
+                        Error::new(format!("expected a name but found {}", node.kind_name()))
+                            .on_line(node.line),
+                    );
+                }
                 let value = match end {
                     Affix::Prefix => format!("{text}{}", node.text()),
                     Affix::Suffix => format!("{}{text}", node.text()),
