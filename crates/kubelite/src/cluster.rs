@@ -16,7 +16,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -82,6 +84,8 @@ pub enum StartError {
 /// A cluster that is ready to [`run`](Kubelite::run).
 #[derive(Debug)]
 pub struct Kubelite {
+    /// The agents as they were started, to start them again.
+    agents: Vec<NodeConfig>,
     config: Config,
     clock: Arc<dyn Clock>,
     registry: Registry,
@@ -203,7 +207,7 @@ impl Kubelite {
             },
             pki.tls()?,
         );
-        let cluster = Self {
+        let mut cluster = Self {
             address,
             ca_pem: pki.ca_pem.clone(),
             clock,
@@ -213,16 +217,17 @@ impl Kubelite {
             stop,
             listeners,
             socket,
+            agents: Vec::new(),
             config,
         };
         write_private(&cluster.kubeconfig(), cluster.kubeconfig_text(pki).as_bytes())?;
-        cluster.spawn_nodes(&tokens).await?;
+        cluster.agents = cluster.spawn_nodes(&tokens).await?;
         Ok(cluster)
     }
 
-    async fn spawn_nodes(&self, tokens: &Tokens) -> Result<(), StartError> {
+    async fn spawn_nodes(&self, tokens: &Tokens) -> Result<Vec<NodeConfig>, StartError> {
         let Some(fabric) = &self.fabric else {
-            return Ok(());
+            return Ok(Vec::new());
         };
         let now = self.clock.now();
         let nodes = (1..=self.config.nodes).filter_map(|number| Some((number, u8::try_from(number).ok()?)));
@@ -230,11 +235,10 @@ impl Kubelite {
             let name = format!("n{number}");
             let mut node = NodeConfig::new(name.clone(), index, tokens.node(&name, now)?);
             node.nodes = self.config.nodes;
-            fabric.spawn_node(node).await?;
-            Ok::<_, StartError>(())
+            fabric.spawn_node(node.clone()).await?;
+            Ok::<_, StartError>(node)
         });
-        futures::future::try_join_all(spawns).await?;
-        Ok(())
+        futures::future::try_join_all(spawns).await
     }
 
     /// Serves and controls until `cancel`, then stops in order: controllers, nodes, network, API.
@@ -252,8 +256,19 @@ impl Kubelite {
             root_ca: self.ca_pem,
             ingress: self.config.ingress,
         };
-        controllers::run(deps, cancel.child_token()).await;
-        cancel.cancelled().await;
+        if let Some(fabric) = &self.fabric {
+            serving.spawn(replace_nodes(fabric.clone(), self.agents, cancel.child_token()));
+        }
+        tokio::select! {
+            () = async {
+                controllers::run(deps, cancel.child_token()).await;
+                cancel.cancelled().await;
+            } => {}
+            // Nothing runs without it: whoever supervises this cluster must hear of it.
+            () = network_ended(self.fabric.as_ref()) => {
+                tracing::error!("the cluster's network ended by itself: every pod is gone with it");
+            }
+        }
         if let Some(fabric) = self.fabric {
             fabric.shutdown().await;
         }
@@ -383,4 +398,45 @@ async fn bootstrap(registry: &Registry) -> Result<(), StartError> {
     };
     tokio::try_join!(bootstrap_roles(registry), service, priorities)?;
     Ok(())
+}
+
+/// How long a node that was lost stays away: a machine that is replaced is not back at once.
+const REPLACE_AFTER: Duration = Duration::from_secs(5);
+
+/// Starts a new agent for every node whose agent ended by itself, as a data centre replaces a machine.
+async fn replace_nodes(fabric: Fabric, agents: Vec<NodeConfig>, cancel: CancellationToken) {
+    let mut exits = fabric.subscribe_node_exits();
+    let mut waiting = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            exit = exits.recv() => {
+                let exit = match exit {
+                    Ok(exit) => exit,
+                    Err(RecvError::Lagged(_)) => continue,
+                    Err(RecvError::Closed) => return,
+                };
+                let Some(agent) = agents.iter().find(|agent| agent.name == exit.name && !exit.expected) else { continue };
+                tracing::warn!(node = %exit.name, reason = %exit.reason, "a node was lost; a new one takes its place");
+                let (fabric, agent) = (fabric.clone(), agent.clone());
+                waiting.spawn(async move {
+                    tokio::time::sleep(REPLACE_AFTER).await;
+                    (agent.name.clone(), fabric.spawn_node(agent).await)
+                });
+            }
+            Some(done) = waiting.join_next() => {
+                if let Ok((node, Err(error))) = done {
+                    tracing::error!(%node, error = %herder_base::chain(&error), "a lost node could not be replaced");
+                }
+            }
+        }
+    }
+}
+
+/// Resolves when the network's process has ended; never without one.
+async fn network_ended(fabric: Option<&Fabric>) {
+    match fabric {
+        Some(fabric) => fabric.ended().await,
+        None => std::future::pending().await,
+    }
 }
