@@ -4,10 +4,12 @@
 //! select over these; nothing is polled but remotes that send no notices.
 
 use crate::flow;
+use crate::reading::Reading;
 use crate::state::Shared;
 use crate::view::PassView;
 use herder_git::Poller;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
@@ -30,11 +32,11 @@ pub(crate) async fn run(shared: Shared, cancel: CancellationToken) -> Result<(),
         let (number, read) = shared.bell.begin();
         if read {
             match flow::read(&shared).await {
-                Ok(_) => shared.unreadable.store(None),
+                Ok(reading) => shared.unreadable.store(elsewhere(&reading).map(Arc::new)),
                 Err(error) => {
                     let reason = herder_base::chain(&error).to_string();
                     warn!(%reason, "the fleet repository could not be read; what runs stays as it is");
-                    shared.unreadable.store(Some(std::sync::Arc::new(reason)));
+                    shared.unreadable.store(Some(Arc::new(reason)));
                 }
             }
         }
@@ -58,7 +60,7 @@ pub(crate) async fn run(shared: Shared, cancel: CancellationToken) -> Result<(),
 
 /// One pass with what was read last. Returns when to try again if something was refused, and what was done.
 async fn turn(shared: &Shared) -> (Option<Duration>, Option<PassView>) {
-    let Some(reading) = shared.reading() else {
+    let Some(reading) = shared.reading().filter(|reading| elsewhere(reading).is_none()) else {
         return (Some(RETRY), None);
     };
     let began = Instant::now();
@@ -87,6 +89,14 @@ async fn turn(shared: &Shared) -> (Option<Duration>, Option<PassView>) {
             (Some(RETRY), None)
         }
     }
+}
+
+/// Why a fleet cannot be made true here: it names another cluster than the embedded one.
+fn elsewhere(reading: &Reading) -> Option<String> {
+    let kubeconfig = reading.fleet.settings.kubeconfig.as_ref()?;
+    Some(format!(
+        "fleet.yaml asks for the cluster of {kubeconfig}, and this version runs fleets on its embedded cluster only: nothing is changed"
+    ))
 }
 
 /// How long until a lease ends that is up now.
