@@ -24,6 +24,16 @@ impl JsonPatch {
         if text.is_empty() {
             return Err(Error::new("an empty JSON patch"));
         }
+        if text.starts_with('[') {
+            // What begins like JSON has to be JSON.
+            serde_json::from_str::<Value>(text).map_err(|error| {
+                let line = u32::try_from(error.line()).unwrap_or_default();
+                let column = u32::try_from(error.column()).unwrap_or_default();
+                Error::new(format!("a JSON patch that begins with `[` must be JSON: {error}"))
+                    .on_line(line)
+                    .on_column(column)
+            })?;
+        }
         let root = decode::read(text)?;
         decode::list(&root, |node| {
             let get = |name: &str| {
@@ -278,6 +288,8 @@ mod tests {
             let applied = JsonPatch::parse(patch).unwrap().apply(document.clone());
             assert_eq!(applied.as_ref().ok(), result.as_ref(), "{patch}: {applied:?}");
         }
-        assert!(JsonPatch::parse("kind: A").is_err());
+        for text in ["kind: A", "[{op: add, path: /a, value: 1}]", "a"] {
+            assert!(JsonPatch::parse(text).is_err(), "{text}");
+        }
     }
 }

@@ -81,7 +81,7 @@ fn fill(
     }
 }
 
-fn reference<'a>(property: &'a Value) -> Option<&'a str> {
+fn reference(property: &Value) -> Option<&str> {
     property.get("$ref")?.as_str()?.strip_prefix("#/definitions/")
 }
 

@@ -203,8 +203,8 @@ fn local(url: &str) -> Option<RepoSpec> {
     RepoSpec::new(repository, below, reference(query))
 }
 
-/// The remote bases and components that a directory and the directories it builds on name. Bases that were fetched
-/// may name more: build, and ask [`crate::missing_remotes`] until nothing is missing.
+/// The remote bases and components that a directory and the directories it builds on name. Fetched trees may name
+/// more: ask again with each of them and its directory until nothing new comes.
 #[must_use]
 pub fn remotes(tree: &Tree, dir: &str) -> Vec<RemoteRef> {
     let mut found = Vec::new();
@@ -235,7 +235,7 @@ pub fn remotes(tree: &Tree, dir: &str) -> Vec<RemoteRef> {
             if let Some(reference) = parse_url(&entry.text) {
                 found.push(reference);
             } else if let Ok(path) =
-                herder_base::normalise(&format!("{dir}/{}", entry.text).trim_start_matches('/').to_owned())
+                herder_base::normalise(format!("{dir}/{}", entry.text).trim_start_matches('/'))
                 && tree.is_dir(&path)
             {
                 pending.push(path);

@@ -393,7 +393,7 @@ impl<'s> Walker<'s, '_> {
                 Outcome::InPlace => at.and_then(|at| dest.get(at)).cloned(),
             };
             let Some(mut merged) =
-                merged.filter(|node| !node.is_null() && !(node.is_map() && node.pairs().is_empty()))
+                merged.filter(|node| !(node.is_null() || (node.is_map() && node.pairs().is_empty())))
             else {
                 set_element(&mut dest, None, &valid_keys, &valid_values)?;
                 continue;

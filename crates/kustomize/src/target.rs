@@ -167,7 +167,8 @@ impl<'a> Target<'a> {
                     Ok(base) => base,
                     Err(no_base) => {
                         // The better of the two: what is there as a file cannot be a directory, and the reverse.
-                        let missing = no_file.message().starts_with("there is no file");
+                        let is_dir = no_file.message().contains("is a directory");
+                        let missing = is_dir || no_file.message().starts_with("there is no file");
                         return Err(at(
                             if missing && !no_base.message().starts_with("there is no file") {
                                 no_base

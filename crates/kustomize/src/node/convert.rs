@@ -15,7 +15,7 @@ impl Tag {
             "!!str" => Self::Str,
             "!!map" => Self::Map,
             "!!seq" => Self::Seq,
-            other => Self::Other(Box::new(other.to_owned())),
+            other => Self::Other(other.into()),
         }
     }
 }
@@ -65,7 +65,7 @@ impl Node {
             (None, yaml::Content::Mapping(_)) => Tag::Map,
             (None, yaml::Content::Sequence(_)) => Tag::Seq,
             (None, yaml::Content::Scalar(_)) if style.is_quoted() => Tag::Str,
-            (None, yaml::Content::Scalar(text)) if text == "<<" => Tag::Other(Box::new("!!merge".to_owned())),
+            (None, yaml::Content::Scalar(text)) if text == "<<" => Tag::Other("!!merge".into()),
             (None, yaml::Content::Scalar(text)) => Tag::from(&yaml::resolve_plain(text)),
         };
         let line = node.line.saturating_add(above);

@@ -86,7 +86,7 @@ impl Node {
             Tag::Int => "!!int",
             Tag::Float => "!!float",
             Tag::Timestamp => "!!timestamp",
-            Tag::Other(tag) => tag.as_str(),
+            Tag::Other(tag) => tag,
             Tag::None | Tag::Str | Tag::Map | Tag::Seq => "!!str",
         };
         let node = yaml::Node {

@@ -23,7 +23,7 @@ pub(crate) enum Tag {
     Map,
     Seq,
     /// Anything else, as written: `!!binary`, `!thing`.
-    Other(Box<String>),
+    Other(Box<str>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

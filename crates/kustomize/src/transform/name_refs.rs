@@ -192,10 +192,7 @@ impl<'a> Referrer<'a> {
             return Err(Error::new(format!("there is no `name` below `{}`", spec.path)).on_line(node.line));
         };
         let namespace = node.get("namespace").map(|namespace| namespace.text().to_owned());
-        let by_namespace = match namespace {
-            Some(namespace) => Some(self.namespace_filter(namespace)),
-            None => None,
-        };
+        let by_namespace = namespace.map(|namespace| self.namespace_filter(namespace));
         let Some(found) = self.select(&name, target, spec, Some(by_namespace))? else {
             return Ok(());
         };

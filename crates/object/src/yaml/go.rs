@@ -89,7 +89,7 @@ pub fn format_float(value: f64) -> String {
     };
     let exponent: i32 = exponent.parse().unwrap_or_default();
     // Go: precision 6 decides when the shortest digits are wanted.
-    if exponent < -4 || exponent >= 6 {
+    if !(-4..6).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };
         return format!("{digits}e{sign}{:02}", exponent.abs());
     }
@@ -173,7 +173,7 @@ fn literal(rest: &mut &str, expected: char) -> Option<()> {
 }
 
 fn month_length(year: u32, month: u32) -> u32 {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     match month {
         2 if leap => 29,
         2 => 28,

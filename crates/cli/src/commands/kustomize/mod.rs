@@ -85,12 +85,10 @@ pub(crate) fn run_build(args: &BuildArgs) -> Result<()> {
             Order::None => Reorder::None,
         },
     };
-    let built = match make(&args.target, &options) {
-        Err(error) if args.enable_helm && error.to_string().contains("helm") => {
-            return Err(error.context("--enable-helm has no effect here"));
-        }
-        other => other?,
-    };
+    let built = make(&args.target, &options).with_context(|| {
+        let helm = if args.enable_helm { " (--enable-helm has no effect)" } else { "" };
+        format!("{} cannot be built{helm}", args.target)
+    })?;
     if !args.quiet {
         let mut stderr = std::io::stderr().lock();
         for warning in &built.warnings {

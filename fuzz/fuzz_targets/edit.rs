@@ -1,0 +1,13 @@
+//! Any kustomization file: an edit is made or refused, and what it made says what was asked for.
+#![no_main]
+use herder_kustomize::edit::{Version, set_image, set_namespace, set_ref};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|texts: (&str, &str, &str)| {
+    let (text, name, value) = texts;
+    if let Ok(edited) = set_image(text, name, None, Version::Tag(value)) {
+        assert_eq!(set_image(&edited, name, None, Version::Tag(value)).as_deref(), Ok(edited.as_str()));
+    }
+    let _ = set_namespace(text, value);
+    let _ = set_ref(text, name, value);
+});
