@@ -1,4 +1,10 @@
 //! Whole builds, small enough to read: what each feature does, and what errors say.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "helpers of tests fail as tests do"
+)]
 
 use herder_kustomize::{Error, NoRemotes, Options, Remotes, Tree, build};
 

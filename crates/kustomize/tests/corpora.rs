@@ -1,4 +1,10 @@
 //! Real kustomizations and upstream's own cases, byte for byte, where the corpora are beside the repository.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "helpers of tests fail as tests do"
+)]
 
 use herder_base::{Commit, File, Tree, TreeBuilder};
 use herder_kustomize::{LoadRestrictor, NoRemotes, Options, build};

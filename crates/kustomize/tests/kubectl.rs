@@ -1,6 +1,12 @@
 //! Random texts through the printer and the reader, against `kubectl kustomize` where there is one.
 //!
 //! `HERDER_FUZZ=100` runs a hundred times as many.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "helpers of tests fail as tests do"
+)]
 
 use herder_kustomize::{NoRemotes, Options, Tree, build};
 use std::fs;
