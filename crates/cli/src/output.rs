@@ -63,6 +63,7 @@ pub(crate) fn log(verbose: u8) {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(verbose > 1);
     // Set already when a command runs inside another one.
     let _first = subscriber.try_init();

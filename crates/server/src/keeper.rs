@@ -35,7 +35,10 @@ pub(crate) async fn run(shared: Shared, cancel: CancellationToken) -> Result<(),
                 Ok(reading) => shared.unreadable.store(elsewhere(&reading).map(Arc::new)),
                 Err(error) => {
                     let reason = herder_base::chain(&error).to_string();
-                    warn!(%reason, "the fleet repository could not be read; what runs stays as it is");
+                    // Said once, not at every try.
+                    if shared.unreadable.load().as_deref() != Some(&reason) {
+                        warn!(%reason, "the fleet repository could not be read; what runs stays as it is");
+                    }
                     shared.unreadable.store(Some(Arc::new(reason)));
                 }
             }
@@ -137,7 +140,10 @@ pub(crate) async fn watch_git(shared: Shared, cancel: CancellationToken) -> Resu
         let moved = seen
             .iter()
             .any(|seen| seen.before.is_some() && seen.changed().is_some());
-        let back = shared.unreadable.load().is_some() && seen.iter().any(|seen| seen.commit.is_ok());
+        let fleet = seen.iter().find(|seen| seen.url == shared.options.fleet);
+        let readable = fleet.is_none_or(|seen| seen.commit.is_ok());
+        // A fleet that went away is told like one that was never there, and so is its return.
+        let back = readable == shared.unreadable.load().is_some();
         if moved || back {
             shared.bell.read_again();
         }

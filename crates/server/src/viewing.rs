@@ -30,12 +30,6 @@ impl Shared {
         let refused = outcomes
             .iter()
             .filter_map(|outcome| Some(format!("{}: {}", outcome.key, outcome.result.as_ref().err()?)));
-        let skipped = plan.skipped.iter().map(|skipped| {
-            format!(
-                "{} {} objects: the cluster does not know this kind",
-                skipped.count, skipped.kind
-            )
-        });
         PassView {
             generation: plan.generation,
             at: self.clock.now().to_string(),
@@ -43,9 +37,7 @@ impl Shared {
             written: wrote(What::Apply),
             deleted: wrote(What::Delete),
             failures: refused.collect(),
-            notes: skipped
-                .chain(plan.notes.iter().map(ToString::to_string))
-                .collect(),
+            notes: plan.notes.iter().map(ToString::to_string).collect(),
         }
     }
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 /// Arguments of `herder demo`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Play the story, report, remove everything and exit; otherwise stay up until Ctrl-C
+    /// Play the story, report, stop everything and exit; otherwise stay up until Ctrl-C
     #[arg(long)]
     pub(crate) once: bool,
     /// How many node agents the embedded cluster runs

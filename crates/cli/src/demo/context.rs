@@ -27,7 +27,8 @@ pub(crate) struct Context {
     endpoints: Value,
     token: String,
     cancel: CancellationToken,
-    serving: JoinHandle<Result<(), herder_server::Error>>,
+    /// Not there while the platform is started again.
+    serving: Option<JoinHandle<Result<(), herder_server::Error>>>,
 }
 
 impl Context {
@@ -54,22 +55,29 @@ impl Context {
             endpoints,
             token,
             cancel,
-            serving,
+            serving: Some(serving),
         })
     }
 
     /// Stops the platform and starts it again on the same data directory.
     pub(crate) async fn restart(&mut self) -> Result<()> {
-        self.cancel.cancel();
-        (&mut self.serving).await.context("the platform panicked")??;
+        self.end().await?;
         let organisation = Organisation::at(&self.options.dir.join("repos"), self.organisation.estate());
         *self = Self::start(self.options.clone(), organisation).await?;
         Ok(())
     }
 
-    pub(crate) async fn stop(self) -> Result<()> {
+    pub(crate) async fn stop(mut self) -> Result<()> {
+        self.end().await
+    }
+
+    async fn end(&mut self) -> Result<()> {
         self.cancel.cancel();
-        self.serving.await.context("the platform panicked")??;
+        if let Some(serving) = &mut self.serving {
+            let ended = serving.await.context("the platform panicked");
+            self.serving = None;
+            ended??;
+        }
         Ok(())
     }
 
@@ -117,7 +125,7 @@ impl Context {
         let started = Instant::now();
         let mut last = None;
         while started.elapsed() < PATIENCE {
-            if self.serving.is_finished() {
+            if self.serving.as_ref().is_none_or(JoinHandle::is_finished) {
                 bail!("the platform ended while waiting for {what}");
             }
             match ask().await {

@@ -20,6 +20,14 @@ use std::time::{Duration, Instant};
 
 /// Writes the organisation if it is not there, starts the platform, plays the scenes.
 pub(crate) async fn play(dir: &Path, json: bool, args: Args) -> Result<()> {
+    // Repositories that were being written when an earlier demo was cut off are written anew.
+    let unfinished = dir.join("repos.unfinished");
+    if unfinished.exists() {
+        let half = dir.join("repos");
+        if half.exists() {
+            std::fs::remove_dir_all(&half).with_context(|| format!("cannot remove {}", half.display()))?;
+        }
+    }
     let fresh = !dir.join("repos").exists();
     if !fresh && args.once {
         bail!(
@@ -31,11 +39,20 @@ pub(crate) async fn play(dir: &Path, json: bool, args: Args) -> Result<()> {
     let dir = dir
         .canonicalize()
         .with_context(|| format!("cannot resolve {}", dir.display()))?;
+    let unfinished = dir.join("repos.unfinished");
     let progress = Progress::new(!json);
     let organisation = organisation::Organisation::at(&dir.join("repos"), args.estate.as_deref());
+    // Asked for once, so that it is heard at any moment from here on.
+    let mut stop = std::pin::pin!(interrupted());
     if fresh {
         progress.say("writing the example organisation");
-        organisation.write().await?;
+        std::fs::write(&unfinished, "").with_context(|| format!("cannot write {}", unfinished.display()))?;
+        tokio::select! {
+            written = organisation.write() => written?,
+            () = &mut stop => bail!("interrupted; nothing had been started"),
+        }
+        std::fs::remove_file(&unfinished)
+            .with_context(|| format!("cannot remove {}", unfinished.display()))?;
     }
     let options = Options {
         dir: dir.clone(),
@@ -48,45 +65,46 @@ pub(crate) async fn play(dir: &Path, json: bool, args: Args) -> Result<()> {
     };
     let started = Instant::now();
     progress.say("starting the platform");
-    let mut context = Context::start(options, organisation).await?;
-    let mut report = Report::default();
-    report.ready(context.first_ready(&progress).await?, started.elapsed());
-    if !json && !args.once {
-        print_endpoints(context.endpoints(), &context.token());
-    }
-    let story = async {
-        for scene in scenes::ALL
-            .iter()
-            .filter(|scene| args.scenes.is_empty() || args.scenes.iter().any(|name| name == scene.name))
-        {
-            progress.say(scene.title);
-            let began = Instant::now();
-            let result = scene.play(&mut context).await;
-            progress.scene(scene.name, scene.title, &result, began.elapsed());
-            report.scene(scene.name, scene.title, result, began.elapsed());
+    let (mut context, mut cut_short) = {
+        let mut start = std::pin::pin!(Context::start(options, organisation));
+        tokio::select! {
+            context = &mut start => (context?, false),
+            // A start takes seconds, and only what has started can be stopped in order.
+            () = &mut stop => (start.await?, true),
         }
     };
-    // Ctrl-C in the middle of the story still takes everything down in order.
-    let cut_short = tokio::select! {
-        () = story => false,
-        () = interrupted() => true,
-    };
-    report.remarks(context.remarks().await);
+    let mut report = Report::default();
+    let mut ready = Ok(());
+    if !cut_short {
+        let story = tell(&mut context, &mut report, &progress, &args, json, started);
+        tokio::select! {
+            told = story => ready = told,
+            () = &mut stop => cut_short = true,
+        }
+        report.remarks(context.remarks().await);
+    }
     if !cut_short && !args.once {
+        if let Err(error) = &ready {
+            eprintln!("not everything is healthy: {error:#}");
+        }
         progress.done();
         if json {
             report.print()?;
         }
         println!("the platform stays up: press Ctrl-C to stop it");
-        interrupted().await;
+        stop.await;
     }
-    progress.say("stopping");
-    context.stop().await?;
+    progress.say("stopping (press Ctrl-C again to stop at once)");
+    tokio::select! {
+        stopped = context.stop() => stopped?,
+        () = interrupted() => bail!("stopped before everything had ended"),
+    }
     progress.done();
     if cut_short {
         bail!("interrupted; everything has been stopped");
     }
     if args.once {
+        ready?;
         report.left_behind(&dir);
         if json {
             report.print()?;
@@ -96,6 +114,31 @@ pub(crate) async fn play(dir: &Path, json: bool, args: Args) -> Result<()> {
         if !report.ok() {
             return Err(crate::output::Exit(1).into());
         }
+    }
+    Ok(())
+}
+
+/// Waits until everything is healthy for the first time, then plays the scenes.
+async fn tell(
+    context: &mut Context,
+    report: &mut Report,
+    progress: &Progress,
+    args: &Args,
+    json: bool,
+    started: Instant,
+) -> Result<()> {
+    if !json && !args.once {
+        print_endpoints(context.endpoints(), &context.token());
+    }
+    report.ready(context.first_ready(progress).await?, started.elapsed());
+    let chosen =
+        |scene: &&scenes::Scene| args.scenes.is_empty() || args.scenes.iter().any(|name| name == scene.name);
+    for scene in scenes::ALL.iter().filter(chosen) {
+        progress.say(scene.title);
+        let began = Instant::now();
+        let result = scene.play(context).await;
+        progress.scene(scene.name, scene.title, &result, began.elapsed());
+        report.scene(scene.name, scene.title, result, began.elapsed());
     }
     Ok(())
 }

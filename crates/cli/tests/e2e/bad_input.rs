@@ -124,7 +124,7 @@ fn every_kind_of_mistake_is_told_and_harms_nothing() {
         &mut up,
         &repo,
         &[("namespaces/three/00-namespace.yaml", &namespace("two"))],
-        &["two", "namespaces/"],
+        &["namespaces/t", "/00-namespace.yaml:1", "two"],
     );
     wrong(
         &mut up,

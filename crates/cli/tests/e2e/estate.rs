@@ -50,7 +50,10 @@ fn check(repo: &Path, dir: &Dir, folders: usize, touch: &str) {
         namespaces(up).filter(|found| found.len() == folders)
     });
     let status = up.until("a quiet pass", |up| {
-        Some(up.status()).filter(|status| status["pass"]["written"] == 0)
+        Some(up.status()).filter(|status| {
+            let (fleet, pass) = (&status["fleet"], &status["pass"]);
+            fleet["namespaces"] == folders && pass["generation"].as_u64() > Some(1) && pass["written"] == 0
+        })
     });
     assert_eq!(
         status["pass"]["failures"],
@@ -63,7 +66,10 @@ fn check(repo: &Path, dir: &Dir, folders: usize, touch: &str) {
         .iter()
         .filter_map(Value::as_str)
         .collect();
-    let certificates = notes.iter().filter(|note| note.contains("Certificate")).count();
+    let certificates = notes
+        .iter()
+        .filter(|note| note.contains("cert-manager.io/v1 Certificate"))
+        .count();
     assert_eq!(certificates, 1, "an unknown kind is reported once: {notes:?}");
     let before = namespaces(&up).unwrap();
     let file = repo.join(touch);

@@ -25,7 +25,7 @@ pub(crate) fn read(inputs: &Inputs, outline: &Outline, found: &mut Vec<Diagnosti
             units.push((unit, Location::new(folder.clone(), 0, 0)));
         }
     }
-    let mut units = claimed_once(units, found);
+    let mut units = claimed_once(inputs, units, found);
     for (namespace, why) in &outline.doubtful {
         match units.iter_mut().find(|unit| unit.namespace == *namespace) {
             Some(unit) => hold(unit, why),
@@ -66,7 +66,7 @@ fn hold(unit: &mut Unit, why: &str) {
 }
 
 /// Two claims on one namespace: which one is right is not ours to say, so neither changes anything.
-fn claimed_once(units: Vec<(Unit, Location)>, found: &mut Vec<Diagnostic>) -> Vec<Unit> {
+fn claimed_once(inputs: &Inputs, units: Vec<(Unit, Location)>, found: &mut Vec<Diagnostic>) -> Vec<Unit> {
     let mut kept: Vec<(Unit, Location)> = Vec::with_capacity(units.len());
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     for (unit, at) in units {
@@ -76,6 +76,7 @@ fn claimed_once(units: Vec<(Unit, Location)>, found: &mut Vec<Diagnostic>) -> Ve
             continue;
         };
         if let Some((first, first_at)) = kept.get_mut(*index) {
+            let (at, first_at) = (declared(inputs, at), declared(inputs, first_at.clone()));
             let why = format!(
                 "namespace `{}` is claimed by {first_at} and by {at}",
                 unit.namespace
@@ -350,14 +351,35 @@ fn is_namespace(value: &Value) -> bool {
 
 /// The namespace that a folder with a broken file makes, as far as its whole files say.
 fn namespace_of(inputs: &Inputs, folder: &str) -> Option<String> {
+    declaration(inputs, folder)
+        .map(|(name, _)| name)
+        .filter(|name| !name.is_empty())
+}
+
+/// Where a folder declares its namespace; the folder itself if it goes by the folder's name.
+fn declared(inputs: &Inputs, at: Location) -> Location {
+    if at.line > 0 {
+        return at;
+    }
+    declaration(inputs, &at.path).map_or(at, |(_, place)| place)
+}
+
+fn declaration(inputs: &Inputs, folder: &str) -> Option<(String, Location)> {
     inputs
         .root
         .below(folder)
-        .filter_map(|(path, _)| inputs.root.text(path))
-        .flat_map(|text| herder_object::yaml::parse_objects(text).0)
-        .find(|(value, _)| is_namespace(value))
-        .map(|(value, _)| herder_object::name(&value).to_owned())
-        .filter(|name| !name.is_empty())
+        .filter_map(|(path, _)| Some((path, inputs.root.text(path)?)))
+        .flat_map(|(path, text)| {
+            let objects = herder_object::yaml::parse_objects(text).0;
+            objects.into_iter().map(move |(value, line)| (path, value, line))
+        })
+        .find(|(_, value, _)| is_namespace(value))
+        .map(|(path, value, line)| {
+            (
+                herder_object::name(&value).to_owned(),
+                Location::new(path, line, 0),
+            )
+        })
 }
 
 fn of_manifests(

@@ -64,6 +64,8 @@ impl Fabric {
             .arg(&config.dir)
             .arg(&config.exe)
             .arg(&config.cluster_id);
+        // A group of its own: Ctrl-C in a terminal is for the control plane, which then stops the pods in order.
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
         command
             .stdin(Stdio::from(there))
             .stdout(Stdio::null())
