@@ -353,10 +353,18 @@ fn options(out: &mut Vec<OptionSpec>, line: &Outline) -> Result<(), (usize, Stri
             ),
             None => (word, None),
         };
+        // The mark of what an option takes stands at the end, also after another name.
         let (head, target) = match head.split_once("->") {
-            Some((head, target)) => (head, Some(target)),
-            None => (head, None),
+            Some((head, target)) => {
+                let end = target
+                    .find(|c: char| !(c.is_alphanumeric() || c == '_'))
+                    .unwrap_or(target.len());
+                let (target, mark) = target.split_at(end);
+                (format!("{head}{mark}"), Some(target))
+            }
+            None => (head.to_owned(), None),
         };
+        let head = head.as_str();
         let boolean = |value: bool| Expr {
             at: 0,
             kind: ExprKind::Bool(value),

@@ -19,6 +19,8 @@ pub(crate) struct Context {
     pub(crate) item: Option<Rc<Item>>,
     /// Whether its elements go to the item at once.
     pub(crate) is_item: bool,
+    /// The context it is in; asked about calls that it does not know.
+    pub(crate) outer: Option<Rc<Context>>,
 }
 
 /// A context as a value.
@@ -58,10 +60,10 @@ impl Tables {
         interp: &Interp,
         spec: Rc<ContextSpec>,
         item: Option<Rc<Item>>,
-        outer: Option<&Rc<Scope>>,
+        outer: Option<&Rc<Context>>,
     ) -> Result<Rc<Context>, Throw> {
         // Options of contexts around it are seen within.
-        let scope = outer.map_or_else(Scope::root, Scope::below);
+        let scope = outer.map_or_else(Scope::root, |outer| Scope::below(&outer.scope));
         let is_item = outer.is_none();
         let context = Rc::new(Context {
             spec: Rc::clone(&spec),
@@ -69,6 +71,7 @@ impl Tables {
             nodes: RefCell::default(),
             item,
             is_item,
+            outer: outer.cloned(),
         });
         let mut options = Vec::new();
         self.catalogue.options(&spec, &mut options);
@@ -96,8 +99,52 @@ impl Tables {
         interp.call(&copy, args)
     }
 
-    /// A call on a context; none if the tables do not know it.
+    /// The elements that a closure makes in a context of the tables.
+    pub(crate) fn nodes_of(
+        &self,
+        interp: &Interp,
+        outer: &Rc<Context>,
+        args: &[Value],
+    ) -> Result<Value, Throw> {
+        let name = args.first().map(Value::show).unwrap_or_default();
+        let spec = self
+            .catalogue
+            .context(&name)
+            .ok_or_else(|| Throw::exception("InternalError", format!("the tables have no context {name}")))?;
+        let inner = self.open(interp, spec, outer.item.clone(), Some(outer))?;
+        if let Some(Value::Closure(closure)) = args.get(1) {
+            self.run(interp, &inner, closure, Vec::new())?;
+        }
+        let nodes = inner.nodes.borrow().iter().cloned().map(Value::Node).collect();
+        Ok(Value::list(nodes))
+    }
+
+    /// A call on a context, or on one around it; none if the tables do not know it.
     pub(crate) fn call(
+        &self,
+        interp: &Interp,
+        context: &Rc<Context>,
+        name: &str,
+        args: &[Value],
+    ) -> Result<Option<Value>, Throw> {
+        if let ("configureNode", [Value::Node(node), Value::Closure(closure)]) = (name, args) {
+            configure(interp, node, closure)?;
+            return Ok(Some(Value::Null));
+        }
+        if name == "nodesOf" {
+            return self.nodes_of(interp, context, args).map(Some);
+        }
+        let mut here = Some(Rc::clone(context));
+        while let Some(context) = here {
+            if let Some(value) = self.call_own(interp, &context, name, args)? {
+                return Ok(Some(value));
+            }
+            here = context.outer.clone();
+        }
+        Ok(None)
+    }
+
+    fn call_own(
         &self,
         interp: &Interp,
         context: &Rc<Context>,
@@ -147,24 +194,21 @@ impl Tables {
         // Options of the closure are variables beside the parameters.
         let inner = match &method.closure {
             ClosureSpec::None => None,
-            ClosureSpec::Options(spec) => Some(self.open(
-                interp,
-                Rc::clone(spec),
-                context.item.clone(),
-                Some(&context.scope),
-            )?),
+            ClosureSpec::Options(spec) => {
+                Some(self.open(interp, Rc::clone(spec), context.item.clone(), Some(context))?)
+            }
             ClosureSpec::Context(name) => {
                 let spec = self.catalogue.context(name).ok_or_else(|| {
                     Throw::exception("InternalError", format!("the tables have no context {name}"))
                 })?;
-                Some(self.open(interp, spec, context.item.clone(), Some(&context.scope))?)
+                Some(self.open(interp, spec, context.item.clone(), Some(context))?)
             }
         };
         let scope = match &inner {
             Some(inner) => Scope::below(&inner.scope),
             None => Scope::below(&context.scope),
         };
-        let env = self.env(Rc::clone(&scope), context);
+        let env = self.env(Rc::clone(&scope), inner.as_ref().unwrap_or(context));
         bind(interp, &method.params, args, &env)?;
         if let Some(item) = &context.item {
             let value = Value::Foreign(Rc::new(super::item::ItemRef(Rc::clone(item))));
@@ -285,7 +329,7 @@ impl Tables {
                     let list = context.scope.get(field).unwrap_or(Value::Null);
                     let mut items = interp.items(&list)?;
                     if let Some(Value::Closure(closure)) = args.last() {
-                        let inner = self.open(interp, spec, context.item.clone(), Some(&context.scope))?;
+                        let inner = self.open(interp, spec, context.item.clone(), Some(context))?;
                         self.run(interp, &inner, closure, Vec::new())?;
                         items.extend(inner.nodes.borrow().iter().cloned().map(Value::Node));
                         // Options of the nested context are seen under its field's name.
@@ -318,6 +362,24 @@ impl Tables {
                 }
             }
             return Ok(true);
+        }
+        // `x = value` sets the option `x` too.
+        if let (Some(rest), [value]) = (name.strip_prefix("set"), args) {
+            let field = format!(
+                "{}{}",
+                rest.get(..1).unwrap_or_default().to_lowercase(),
+                rest.get(1..).unwrap_or_default()
+            );
+            let mut options = Vec::new();
+            self.catalogue.options(&context.spec, &mut options);
+            let known = options
+                .iter()
+                .find(|option| option.method == field)
+                .map(|option| option.field.clone());
+            if let Some(known) = known {
+                context.scope.declare(&known, value.clone());
+                return Ok(true);
+            }
         }
         Ok(false)
     }

@@ -59,6 +59,38 @@ const ITEMS: &[(&str, Kind)] = &[
     ("pipelineAggregatorView", Kind::View),
 ];
 
+/// Enumerations of the DSL: their constants are their names.
+const ENUMS: &[&str] = &[
+    "AmountType",
+    "Behavior",
+    "BuildCountType",
+    "BuildResult",
+    "BuildStatusType",
+    "DisplayStatus",
+    "FastForwardMergeMode",
+    "LocalRepositoryLocation",
+    "MatchType",
+    "OutputStyle",
+    "RegexMatchValue",
+    "Sorting",
+    "Status",
+    "StatusFilter",
+    "SvnCheckoutStrategy",
+    "SvnDepth",
+    "ThresholdMode",
+    "WeblogicDeploymentStageModes",
+    "BaseDir",
+    "PublisherContext",
+];
+
+/// Constants that scripts name without their enumeration.
+const CONSTANTS: &[&str] = &[
+    "LOCAL_TO_WORKSPACE",
+    "LOCAL_TO_EXECUTOR",
+    "LocalToWorkspace",
+    "LocalToExecutor",
+];
+
 /// How many lines of a script's own output are kept.
 const PRINTED: usize = 500;
 
@@ -316,6 +348,12 @@ impl Host for DslHost {
         if let Some(value) = self.bindings.get(name) {
             return Some(Value::text(value.as_str()));
         }
+        if ENUMS.contains(&name) {
+            return Some(Value::Native(name.into()));
+        }
+        if CONSTANTS.contains(&name) {
+            return Some(Value::text(name));
+        }
         match name {
             "WORKSPACE" | "__FILE__" => Some(Value::text("")),
             "out" => Some(Value::Native("PrintStream".into())),
@@ -343,7 +381,7 @@ impl Host for DslHost {
                 return Ok(Some(Value::Bool(self.tables.knows(context, &wanted))));
             }
             // Views within views are items of their own kind.
-            if context.spec.name == "nestedViews"
+            if matches!(context.spec.name.as_str(), "nestedViews" | "folderViews")
                 && let Some((spec, _)) = ITEMS
                     .iter()
                     .find(|(item, kind)| *item == name && *kind == Kind::View)
@@ -361,8 +399,13 @@ impl Host for DslHost {
                 let named = Element::with_text("name", view_name);
                 node.append(named);
                 let owner = Element::new("owner");
-                owner.set_attribute("class", "hudson.plugins.nested_view.NestedView");
-                owner.set_attribute("reference", "../../..");
+                let (class, reference) = if context.spec.name == "folderViews" {
+                    ("com.cloudbees.hudson.plugins.folder.Folder", "../../../..")
+                } else {
+                    ("hudson.plugins.nested_view.NestedView", "../../..")
+                };
+                owner.set_attribute("class", class);
+                owner.set_attribute("reference", reference);
                 node.append(owner);
                 context.nodes.borrow_mut().push(node);
                 return Ok(Some(Value::Null));
@@ -591,6 +634,18 @@ impl Host for DslHost {
         name: &str,
         args: &[Value],
     ) -> Result<Option<Value>, Throw> {
+        if let Some(constant) = name.strip_prefix("<get>")
+            && (ENUMS.contains(&class)
+                || class.ends_with("Context")
+                || class.ends_with("View")
+                || class.ends_with("Job"))
+        {
+            return Ok(Some(if ENUMS.contains(&constant) {
+                Value::Native(constant.into())
+            } else {
+                Value::text(constant)
+            }));
+        }
         if class != "File" && class != "FilePath" && class != "Paths" {
             return Ok(None);
         }

@@ -34,6 +34,8 @@ pub(crate) enum LineKind {
     For(Name, Expr),
     /// Nodes made elsewhere.
     Nodes(Expr),
+    /// Nodes under another name, their own as their class.
+    As(String, Expr),
     /// An expression evaluated for what it does.
     Do(Expr),
 }
@@ -89,6 +91,15 @@ fn parse_line(outline: &Outline) -> Result<Line, (usize, String)> {
             below,
         });
     }
+    if let Some(rest) = text.strip_prefix("as ") {
+        let (name, value) = rest
+            .split_once(' ')
+            .ok_or_else(|| at("nodes are missing".to_owned()))?;
+        return Ok(Line {
+            kind: LineKind::As(name.to_owned(), expression(value)?),
+            below,
+        });
+    }
     if let Some(value) = text.strip_prefix("do ") {
         return Ok(Line {
             kind: LineKind::Do(expression(value)?),
@@ -102,12 +113,21 @@ fn parse_line(outline: &Outline) -> Result<Line, (usize, String)> {
         });
     }
     if let Some(rest) = text.strip_prefix("= ") {
-        let inner = match rest.strip_prefix("nodes ") {
-            Some(value) => Line {
+        let inner = if let Some(value) = rest.strip_prefix("nodes ") {
+            Line {
                 kind: LineKind::Nodes(expression(value)?),
                 below,
-            },
-            None => element(rest, below, &at)?,
+            }
+        } else if let Some(renamed) = rest.strip_prefix("as ") {
+            let (name, value) = renamed
+                .split_once(' ')
+                .ok_or_else(|| at("nodes are missing".to_owned()))?;
+            Line {
+                kind: LineKind::As(name.to_owned(), expression(value)?),
+                below,
+            }
+        } else {
+            element(rest, below, &at)?
         };
         return Ok(Line {
             kind: LineKind::Replace,
@@ -135,7 +155,18 @@ fn element(
 ) -> Result<Line, (usize, String)> {
     let expression = |text: &str| parse_expression(text.trim()).map_err(|error| at(error.message));
     let (name, rest) = if let Some(rest) = text.strip_prefix('{') {
-        let end = rest.find('}').ok_or_else(|| at("`}` is missing".to_owned()))?;
+        let mut depth = 1usize;
+        let end = rest
+            .char_indices()
+            .find_map(|(index, c)| {
+                depth = match c {
+                    '{' => depth + 1,
+                    '}' => depth - 1,
+                    _ => depth,
+                };
+                (depth == 0).then_some(index)
+            })
+            .ok_or_else(|| at("`}` is missing".to_owned()))?;
         let (inner, rest) = rest.split_at(end);
         (
             ElementName::Computed(expression(inner)?),
@@ -224,6 +255,18 @@ fn fill_into(interp: &Interp, lines: &[Line], env: &Env, out: &mut Filled) -> Re
                 for value in interp.items(&wrap(value))? {
                     if let Value::Node(node) = value {
                         out.nodes.push(node);
+                    }
+                }
+            }
+            LineKind::As(name, value) => {
+                let value = interp.eval(value, env)?;
+                for value in interp.items(&wrap(value))? {
+                    if let Value::Node(node) = value {
+                        let named = node.deep_clone();
+                        let class = node.name().replace("_-", "$").replace("__", "_");
+                        named.rename(name.as_str());
+                        named.set_attribute("class", class);
+                        out.nodes.push(named);
                     }
                 }
             }
