@@ -516,6 +516,23 @@ async fn a_restart_loses_nothing_silently() {
 }
 
 #[tokio::test]
+async fn a_built_in_job_runs_after_every_start() {
+    let journal = Arc::new(MemoryJournal::default());
+    let mut update = job("update-jobs", &[]);
+    update.steps = vec![Step::Action(Action::UpdateJobs)];
+    update.sources = source();
+    for number in 1..=3 {
+        let world = World::with(Arc::clone(&journal));
+        world.jobs.add_built_in(vec![update.clone()]).await.unwrap();
+        if number == 1 {
+            world.run(RunRequest::manual("update-jobs", "ada")).await;
+        }
+        world.ended("update-jobs", number).await;
+        world.end().await;
+    }
+}
+
+#[tokio::test]
 async fn cron_retention_and_actions() {
     let world = World::new();
     let mut update = job("update-jobs", &[]);

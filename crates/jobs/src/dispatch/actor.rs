@@ -279,6 +279,7 @@ impl Dispatcher {
         let now = self.ports.clock.now();
         let name = checked.definition.name.clone();
         let former = self.jobs.remove(&name);
+        let is_new = former.is_none();
         let ever_ran = match &former {
             Some(job) => job.ever_ran,
             None => self
@@ -318,9 +319,30 @@ impl Dispatcher {
             ever_ran,
             decision: former.and_then(|job| job.decision),
         };
+        let again = ever_ran && is_new && job.definition.origin == Origin::BuiltIn;
         self.jobs.insert(name.clone(), job);
         for run in self.leftover.remove(&name).unwrap_or_default() {
             self.take_over(run).await;
+        }
+        if again {
+            self.run_again(name).await;
+        }
+    }
+
+    /// Only built-in jobs are there from the start. All others come from one of their runs, so there has to be one after
+    /// every start, also when no remote has moved since the last.
+    async fn run_again(&mut self, job: String) {
+        let request = RunRequest {
+            job: job.clone(),
+            parameters: BTreeMap::new(),
+            commits: None,
+            cause: Cause::Platform {
+                why: "the platform started".to_owned(),
+            },
+        };
+        let enqueued = self.enqueue(request, false, SignedDuration::ZERO, BTreeMap::new());
+        if let Err(error) = enqueued.await {
+            tracing::error!(job, "no run after the start: {}", chain(&error));
         }
     }
 

@@ -13,6 +13,8 @@ pub(crate) async fn play(context: &mut Context) -> Result<Value> {
     }
     std::fs::write(&order, "kept").with_context(|| format!("cannot write {}", order.display()))?;
     let before = inventory(context).await?;
+    let jobs = context.api.get("/api/v1/jobs").await?;
+    let jobs_before = jobs.as_array().map_or(0, Vec::len);
     let runs = context.newest_run("abc-application").await?;
     let down = context
         .api
@@ -48,6 +50,14 @@ pub(crate) async fn play(context: &mut Context) -> Result<Value> {
             let missing: Vec<_> = before.difference(&after).take(5).collect();
             ensure!(missing.is_empty(), "missing: {missing:?}");
             Ok(Some(after))
+        })
+        .await?;
+    context
+        .until("the same jobs as before", || async {
+            let jobs = context.api.get("/api/v1/jobs").await?;
+            let now = jobs.as_array().map_or(0, Vec::len);
+            ensure!(now == jobs_before, "{now} of {jobs_before} jobs are back");
+            Ok(Some(()))
         })
         .await?;
     let secret = context.vault()?.read("secret/data/shop/db").await?;
