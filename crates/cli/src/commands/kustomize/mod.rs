@@ -6,7 +6,7 @@ mod remote;
 
 use anyhow::{Context, Result, anyhow};
 use disk::Disk;
-use herder_kustomize::{Build, LoadRestrictor, Options, Reorder, Tree, build, build_from};
+use herder_kustomize::{Files, LoadRestrictor, Options, Remotes, Reorder, Tree, build_from, print_from};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -85,38 +85,63 @@ pub(crate) fn run_build(args: &BuildArgs) -> Result<()> {
             Order::None => Reorder::None,
         },
     };
-    let built = make(&args.target, &options).with_context(|| {
-        let helm = if args.enable_helm { " (--enable-helm has no effect)" } else { "" };
+    let failed = || {
+        let helm = if args.enable_helm {
+            " (--enable-helm has no effect)"
+        } else {
+            ""
+        };
         format!("{} cannot be built{helm}", args.target)
-    })?;
+    };
+    let warnings = match &args.output {
+        Some(dir) if dir.is_dir() => {
+            let built = from(&args.target, |files, dir, remotes| {
+                build_from(files, dir, &options, remotes)
+            });
+            let built = built.with_context(failed)?;
+            write_each(dir, &built.objects)?;
+            built.warnings
+        }
+        output => {
+            let printed = from(&args.target, |files, dir, remotes| {
+                print_from(files, dir, &options, remotes)
+            });
+            let (text, warnings) = printed.with_context(failed)?;
+            match output {
+                None => print(&text)?,
+                Some(file) => {
+                    fs::write(file, text).with_context(|| format!("{} cannot be written", file.display()))?;
+                }
+            }
+            warnings
+        }
+    };
     if !args.quiet {
         let mut stderr = std::io::stderr().lock();
-        for warning in &built.warnings {
+        for warning in &warnings {
             writeln!(stderr, "{warning}")?;
         }
     }
-    match &args.output {
-        None => print(&built.to_yaml()),
-        Some(dir) if dir.is_dir() => write_each(dir, &built.objects),
-        Some(file) => {
-            fs::write(file, built.to_yaml()).with_context(|| format!("{} cannot be written", file.display()))
-        }
-    }
+    Ok(())
 }
 
-fn make(target: &str, options: &Options) -> Result<Build> {
+/// Builds a directory of this machine, or one of a repository.
+fn from<T>(
+    target: &str,
+    build: impl FnOnce(&dyn Files, &str, &dyn Remotes) -> std::result::Result<T, herder_kustomize::Error>,
+) -> Result<T> {
     let remotes = remote::Fetching::new()?;
     if let Some(reference) = herder_kustomize::parse_url(target)
         && !Path::new(target).is_dir()
     {
         let tree: Tree = remotes
             .fetch(&reference)
-            .map_err(|reason| anyhow!("{target} cannot be fetched: {reason}"))?;
-        return Ok(build(&tree, &reference.path, options, &remotes)?);
+            .map_err(|reason| anyhow!("it cannot be fetched: {reason}"))?;
+        return Ok(build(&tree, &reference.path, &remotes)?);
     }
-    let dir = Disk::path(Path::new(target)).with_context(|| format!("there is no directory {target}"))?;
+    let dir = Disk::path(Path::new(target)).context("there is no such directory")?;
     let here = std::env::current_dir().unwrap_or_default();
-    Ok(build_from(&Disk::new(&here), &dir, options, &remotes)?)
+    Ok(build(&Disk::new(&here), &dir, &remotes)?)
 }
 
 /// Prints; a reader that has had enough is no error.
