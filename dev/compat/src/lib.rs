@@ -1,1 +1,0 @@
-//! Corpora and real clients as judges.

@@ -1,1 +1,0 @@
-//! Fixtures and a whole platform in one process.
