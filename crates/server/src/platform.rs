@@ -173,14 +173,16 @@ async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir
     );
     let fabric = kubelite.fabric();
     supervisor.spawn("cluster", Fate::Essential, |cancel| async move {
-        Ok::<_, Infallible>(kubelite.run(cancel).await)
+        kubelite.run(cancel).await;
+        Ok::<_, Infallible>(())
     });
     let cluster = Cluster::connect(&kubeconfig, None)
         .await
         .map_err(|error| Error::start("the Kubernetes client")(boxed(error)))?;
     let watching = cluster.clone();
     supervisor.spawn("cluster watch", Fate::Essential, |cancel| async move {
-        Ok::<_, Infallible>(watching.run(cancel).await)
+        watching.run(cancel).await;
+        Ok::<_, Infallible>(())
     });
 
     if fabric.is_some() {
@@ -248,7 +250,8 @@ async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir
     }));
     fill(&shared, &executor, &actions);
     supervisor.spawn("jobs", Fate::Essential, |cancel| async move {
-        Ok::<_, Infallible>(dispatcher.run(cancel).await)
+        dispatcher.run(cancel).await;
+        Ok::<_, Infallible>(())
     });
     let built_in = update_jobs(&shared.options.fleet, &shared.options.branch);
     shared
@@ -361,7 +364,8 @@ async fn serve_vault(
 ) -> Result<(), Error> {
     let router = embedded.server.router();
     supervisor.spawn("secrets", Fate::Essential, |cancel| async move {
-        Ok::<_, Infallible>(embedded.server.run(cancel).await)
+        embedded.server.run(cancel).await;
+        Ok::<_, Infallible>(())
     });
     if let Some(fabric) = fabric {
         let inside = fabric
@@ -403,7 +407,8 @@ fn serve_edge(
     };
     let (plain, secure, certificates) = (edge.clone(), edge.clone(), Arc::clone(&own));
     supervisor.spawn("edge HTTP", Fate::Essential, |cancel| async move {
-        Ok::<_, Infallible>(plain.serve_http(http, cancel).await)
+        plain.serve_http(http, cancel).await;
+        Ok::<_, Infallible>(())
     });
     supervisor.spawn("edge HTTPS", Fate::Essential, |cancel| async move {
         secure.serve_https(https, certificates, cancel).await

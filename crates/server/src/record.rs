@@ -9,6 +9,7 @@ use herder_fleet::Fleet;
 use herder_ledger::{AuditEntry, NewDeployment};
 use herder_plan::{Effect, Outcome, Plan, State, What};
 use herder_vault::{KubernetesRole, Policy, Scope};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -54,11 +55,12 @@ impl Shared {
                 .collect::<BTreeMap<_, _>>(),
             everything_down: self.everything_down.load(Ordering::SeqCst),
             allow_mass_delete: self.everything_down.load(Ordering::SeqCst),
-            parent: last["id"]
-                .as_str()
-                .filter(|_| last["fleet"] == fleet)
+            parent: last
+                .get("id")
+                .and_then(Value::as_str)
+                .filter(|_| last.get("fleet").and_then(Value::as_str) == Some(fleet))
                 .map(str::to_owned),
-            generation: last["generation"].as_u64().unwrap_or_default(),
+            generation: last.get("generation").and_then(Value::as_u64).unwrap_or_default(),
         }
     }
 

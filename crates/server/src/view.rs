@@ -52,8 +52,6 @@ pub(crate) enum Health {
     Progressing,
     /// Cannot be read; left as it is.
     Held,
-    /// Not meant to be there now.
-    Asleep,
     /// As it should be.
     #[default]
     Healthy,
@@ -68,7 +66,6 @@ impl Health {
             Self::Missing => "missing",
             Self::Progressing => "progressing",
             Self::Held => "held",
-            Self::Asleep => "asleep",
             Self::Healthy => "healthy",
         }
     }
@@ -81,7 +78,6 @@ impl Health {
             Self::Missing => "○",
             Self::Progressing => "◐",
             Self::Held => "‖",
-            Self::Asleep => "☾",
             Self::Healthy => "●",
         }
     }

@@ -8,6 +8,7 @@ use herder_cluster::AppState;
 use herder_fleet::{EnvironmentKind, Fleet, UnitOrigin};
 use herder_ledger::{Lease, NewDeployment};
 use herder_plan::{Effect, Outcome, Plan, What};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -316,7 +317,7 @@ impl Shared {
         });
         rules
             .filter_map(|rule| {
-                rule["host"].as_str().map(|host| {
+                rule.get("host").and_then(Value::as_str).map(|host| {
                     if port == 80 {
                         format!("http://{host}/")
                     } else {

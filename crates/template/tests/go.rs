@@ -181,7 +181,10 @@ const KNOWN: &[&str] = &["{{slice \"äö€\" 1}}"];
 fn renders_what_go_renders() {
     let go = std::env::var("HERDER_GO").unwrap_or_else(|_| "go".to_owned());
     if Command::new(&go).arg("version").output().is_err() {
-        assert!(std::env::var_os("CI").is_none(), "CI must have a Go toolchain (set HERDER_GO)");
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "CI must have a Go toolchain (set HERDER_GO)"
+        );
         eprintln!("not compared with Go: no Go toolchain (set HERDER_GO)");
         return;
     }

@@ -26,7 +26,7 @@ impl Shared {
             .iter()
             .find(|row| row.name == application)
             .and_then(|row| row.cells.iter().find(|cell| cell.namespace == namespace));
-        let mut chain = self.from_git(application, &namespace);
+        let mut chain = self.git_steps(application, &namespace);
         if cell.is_none() && chain.is_empty() {
             let names = view.applications.iter().map(|row| row.name.as_str());
             let failure = Failure::not_found(format!("no application `{application}` is in `{namespace}`"));
@@ -75,7 +75,7 @@ impl Shared {
     }
 
     /// The commits and files an application's objects come from.
-    fn from_git(&self, application: &str, namespace: &str) -> Vec<StepView> {
+    fn git_steps(&self, application: &str, namespace: &str) -> Vec<StepView> {
         let Some(reading) = self.reading() else {
             return Vec::new();
         };

@@ -196,7 +196,7 @@ mod tests {
         };
         let begun = journal.begin(new).await.unwrap();
         assert_eq!(journal.get(&begun.id).await.unwrap(), Some(begun.clone()));
-        assert_eq!(journal.unfinished().await.unwrap(), [begun.clone()]);
+        assert_eq!(journal.unfinished().await.unwrap(), std::slice::from_ref(&begun));
         let update = RunUpdate {
             status: Some(RunStatus::TimedOut),
             causes: Some(vec![Cause::Cron {
