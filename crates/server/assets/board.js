@@ -3,6 +3,17 @@
 "use strict";
 (() => {
   const stamp = document.querySelector("[data-stamp]");
+  const focusable = "a, button, summary, input";
+  // Swaps one part and keeps what the reader did to it: opened folds, the marked row, the focus.
+  function swap(part, html) {
+    const open = [...part.querySelectorAll("details")].map((fold) => fold.open);
+    const marked = [...part.querySelectorAll("[data-row]")].findIndex((row) => row.classList.contains("at"));
+    const focused = [...part.querySelectorAll(focusable)].indexOf(document.activeElement);
+    part.innerHTML = html;
+    part.querySelectorAll("details").forEach((fold, at) => { fold.open = open[at] ?? false; });
+    part.querySelectorAll("[data-row]")[marked]?.classList.add("at");
+    part.querySelectorAll(focusable)[focused]?.focus({ preventScroll: true });
+  }
   let pending = false, again = false;
   async function refresh() {
     if (pending) { again = true; return; }
@@ -13,10 +24,12 @@
         const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
         for (const part of document.querySelectorAll("[data-live]")) {
           const next = fresh.getElementById(part.id);
-          if (next && next.innerHTML !== part.innerHTML) part.innerHTML = next.innerHTML;
+          if (next && next.innerHTML !== part.innerHTML) swap(part, next.innerHTML);
         }
+        const read = fresh.querySelector("[data-stamp]");
+        if (stamp && read) stamp.innerHTML = read.innerHTML;
         document.body.classList.remove("stale");
-      }
+      } else if (answer.redirected) location.reload();
     } catch { document.body.classList.add("stale"); }
     pending = false;
     if (again) { again = false; refresh(); }
@@ -24,16 +37,22 @@
   const events = new EventSource("/api/v1/events");
   events.addEventListener("change", refresh);
   events.onerror = () => { document.body.classList.add("stale"); if (stamp) stamp.textContent = "connection lost, showing the last known state"; };
-  events.onopen = () => { document.body.classList.remove("stale"); };
+  // After a pause something may have changed unheard; ages grow by themselves.
+  events.onopen = refresh;
+  setInterval(() => { if (!document.hidden) refresh(); }, 30000);
 
   const log = document.querySelector("pre.log[data-follow]");
   if (log) {
     const stream = new EventSource(log.dataset.follow);
     stream.addEventListener("line", (event) => {
-      const line = JSON.parse(event.data), row = document.createElement("span");
+      const line = JSON.parse(event.data);
+      if (document.getElementById("L" + line.number)) return;
+      const end = document.documentElement, atEnd = end.scrollHeight - end.scrollTop - end.clientHeight < 40;
+      const row = document.createElement("span");
       row.className = "line" + (line.step ? " step" : ""); row.id = "L" + line.number;
       const no = document.createElement("a"); no.className = "no"; no.href = "#L" + line.number; no.textContent = line.number;
       row.append(no, line.text); log.append(row);
+      if (atEnd) end.scrollTop = end.scrollHeight;
     });
     stream.addEventListener("end", () => { stream.close(); refresh(); });
   }

@@ -6,7 +6,7 @@ use super::report::Progress;
 use crate::platform::{Platform as Api, escape};
 use anyhow::{Context as _, Result, anyhow, bail};
 use herder_cluster::Cluster;
-use herder_server::{Options, Platform};
+use herder_server::{Listen, Options, Platform};
 use serde_json::{Value, json};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -59,11 +59,22 @@ impl Context {
         })
     }
 
-    /// Stops the platform and starts it again on the same data directory.
+    /// Stops the platform and starts it again on the same data directory and the same addresses: people look at it.
     pub(crate) async fn restart(&mut self) -> Result<()> {
         self.end().await?;
+        let listen = Listen {
+            kubernetes: self.address("/kubernetes")?,
+            vault: self.address("/vault/addr")?,
+            http: self.address("/edge/http")?,
+            https: self.address("/edge/https")?,
+            dashboard: self.address("/dashboard/url")?,
+        };
         let organisation = Organisation::at(&self.options.dir.join("repos"), self.organisation.estate());
-        *self = Self::start(self.options.clone(), organisation).await?;
+        let options = Options {
+            listen,
+            ..self.options.clone()
+        };
+        *self = Self::start(options, organisation).await?;
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Who may ask: the holder of the platform's token, by header or, for browsers, by a cookie.
 
 use super::Failure;
+use crate::board;
 use crate::state::Shared;
 use askama::Template;
 use axum::Form;
@@ -19,12 +20,16 @@ pub(crate) async fn guard(State(shared): State<Shared>, request: Request, next: 
     let by_cookie = cookie(headers).is_some_and(|token| shared.is_token(token));
     // A cookie comes along by itself, so what it changes must come from our own pages.
     let foreign = by_cookie && !by_header && request.method() != Method::GET && !same_origin(headers);
-    if (by_header || by_cookie) && !foreign {
-        return next.run(request).await;
-    }
     let page = headers
         .get(header::ACCEPT)
         .is_some_and(|accept| accept.as_bytes().starts_with(b"text/html"));
+    if (by_header || by_cookie) && !foreign {
+        let response = next.run(request).await;
+        return match response.extensions().get::<Failure>() {
+            Some(failure) if page => (response.status(), board::failure(&shared, failure)).into_response(),
+            _ => response,
+        };
+    }
     if page && request.method() == Method::GET {
         let path = request
             .uri()
@@ -88,7 +93,7 @@ struct Login {
 /// `GET /login`; with `?token=` it signs in at once, for the link that `herder up` prints.
 pub(crate) async fn form(State(shared): State<Shared>, Query(wanted): Query<Wanted>) -> Response {
     if wanted.token.is_empty() {
-        return crate::board::page(&Login {
+        return board::page(&Login {
             next: local(&wanted.next),
             wrong: false,
         });
@@ -104,11 +109,7 @@ pub(crate) async fn submit(State(shared): State<Shared>, Form(wanted): Form<Want
 fn sign_in(shared: &Shared, wanted: &Wanted) -> Response {
     let next = local(&wanted.next);
     if !shared.is_token(wanted.token.trim()) {
-        return (
-            StatusCode::FORBIDDEN,
-            crate::board::page(&Login { next, wrong: true }),
-        )
-            .into_response();
+        return (StatusCode::FORBIDDEN, board::page(&Login { next, wrong: true })).into_response();
     }
     let mut response = Redirect::to(&next).into_response();
     let value = format!(

@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde_json::json;
 
 /// Why a request was not done.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Failure {
     status: StatusCode,
     code: &'static str,
@@ -58,6 +58,11 @@ impl Failure {
         )
     }
 
+    /// What went wrong and what to do, for a page.
+    pub(crate) fn for_people(&self) -> (&str, &str) {
+        (&self.message, self.hint.as_deref().unwrap_or_default())
+    }
+
     /// Says what to do.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -69,7 +74,10 @@ impl Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let body = json!({"error": {"code": self.code, "message": self.message, "hint": self.hint}});
-        (self.status, Json(body)).into_response()
+        let mut response = (self.status, Json(body)).into_response();
+        // So that the guard can show browsers a page instead.
+        response.extensions_mut().insert(self);
+        response
     }
 }
 

@@ -42,6 +42,7 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/api/v1/sync", post(act::sync))
         .route("/api/v1/down", post(act::down))
         .merge(board::router())
+        .fallback(|| async { Failure::not_found("there is no such page") })
         .layer(from_fn_with_state(shared.clone(), auth::guard));
     Router::new()
         .merge(guarded)

@@ -1,5 +1,7 @@
 //! What every page shares: the frame around it, ages of times, and turning a template into a response.
 
+use crate::api::Failure;
+use crate::state::Shared;
 use crate::view::View;
 use askama::Template;
 use axum::response::{Html, IntoResponse, Response};
@@ -39,6 +41,24 @@ impl Frame {
             wall,
         }
     }
+}
+
+#[derive(Template)]
+#[template(path = "failure.html")]
+struct FailurePage {
+    frame: Frame,
+    message: String,
+    hint: String,
+}
+
+/// What a browser shows when a page or a button's action failed.
+pub(crate) fn failure(shared: &Shared, failure: &Failure) -> Response {
+    let (message, hint) = failure.for_people();
+    page(&FailurePage {
+        frame: Frame::new(&shared.view(), shared.clock.now(), false),
+        message: message.to_owned(),
+        hint: hint.to_owned(),
+    })
 }
 
 /// How long ago an RFC 3339 time was, for people; empty if there is none.

@@ -8,7 +8,7 @@ mod overview;
 mod places;
 mod runs;
 
-pub(crate) use frame::{age, page, span};
+pub(crate) use frame::{age, failure, page, span};
 
 use crate::state::Shared;
 use axum::Router;
@@ -46,7 +46,14 @@ pub(crate) fn assets() -> Router<Shared> {
             include_str!("../../assets/board.js"),
         )
     };
+    let icon = || async {
+        (
+            [(header::CONTENT_TYPE, "image/svg+xml"), CACHE],
+            include_str!("../../assets/icon.svg"),
+        )
+    };
     Router::new()
+        .route("/assets/icon.svg", get(icon))
         .route("/assets/board.css", get(css))
         .route("/assets/board.js", get(js))
 }

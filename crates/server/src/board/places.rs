@@ -29,6 +29,7 @@ struct Entry {
     who: String,
     what: String,
     subject: String,
+    rest: String,
     detail: String,
 }
 
@@ -85,17 +86,34 @@ pub(crate) async fn audit(State(shared): State<Shared>) -> Result<Response, Fail
         Some(fault) => format!("The chain is broken: {fault:?}"),
     };
     let entries = shared.ledger.audit_log(None, 200).await?;
-    let entries = entries.into_iter().map(|entry| Entry {
-        age: span(entry.at, now),
-        at: entry.at.to_string(),
-        who: entry.actor,
-        what: entry.action,
-        subject: entry.subject,
-        detail: entry.detail,
+    let entries = entries.into_iter().map(|entry| {
+        let (subject, rest) = fold(&entry.subject);
+        Entry {
+            age: span(entry.at, now),
+            at: entry.at.to_string(),
+            who: entry.actor,
+            what: entry.action,
+            subject,
+            rest,
+            detail: entry.detail,
+        }
     });
     Ok(page(&AuditPage {
         frame: Frame::new(&shared.view(), now, false),
         verdict,
         entries: entries.collect(),
     }))
+}
+
+/// A long list of names as its first few and the rest, which the page keeps folded.
+fn fold(names: &str) -> (String, String) {
+    const SHOWN: usize = 3;
+    let all: Vec<&str> = names.split(' ').collect();
+    match all.split_at_checked(SHOWN) {
+        Some((first, rest)) if rest.len() > 1 => (
+            format!("{} and {} more", first.join(" "), rest.len()),
+            rest.join(" "),
+        ),
+        _ => (names.to_owned(), String::new()),
+    }
 }

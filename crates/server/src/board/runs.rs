@@ -191,10 +191,10 @@ async fn run(shared: &Shared, id: RunId) -> Result<Response, Failure> {
     let row = row.ok_or_else(|| Failure::not_found(format!("there is no run {id}")))?;
     let over = finished(&row.status);
     let rollouts = shared.ledger.rollouts_of(&id.job, id.number).await?;
-    // With JavaScript a run that goes on is streamed from its start; without, the page shows what there is.
+    // The page shows what there is; with JavaScript the lines of a run that goes on are appended.
     let mut lines = shared.log(&id, false).await?.take(LINES);
     let mut shown = Vec::new();
-    while over && let Some((number, line)) = lines.next().await {
+    while let Some((number, line)) = lines.next().await {
         shown.push(Line {
             number,
             text: text(&line),
