@@ -31,6 +31,9 @@ pub(crate) fn called_as(mut arguments: Vec<OsString>) -> Called {
     } else if arguments.get(1).is_some_and(|word| word == "vault") {
         return Called::Vault(arguments.split_off(2));
     }
+    if arguments.get(1).is_some_and(|word| word == "template") {
+        arguments = crate::commands::template::two_dashes(arguments);
+    }
     Called::Herder(arguments)
 }
 
@@ -47,7 +50,7 @@ mod tests {
         );
         assert_eq!(
             called_as(words("consul-template -once")),
-            Called::Herder(words("herder template -once"))
+            Called::Herder(words("herder template --once"))
         );
         assert_eq!(
             called_as(words("vault server -dev")),

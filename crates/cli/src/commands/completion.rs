@@ -4,6 +4,7 @@ use crate::args::Herder;
 use anyhow::Result;
 use clap::CommandFactory;
 use clap_complete::Shell;
+use std::io::Write;
 
 /// Arguments of `herder completion`.
 #[derive(Debug, clap::Args)]
@@ -13,11 +14,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    clap_complete::generate(
-        args.shell,
-        &mut Herder::command(),
-        "herder",
-        &mut std::io::stdout(),
-    );
-    Ok(())
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Herder::command(), "herder", &mut script);
+    // Whoever reads may have seen enough: no reason to complain.
+    match std::io::stdout().write_all(&script) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
 }
