@@ -5,15 +5,16 @@ use crate::demo::organisation::STAGES;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-const VERSION: &str = "1.1.0";
-
 pub(crate) async fn play(context: &mut Context) -> Result<Value> {
     let before = context.newest_run("shop-release").await?;
+    let version = next(&context.organisation.file("shop", "VERSION").await?)?;
     let files = [
-        ("VERSION", Some(format!("{VERSION}\n"))),
-        ("deploy/release.env", Some(format!("VERSION={VERSION}\n"))),
+        ("VERSION", Some(format!("{version}\n"))),
+        ("deploy/release.env", Some(format!("VERSION={version}\n"))),
     ];
-    let commit = context.change("shop", &files, "Release 1.1.0").await?;
+    let commit = context
+        .change("shop", &files, &format!("Release {version}"))
+        .await?;
     let run = context.run_after("shop-release", before).await?;
     ensure!(
         run["status"] == "succeeded",
@@ -22,7 +23,7 @@ pub(crate) async fn play(context: &mut Context) -> Result<Value> {
         run["status"],
         run["reason"]
     );
-    context.healthy("shop", "testing", Some(VERSION)).await?;
+    context.healthy("shop", "testing", Some(version.as_str())).await?;
     let mut commits = vec![];
     for (stage, _) in STAGES.iter().skip(1) {
         let answer = context
@@ -41,18 +42,18 @@ pub(crate) async fn play(context: &mut Context) -> Result<Value> {
             .file(&format!("config-{stage}"), "shop/kustomization.yaml")
             .await?;
         ensure!(
-            head.contains(&commit) && head.contains(VERSION),
-            "config-{stage} does not pin {VERSION}:\n{head}"
+            head.contains(&commit) && head.contains(&version),
+            "config-{stage} does not pin {version}:\n{head}"
         );
         commits.push(json!({"stage": stage, "commit": made}));
-        context.healthy("shop", stage, Some(VERSION)).await?;
+        context.healthy("shop", stage, Some(version.as_str())).await?;
     }
     let mut shown = vec![];
     for (stage, greeting) in STAGES {
         let page = context
-            .until(&format!("{stage} to show {VERSION}"), || async {
+            .until(&format!("{stage} to show {version}"), || async {
                 let page = context.page(stage).await?;
-                Ok((page["version"] == VERSION).then_some(page))
+                Ok((page["version"] == version.as_str()).then_some(page))
             })
             .await?;
         ensure!(
@@ -65,4 +66,14 @@ pub(crate) async fn play(context: &mut Context) -> Result<Value> {
         );
     }
     Ok(json!({"built_by": run["number"], "promotions": commits, "shown": shown}))
+}
+
+/// The version after the one that is there: a demo that goes on after an interruption plays this scene again.
+fn next(version: &str) -> Result<String> {
+    let mut parts = version.trim().split('.');
+    let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let minor: u32 = minor
+        .parse()
+        .with_context(|| format!("`{}` is no version", version.trim()))?;
+    Ok(format!("{major}.{}.0", minor + 1))
 }
