@@ -133,7 +133,7 @@ async fn page(args: &Args, path: &str) -> Value {
     let database = match &args.database {
         Some(url) => fetch(Method::GET, &format!("{url}/orders"), Bytes::new())
             .await
-            .map_or_else(|e| json!({"error": e.to_string()}), |v| v),
+            .unwrap_or_else(|e| json!({"error": e.to_string()})),
         None => Value::Null,
     };
     json!({

@@ -1,5 +1,10 @@
 //! `herder job list|run|log|runs|abort`: jobs and their runs.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "only JSON by key: what is not there reads as null"
+)]
+
 use crate::args::Global;
 use crate::platform::{Platform, escape, find_dir};
 use anyhow::{Context, Result, bail};

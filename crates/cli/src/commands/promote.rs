@@ -1,5 +1,10 @@
 //! `herder promote APPLICATION --to STAGE`: a commit in the stage's config repository that moves exactly the pins.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "only JSON by key: what is not there reads as null"
+)]
+
 use crate::args::Global;
 use crate::platform::{Platform, find_dir};
 use anyhow::Result;

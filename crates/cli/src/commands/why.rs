@@ -1,5 +1,10 @@
 //! `herder why APPLICATION -n NAMESPACE`: the cause first, then the way from commit to log line.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "only JSON by key: what is not there reads as null"
+)]
+
 use crate::args::Global;
 use crate::platform::{Platform, escape, find_dir};
 use anyhow::Result;

@@ -1,5 +1,10 @@
 //! What scenes work with: the running platform's doors, the organisation's repositories, and waiting.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "only JSON by key: what is not there reads as null"
+)]
+
 use super::http;
 use super::organisation::{Organisation, STAGES};
 use super::report::Progress;

@@ -280,13 +280,15 @@ async fn keep(
             eprintln!("herder template: {}", chain(&error));
         }
         let identity = client.identity();
-        if renew && identity.renewable && identity.lifetime < refresh.saturating_mul(3) {
-            if let Err(error) = client.renew_self(lifetime.max(identity.lifetime)).await {
-                eprintln!(
-                    "herder template: the token could not be renewed: {}",
-                    chain(&error)
-                );
-            }
+        if renew
+            && identity.renewable
+            && identity.lifetime < refresh.saturating_mul(3)
+            && let Err(error) = client.renew_self(lifetime.max(identity.lifetime)).await
+        {
+            eprintln!(
+                "herder template: the token could not be renewed: {}",
+                chain(&error)
+            );
         }
         let pause = if failures == 0 {
             refresh

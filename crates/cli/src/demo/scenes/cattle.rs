@@ -1,5 +1,10 @@
 //! Scene 5: SIGKILL on a node agent under continuous load moves its pods and loses no request.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "only JSON by key: what is not there reads as null"
+)]
+
 use crate::demo::context::Context;
 use crate::demo::http::Worker;
 use crate::demo::organisation::Organisation;

@@ -1,6 +1,11 @@
 //! Scene 2: a commit to the application's repository is noticed, built in a pod with rights in its target namespace
 //! only, rolled out, and the rollout is tied to the run.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "only JSON by key: what is not there reads as null"
+)]
+
 use crate::demo::context::Context;
 use crate::demo::http;
 use crate::demo::organisation::Organisation;

@@ -1,5 +1,10 @@
 //! Scene 7: a developer's environment with a database comes up, works, and goes without a trace; a lease ends by itself.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "only JSON by key: what is not there reads as null"
+)]
+
 use crate::demo::context::Context;
 use crate::demo::http;
 use crate::demo::organisation::Organisation;

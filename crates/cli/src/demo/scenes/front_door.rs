@@ -1,5 +1,10 @@
 //! Scene 6: the edge routes by host name and path to live pods only, HTTP and HTTPS.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "only JSON by key: what is not there reads as null"
+)]
+
 use crate::demo::context::Context;
 use crate::demo::http;
 use crate::demo::organisation::{Organisation, STAGES};

@@ -1,5 +1,10 @@
 //! Scene 8: `down --everything` removes all that git can bring back, `up` brings back the same; state survives.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "only JSON by key: what is not there reads as null"
+)]
+
 use crate::demo::context::Context;
 use crate::demo::organisation::STAGES;
 use anyhow::{Context as _, Result, ensure};

@@ -1,5 +1,10 @@
 //! Scene 4: the pod has what git only names; its token is renewed; a pod whose role may not read a path does not start.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "only JSON by key: what is not there reads as null"
+)]
+
 use crate::demo::context::Context;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};

@@ -1,5 +1,10 @@
 //! Scene 3: the same version moves through five environments; only the config differs.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "only JSON by key: what is not there reads as null"
+)]
+
 use crate::demo::context::Context;
 use crate::demo::organisation::STAGES;
 use anyhow::{Context as _, Result, ensure};
