@@ -11,7 +11,9 @@
 //!       Child(attribute: expression)
 //!     if expression / else / for x in expression / nodes expression
 //!     /path/Element …                     merged into the item at the path
-//!     + /path                             children are appended at the path
+//!     + /path                             children, if any, are appended at the path (`++`: the path is made anyway)
+//!     do expression / later expression    for what it does, at once or after the changes
+//!     as NAME expression                  nodes under that name, their own as class
 //!     = Element                           replaces the item's child of that name
 //!   METHOD(params) = statements           short for other calls
 //! item NAME : CONTEXT                     first content of an item, as elements

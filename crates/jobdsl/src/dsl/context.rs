@@ -166,7 +166,9 @@ impl Tables {
                 _ => usize::from(matches!(args.last(), Some(Value::Closure(_)))),
             };
             let plain = args.get(..args.len() - closures).unwrap_or_default();
-            if let Some(score) = fits(interp, &method.params, plain)
+            // What runs the closure is meant rather than what takes it as one more argument.
+            if let Some(score) =
+                fits(interp, &method.params, plain).map(|score| score + if closures == 1 { 6 } else { 0 })
                 && best.as_ref().is_none_or(|(found, ..)| score > *found)
             {
                 best = Some((score, method, closures));
@@ -235,7 +237,7 @@ impl Tables {
                 Ok(Value::Null)
             }
             Body::Template(lines) => {
-                let filled = fill(interp, lines, &env)?;
+                let mut filled = fill(interp, lines, &env)?;
                 // `configure` within the closure works on the element made.
                 if let Some(Value::List(blocks)) = scope.get("configure") {
                     for block in blocks.borrow().clone() {
@@ -250,11 +252,13 @@ impl Tables {
                     let mut changes = item.changes.borrow_mut();
                     changes.extend(filled.edits.into_iter().map(Change::Edit));
                     if context.is_item {
-                        for node in filled.nodes {
+                        for node in filled.nodes.drain(..) {
                             changes.push(Change::Edit(super::template::Edit::Merge(Vec::new(), node)));
                         }
-                        return Ok(Value::Null);
                     }
+                }
+                for (value, env) in filled.later {
+                    interp.eval(value, &env)?;
                 }
                 context.nodes.borrow_mut().extend(filled.nodes);
                 Ok(Value::Null)
@@ -272,7 +276,10 @@ impl Tables {
     ) -> Result<bool, Throw> {
         let mut options = Vec::new();
         self.catalogue.options(&context.spec, &mut options);
-        for option in options.into_iter().filter(|option| option.method == name) {
+        options.retain(|option| option.method == name);
+        // Code knows more than a plain value of the same name.
+        options.sort_by_key(|option| !matches!(option.kind, OptionKind::Code(_)));
+        for option in options {
             let field = &option.field;
             let set = |value: Value| context.scope.declare(field, value);
             let first = || args.first().cloned().unwrap_or(Value::Null);
@@ -351,14 +358,13 @@ impl Tables {
                     }
                 }
                 OptionKind::Configure => {
-                    let list = context.scope.get(field).unwrap_or(Value::Null);
-                    let mut items = interp.items(&list)?;
-                    items.extend(
+                    // The last one counts.
+                    set(Value::list(
                         args.iter()
                             .filter(|arg| matches!(arg, Value::Closure(_)))
-                            .cloned(),
-                    );
-                    set(Value::list(items));
+                            .cloned()
+                            .collect(),
+                    ));
                 }
             }
             return Ok(true);
@@ -374,7 +380,13 @@ impl Tables {
             self.catalogue.options(&context.spec, &mut options);
             let known = options
                 .iter()
-                .find(|option| option.method == field)
+                .find(|option| {
+                    option.method == field
+                        && matches!(
+                            option.kind,
+                            OptionKind::Value | OptionKind::Flag | OptionKind::List
+                        )
+                })
                 .map(|option| option.field.clone());
             if let Some(known) = known {
                 context.scope.declare(&known, value.clone());
@@ -407,7 +419,9 @@ fn pad(params: &[Param], args: &[Value]) -> Vec<Value> {
     args.to_vec()
 }
 
-fn fits(interp: &Interp, params: &[Param], args: &[Value]) -> Option<u32> {
+/// Which argument each parameter gets, if they fit in number: missing ones are those with defaults, from the right,
+/// but a closure at the end goes to a last parameter that takes one.
+fn align<'a>(params: &[Param], args: &'a [Value]) -> Option<Vec<Option<&'a Value>>> {
     let required = params
         .iter()
         .filter(|param| param.default.is_none() && !param.rest)
@@ -416,57 +430,77 @@ fn fits(interp: &Interp, params: &[Param], args: &[Value]) -> Option<u32> {
     if args.len() < required || (args.len() > params.len() && !rest) {
         return None;
     }
-    let mut score = if rest { 1 } else { 2 };
+    let takes_closure = params
+        .last()
+        .and_then(|param| param.kind.as_ref())
+        .is_some_and(|kind| &*kind.name == "Closure");
+    let (front, last) = match args.split_last() {
+        Some((last @ Value::Closure(_), front)) if takes_closure && args.len() < params.len() => {
+            (front, Some(last))
+        }
+        _ => (args, None),
+    };
     let mut optional = args.len() - required;
-    let mut args = args.iter();
-    for param in params {
+    if last.is_some() {
+        optional = optional.saturating_sub(1);
+    }
+    let mut front = front.iter();
+    let mut out = Vec::new();
+    for (index, param) in params.iter().enumerate() {
         if param.rest {
             break;
         }
-        if param.default.is_some() {
+        if last.is_some() && index + 1 == params.len() {
+            out.push(last);
+        } else if param.default.is_some() {
             if optional == 0 {
-                continue;
+                out.push(None);
+            } else {
+                optional -= 1;
+                out.push(front.next());
             }
-            optional -= 1;
+        } else {
+            out.push(Some(front.next()?));
         }
-        let Some(value) = args.next() else { break };
-        match &param.kind {
-            None => {
-                // Closures are taken only by what asks for them.
-                score += u32::from(!matches!(value, Value::Closure(_)));
-            }
-            Some(kind) => score += interp.accepts(kind, value)?,
-        }
+    }
+    Some(out)
+}
+
+fn fits(interp: &Interp, params: &[Param], args: &[Value]) -> Option<u32> {
+    let aligned = align(params, args)?;
+    let mut score = if params.iter().any(|param| param.rest) {
+        1
+    } else {
+        2
+    };
+    for (param, value) in params.iter().zip(&aligned) {
+        let Some(value) = value else { continue };
+        score += match &param.kind {
+            // Closures are taken only by what asks for them.
+            None => u32::from(!matches!(value, Value::Closure(_))),
+            Some(kind) => interp.accepts(kind, value)?,
+        };
     }
     Some(score)
 }
 
 fn bind(interp: &Interp, params: &[Param], args: &[Value], env: &Env) -> Result<(), Throw> {
-    let required = params
-        .iter()
-        .filter(|param| param.default.is_none() && !param.rest)
-        .count();
-    let mut optional = args.len().saturating_sub(required);
-    let mut args = args.iter().cloned();
-    for param in params {
+    let aligned = align(params, args).unwrap_or_default();
+    for (index, param) in params.iter().enumerate() {
         let value = if param.rest {
             let mut items = Vec::new();
-            for value in args.by_ref() {
+            for value in args.iter().skip(index) {
                 match value {
                     Value::List(more) => items.extend(more.borrow().iter().cloned()),
-                    other => items.push(other),
+                    other => items.push(other.clone()),
                 }
             }
             Value::list(items)
         } else {
-            match &param.default {
-                Some(default) if optional == 0 => interp.eval(default, env)?,
-                default => {
-                    if default.is_some() {
-                        optional -= 1;
-                    }
-                    args.next().unwrap_or(Value::Null)
-                }
+            match (aligned.get(index).copied().flatten(), &param.default) {
+                (Some(value), _) => value.clone(),
+                (None, Some(default)) => interp.eval(default, env)?,
+                (None, None) => Value::Null,
             }
         };
         env.scope.declare(&param.name, value);

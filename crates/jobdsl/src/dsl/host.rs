@@ -274,7 +274,6 @@ impl Host for DslHost {
             "workflowJob" => "pipelineJob",
             "multibranchWorkflowJob" => "multibranchPipelineJob",
             "freestyleJob" => "freeStyleJob",
-            "view" => "listView",
             other => other,
         };
         if let Some((_, kind)) = ITEMS.iter().find(|(item, _)| *item == spec)
@@ -287,7 +286,7 @@ impl Host for DslHost {
                 .map_or_else(|| Ok(String::new()), |value| interp.show(value))
         };
         Ok(Some(match name {
-            "println" | "print" | "printf" | "echo" if !matches!(args.last(), Some(Value::Closure(_))) => {
+            "println" | "print" | "printf" if !matches!(args.last(), Some(Value::Closure(_))) => {
                 self.print(&text(0)?);
                 Value::Null
             }
@@ -456,25 +455,19 @@ impl Host for DslHost {
                 None => Ok(None),
             };
         }
-        if let Some(builder) = any.downcast_ref::<Builder>() {
+        if any.is::<Builder>() {
             return match name {
                 "<answers>" => Ok(Some(Value::Bool(true))),
                 "toString" | "asType" => Ok(None),
                 "createNode" | "invokeMethod" if !args.is_empty() => {
-                    let name = interp.show(args.first().unwrap_or(&Value::Null))?;
+                    let inner = interp.show(args.first().unwrap_or(&Value::Null))?;
                     let rest: Vec<Value> = match args.get(1) {
                         Some(Value::List(items)) if name != "createNode" => items.borrow().clone(),
                         _ => args.get(1..).unwrap_or_default().to_vec(),
                     };
-                    let node = interp.build_node(&name, &rest)?;
-                    builder.0.append(Rc::clone(&node));
-                    Ok(Some(Value::Node(node)))
+                    interp.build_at(of, &inner, &rest).map(|node| Some(Value::Node(node)))
                 }
-                _ => {
-                    let node = interp.build_node(name, args)?;
-                    builder.0.append(Rc::clone(&node));
-                    Ok(Some(Value::Node(node)))
-                }
+                _ => interp.build_at(of, name, args).map(|node| Some(Value::Node(node))),
             };
         }
         if any.is::<ConfigureDelegate>() {

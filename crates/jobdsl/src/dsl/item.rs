@@ -96,6 +96,10 @@ impl Foreign for ConfigureDelegate {
     fn as_any(&self) -> &dyn Any {
         self
     }
+
+    fn answers_all(&self) -> bool {
+        true
+    }
 }
 
 /// An item as a value.

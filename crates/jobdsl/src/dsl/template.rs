@@ -26,6 +26,7 @@ pub(crate) enum LineKind {
     /// Elements appended to the item at a path.
     Append {
         path: Vec<String>,
+        always: bool,
     },
     /// An element that replaces the item's child of its name.
     Replace,
@@ -38,6 +39,8 @@ pub(crate) enum LineKind {
     As(String, Expr),
     /// An expression evaluated for what it does.
     Do(Expr),
+    /// The same, after the item's changes have been noted.
+    Later(Expr),
 }
 
 pub(crate) enum ElementName {
@@ -100,15 +103,24 @@ fn parse_line(outline: &Outline) -> Result<Line, (usize, String)> {
             below,
         });
     }
+    if let Some(value) = text.strip_prefix("later ") {
+        return Ok(Line {
+            kind: LineKind::Later(expression(value)?),
+            below,
+        });
+    }
     if let Some(value) = text.strip_prefix("do ") {
         return Ok(Line {
             kind: LineKind::Do(expression(value)?),
             below,
         });
     }
-    if let Some(rest) = text.strip_prefix("+ /") {
+    if let Some(rest) = text.strip_prefix("+ /").or_else(|| text.strip_prefix("++ /")) {
         return Ok(Line {
-            kind: LineKind::Append { path: path(rest) },
+            kind: LineKind::Append {
+                path: path(rest),
+                always: text.starts_with("++"),
+            },
             below,
         });
     }
@@ -204,9 +216,10 @@ fn element(
 
 /// What filling in a template makes: elements, and changes of the item.
 #[derive(Default)]
-pub(crate) struct Filled {
+pub(crate) struct Filled<'a> {
     pub(crate) nodes: Vec<Node>,
     pub(crate) edits: Vec<Edit>,
+    pub(crate) later: Vec<(&'a Expr, Env)>,
 }
 
 /// A change of an item.
@@ -217,13 +230,13 @@ pub(crate) enum Edit {
 }
 
 /// Fills in a template.
-pub(crate) fn fill(interp: &Interp, lines: &[Line], env: &Env) -> Result<Filled, Throw> {
+pub(crate) fn fill<'a>(interp: &Interp, lines: &'a [Line], env: &Env) -> Result<Filled<'a>, Throw> {
     let mut filled = Filled::default();
     fill_into(interp, lines, env, &mut filled)?;
     Ok(filled)
 }
 
-fn fill_into(interp: &Interp, lines: &[Line], env: &Env, out: &mut Filled) -> Result<(), Throw> {
+fn fill_into<'a>(interp: &Interp, lines: &'a [Line], env: &Env, out: &mut Filled<'a>) -> Result<(), Throw> {
     let mut decided = true;
     for line in lines {
         match &line.kind {
@@ -270,6 +283,7 @@ fn fill_into(interp: &Interp, lines: &[Line], env: &Env, out: &mut Filled) -> Re
                     }
                 }
             }
+            LineKind::Later(value) => out.later.push((value, env.clone())),
             LineKind::Do(value) => {
                 interp.eval(value, env)?;
             }
@@ -279,9 +293,12 @@ fn fill_into(interp: &Interp, lines: &[Line], env: &Env, out: &mut Filled) -> Re
                     out.edits.push(Edit::Merge(path.clone(), node));
                 }
             }
-            LineKind::Append { path } => {
+            LineKind::Append { path, always } => {
                 let inner = fill(interp, &line.below, env)?;
-                out.edits.push(Edit::Append(path.clone(), inner.nodes));
+                // What adds nothing leaves no empty parents either.
+                if *always || !inner.nodes.is_empty() {
+                    out.edits.push(Edit::Append(path.clone(), inner.nodes));
+                }
             }
             LineKind::Replace => {
                 let inner = fill(interp, &line.below, env)?;

@@ -103,24 +103,37 @@ impl Interp {
         name: &str,
         args: &[Value],
     ) -> Result<Option<Value>, Throw> {
+        self.behind(closure, name, args, false)
+    }
+
+    /// The same; `real` leaves out those that answer everything.
+    fn behind(
+        &self,
+        closure: &Rc<Closure>,
+        name: &str,
+        args: &[Value],
+        real: bool,
+    ) -> Result<Option<Value>, Throw> {
         match name {
             "call" | "doCall" => return self.call_closure(closure, args.to_vec()).map(Some),
             "getDelegate" => return Ok(Some(delegate(closure))),
             "getOwner" => return Ok(Some(owner(closure))),
             _ => {}
         }
-        let to_delegate = |interp: &Self| -> Result<Option<Value>, Throw> {
-            let delegate = closure.delegate.borrow().clone();
-            match delegate {
+        let delegate = closure.delegate.borrow().clone();
+        let all = matches!(&delegate, Some(Value::Foreign(foreign)) if foreign.answers_all());
+        let to_delegate = || -> Result<Option<Value>, Throw> {
+            match &delegate {
                 // A closure that delegates to itself asks nobody.
-                Some(Value::Closure(other)) if Rc::ptr_eq(&other, closure) => Ok(None),
-                Some(delegate) => interp.deeper(|| interp.try_method(&delegate, name, args)),
+                Some(Value::Closure(other)) if Rc::ptr_eq(other, closure) => Ok(None),
+                Some(_) if all && real => Ok(None),
+                Some(delegate) => self.deeper(|| self.try_method(delegate, name, args)),
                 None => Ok(None),
             }
         };
-        let to_owner = |interp: &Self| -> Result<Option<Value>, Throw> {
-            interp.deeper(|| match &closure.owner {
-                Some(owner) => interp.closure_method(owner, name, args),
+        let to_owner = |real: bool| -> Result<Option<Value>, Throw> {
+            self.deeper(|| match &closure.owner {
+                Some(owner) => self.behind(owner, name, args, real),
                 None => {
                     let env = Env {
                         scope: Rc::clone(&closure.scope),
@@ -128,21 +141,21 @@ impl Interp {
                         closure: None,
                         source: Rc::clone(&closure.source),
                     };
-                    interp.own_method(&closure.this, &env, name, args)
+                    self.own_method(&closure.this, &env, name, args)
                 }
             })
         };
         Ok(match closure.strategy.get() {
-            Strategy::OwnerFirst => match to_owner(self)? {
+            Strategy::OwnerFirst => match to_owner(real || all)? {
                 Some(value) => Some(value),
-                None => to_delegate(self)?,
+                None => to_delegate()?,
             },
-            Strategy::DelegateFirst => match to_delegate(self)? {
+            Strategy::DelegateFirst => match to_delegate()? {
                 Some(value) => Some(value),
-                None => to_owner(self)?,
+                None => to_owner(real)?,
             },
-            Strategy::OwnerOnly => to_owner(self)?,
-            Strategy::DelegateOnly => to_delegate(self)?,
+            Strategy::OwnerOnly => to_owner(real)?,
+            Strategy::DelegateOnly => to_delegate()?,
         })
     }
 

@@ -199,6 +199,12 @@ impl Interp {
                 Value::Node(node) => Value::text(crate::xml::print(&node)),
                 other => other,
             },
+            ("CharMatcher", "<get>WHITESPACE") => Value::Native("CharMatcher.WHITESPACE".into()),
+            ("CharMatcher", "whitespace") => Value::Native("CharMatcher.WHITESPACE".into()),
+            ("CharMatcher.WHITESPACE", "removeFrom") => {
+                Value::text(text(0)?.split_whitespace().collect::<String>())
+            }
+            ("CharMatcher.WHITESPACE", "trimFrom") => Value::text(text(0)?.trim()),
             ("Object", "<init>") => Value::map([]),
             ("Date" | "LocalDate" | "Instant" | "Calendar" | "Random" | "SecureRandom" | "UUID", _)
                 if !name.starts_with("<get>") =>

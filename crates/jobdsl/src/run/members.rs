@@ -233,6 +233,17 @@ impl Interp {
                 if let Some(field) = self.accessor_of(of, name, args)? {
                     return Ok(Some(field));
                 }
+                // A builder's setters are named like its fields and return it.
+                let built = object
+                    .class
+                    .def
+                    .annotations
+                    .iter()
+                    .any(|annotation| &**annotation == "Builder");
+                if let ([value], true) = (args, built && object.class.has_field(self, name)) {
+                    self.set_property(of, name, value.clone())?;
+                    return Ok(Some(of.clone()));
+                }
                 let field = object.fields.borrow().get(name).cloned();
                 if let Some(Value::Closure(closure)) = field {
                     return self.call_closure(&closure, args.to_vec()).map(Some);

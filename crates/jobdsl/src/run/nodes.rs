@@ -2,8 +2,9 @@
 
 use super::interp::Interp;
 use super::throw::Throw;
-use super::value::{Closure, Strategy, Value};
+use super::value::{Closure, Foreign, Value};
 use crate::xml::{Child, Element, Node};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 impl Interp {
@@ -66,15 +67,43 @@ impl Interp {
     }
 
     pub(crate) fn build_into(&self, node: &Node, closure: &Rc<Closure>) -> Result<(), Throw> {
+        let builder = Rc::new(Builder(RefCell::new(vec![Rc::clone(node)])));
+        self.build_with(&builder, closure)
+    }
+
+    fn build_with(&self, builder: &Rc<Builder>, closure: &Rc<Closure>) -> Result<(), Throw> {
         let copy = Rc::new(closure.copy());
-        *copy.delegate.borrow_mut() = Some(Value::Foreign(Rc::new(Builder(Rc::clone(node)))));
-        if !matches!(copy.strategy.get(), Strategy::DelegateOnly) {
-            copy.strategy.set(closure.strategy.get());
-        }
+        *copy.delegate.borrow_mut() = Some(Value::Foreign(Rc::clone(builder) as Rc<dyn Foreign>));
         self.call_closure(&copy, Vec::new()).map(|_| ())
     }
 
-    /// `name(attributes, value) { children }` of a builder.
+    /// `name(attributes, value) { children }` within a builder's closure: a child of the node it is at, whichever of
+    /// the closures around asks.
+    pub(crate) fn build_at(&self, builder: &Rc<dyn Foreign>, name: &str, args: &[Value]) -> Result<Node, Throw> {
+        let Some(inner) = builder.as_any().downcast_ref::<Builder>() else {
+            return self.build_node(name, args);
+        };
+        let (closures, plain): (Vec<&Value>, Vec<&Value>) =
+            args.iter().partition(|arg| matches!(arg, Value::Closure(_)));
+        let plain: Vec<Value> = plain.into_iter().cloned().collect();
+        let node = self.build_node(name, &plain)?;
+        if let Some(parent) = inner.0.borrow().last() {
+            parent.append(Rc::clone(&node));
+        }
+        for closure in closures {
+            if let Value::Closure(closure) = closure {
+                inner.0.borrow_mut().push(Rc::clone(&node));
+                let copy = Rc::new(closure.copy());
+                *copy.delegate.borrow_mut() = Some(Value::Foreign(Rc::clone(builder)));
+                let result = self.call_closure(&copy, Vec::new());
+                inner.0.borrow_mut().pop();
+                result?;
+            }
+        }
+        Ok(node)
+    }
+
+    /// An element from what a builder is given.
     pub(crate) fn build_node(&self, name: &str, args: &[Value]) -> Result<Node, Throw> {
         self.spend(64)?;
         let node = Element::new(name);
@@ -95,7 +124,6 @@ impl Interp {
                     }
                 }
                 Value::Node(child) => node.append(Rc::clone(child)),
-                Value::Null => {}
                 other => node.append_text(self.show(other)?),
             }
         }
@@ -255,15 +283,19 @@ fn all(node: &Node, out: &mut Vec<Value>, depth: usize) {
     }
 }
 
-/// Whom a building closure delegates to: unknown calls become elements below its node.
-pub(crate) struct Builder(pub(crate) Node);
+/// Whom a building closure delegates to: unknown calls become elements below the node it is at.
+pub(crate) struct Builder(RefCell<Vec<Node>>);
 
-impl super::value::Foreign for Builder {
+impl Foreign for Builder {
     fn describe(&self) -> String {
         "NodeBuilder".to_owned()
     }
 
     fn as_any(&self) -> &dyn std::any::Any {
         self
+    }
+
+    fn answers_all(&self) -> bool {
+        true
     }
 }

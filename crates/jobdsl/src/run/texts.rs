@@ -299,6 +299,10 @@ impl Interp {
                 Value::Int(self.compare(&Value::text(text), args.first().unwrap_or(&Value::Null))? as i64)
             }
             ("intern", 0) => Value::text(text),
+            ("compareToIgnoreCase", 1) => {
+                let (a, b) = (text.to_lowercase(), arg(0)?.to_lowercase());
+                Value::Int(a.encode_utf16().cmp(b.encode_utf16()) as i64)
+            }
             ("execute", _) => {
                 return Err(Throw::exception(
                     "SecurityException",
@@ -608,7 +612,7 @@ fn strip_indent(text: &str) -> String {
     let lines: Vec<&str> = text.split('\n').collect();
     let least = lines
         .iter()
-        .filter(|line| !line.trim().is_empty())
+        .filter(|line| !line.is_empty())
         .map(|line| indent(line))
         .min()
         .unwrap_or(0);

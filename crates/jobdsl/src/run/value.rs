@@ -43,6 +43,10 @@ pub(crate) trait Foreign: Any {
     fn describe(&self) -> String;
     /// Itself.
     fn as_any(&self) -> &dyn Any;
+    /// Whether it answers every call: then what really has a method of the name goes before it.
+    fn answers_all(&self) -> bool {
+        false
+    }
 }
 
 /// A map in the order of its entries.

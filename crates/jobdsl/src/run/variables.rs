@@ -16,6 +16,11 @@ impl Interp {
         if let Some(value) = env.scope.get(name) {
             return Ok(Some(value));
         }
+        if name.starts_with(char::is_uppercase)
+            && let Some(class) = self.find_class(name, &env.source)
+        {
+            return Ok(Some(Value::Class(class)));
+        }
         if let Some(closure) = &env.closure {
             match name {
                 "delegate" => return Ok(Some(delegate(closure))),
