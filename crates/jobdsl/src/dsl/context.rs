@@ -239,7 +239,12 @@ impl Tables {
             Body::Template(lines) => {
                 let mut filled = fill(interp, lines, &env)?;
                 // `configure` within the closure works on the element made.
-                if let Some(Value::List(blocks)) = scope.get("configure") {
+                let own = inner.as_ref().and_then(|inner| {
+                    let variables = inner.scope.variables.borrow();
+                    let found = variables.iter().find(|(name, _)| &**name == "configure");
+                    found.map(|(_, value)| value.clone())
+                });
+                if let Some(Value::List(blocks)) = own {
                     for block in blocks.borrow().clone() {
                         if let Value::Closure(block) = block {
                             for node in &filled.nodes {

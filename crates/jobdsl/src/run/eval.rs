@@ -286,6 +286,12 @@ impl Interp {
             }
             _ => {}
         }
+        // A text with values in it is no `String` yet, and has a `stripIndent` of its own.
+        let name_value = if matches!(of.kind, ExprKind::GText(_)) && &*name_value == "stripIndent" {
+            "<stripIndent>".into()
+        } else {
+            name_value
+        };
         let target = match self.eval_class_path(of, env)? {
             Some(class) => class,
             None => self.eval(of, env)?,

@@ -218,6 +218,7 @@ impl Interp {
                 Value::Null
             }
             ("stripIndent", 0) => Value::text(strip_indent(text)),
+            ("<stripIndent>", 0) => Value::text(strip_indent_of_values(text)),
             ("stripMargin", 0 | 1) => {
                 let mark = if args.is_empty() { "|".to_owned() } else { arg(0)? };
                 let lines: Vec<&str> = text
@@ -606,19 +607,50 @@ fn translate(pattern: &str) -> String {
         .replace("\\\"", "\"")
 }
 
-/// Removes the indentation that all lines but blank ones share.
+/// `stripIndent` of a text, as Java's since 15: the last line counts even if it is blank, and a text that ends with a
+/// line break keeps its indentation. Seed repositories meet this one, since Jenkins runs on newer Javas.
 fn strip_indent(text: &str) -> String {
+    let optional = text.ends_with('\n');
+    let lines: Vec<&str> = text.lines().collect();
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let least = if optional {
+        0
+    } else {
+        let last = lines.len().saturating_sub(1);
+        lines
+            .iter()
+            .enumerate()
+            .filter(|(index, line)| *index == last || !line.trim().is_empty())
+            .map(|(_, line)| indent(line))
+            .min()
+            .unwrap_or(0)
+    };
+    let stripped: Vec<&str> = lines
+        .iter()
+        .map(|line| line.get(least.min(indent(line))..).unwrap_or_default().trim_end())
+        .collect();
+    format!("{}{}", stripped.join("\n"), if optional { "\n" } else { "" })
+}
+
+/// `stripIndent` of a text with values in it, as Groovy's own: blank lines do not count and become empty.
+fn strip_indent_of_values(text: &str) -> String {
     let indent = |line: &str| line.len() - line.trim_start().len();
     let lines: Vec<&str> = text.split('\n').collect();
     let least = lines
         .iter()
-        .filter(|line| !line.is_empty())
+        .filter(|line| !line.trim().is_empty())
         .map(|line| indent(line))
         .min()
         .unwrap_or(0);
     let stripped: Vec<&str> = lines
         .iter()
-        .map(|line| line.get(least.min(indent(line))..).unwrap_or_default())
+        .map(|line| {
+            if line.trim().is_empty() {
+                ""
+            } else {
+                line.get(least..).unwrap_or_default()
+            }
+        })
         .collect();
     stripped.join("\n")
 }
