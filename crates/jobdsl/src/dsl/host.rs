@@ -465,9 +465,13 @@ impl Host for DslHost {
                         Some(Value::List(items)) if name != "createNode" => items.borrow().clone(),
                         _ => args.get(1..).unwrap_or_default().to_vec(),
                     };
-                    interp.build_at(of, &inner, &rest).map(|node| Some(Value::Node(node)))
+                    interp
+                        .build_at(of, &inner, &rest)
+                        .map(|node| Some(Value::Node(node)))
                 }
-                _ => interp.build_at(of, name, args).map(|node| Some(Value::Node(node))),
+                _ => interp
+                    .build_at(of, name, args)
+                    .map(|node| Some(Value::Node(node))),
             };
         }
         if any.is::<ConfigureDelegate>() {

@@ -79,7 +79,12 @@ impl Interp {
 
     /// `name(attributes, value) { children }` within a builder's closure: a child of the node it is at, whichever of
     /// the closures around asks.
-    pub(crate) fn build_at(&self, builder: &Rc<dyn Foreign>, name: &str, args: &[Value]) -> Result<Node, Throw> {
+    pub(crate) fn build_at(
+        &self,
+        builder: &Rc<dyn Foreign>,
+        name: &str,
+        args: &[Value],
+    ) -> Result<Node, Throw> {
         let Some(inner) = builder.as_any().downcast_ref::<Builder>() else {
             return self.build_node(name, args);
         };
