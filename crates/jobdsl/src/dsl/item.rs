@@ -29,6 +29,7 @@ pub(crate) struct Item {
 }
 
 /// Something to be done to an item's XML.
+#[derive(Clone)]
 pub(crate) enum Change {
     Edit(Edit),
     Configure(Rc<Closure>),
@@ -38,13 +39,17 @@ impl Item {
     /// The XML.
     pub(crate) fn build(&self, interp: &Interp) -> Result<Node, Throw> {
         let root = self.first.deep_clone();
-        for change in self.changes.borrow().iter() {
+        // The blocks run here may call the item's methods, which adds changes.
+        let mut done = 0;
+        loop {
+            let next = self.changes.borrow().get(done).cloned();
+            let Some(change) = next else { return Ok(root) };
             match change {
-                Change::Edit(edit) => apply(&root, edit),
-                Change::Configure(closure) => configure(interp, &root, closure)?,
+                Change::Edit(edit) => apply(&root, &edit),
+                Change::Configure(closure) => configure(interp, &root, &closure)?,
             }
+            done += 1;
         }
-        Ok(root)
     }
 }
 

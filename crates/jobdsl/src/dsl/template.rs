@@ -223,6 +223,7 @@ pub(crate) struct Filled<'a> {
 }
 
 /// A change of an item.
+#[derive(Clone)]
 pub(crate) enum Edit {
     Merge(Vec<String>, Node),
     Append(Vec<String>, Vec<Node>),
