@@ -1,7 +1,7 @@
 //! Tree to manifests, byte for byte what `kustomize build` (v5.5, as in `kubectl` 1.32) prints.
 //!
-//! Pure: it reads a [`Tree`] and nothing else. Remote bases are fetched by the caller ([`remotes`], [`Remotes`]), helm
-//! charts, KRM functions and exec plugins are refused. Linear in the number of resources. [`edit`] changes
+//! Pure: it reads a [`Tree`] and nothing else. Remote bases are fetched and helm charts are rendered by the caller
+//! ([`Remotes`], [`Helm`]); KRM functions and exec plugins are refused. Linear in the number of resources. [`edit`] changes
 //! kustomization files without touching their layout.
 #![forbid(unsafe_code)]
 
@@ -15,6 +15,7 @@ mod fieldspec;
 mod files;
 mod generate;
 mod hash;
+mod helm;
 mod id;
 mod jsonpatch;
 mod kustomization;
@@ -39,6 +40,7 @@ mod transform;
 pub use build::{Build, Options, Reorder, build, build_from, print_from};
 pub use error::Error;
 pub use files::Files;
+pub use helm::{ChartFiles, ChartRef, Helm, Release};
 pub use herder_base::Tree;
 pub use remote::{NoRemotes, RemoteRef, Remotes, parse_url, remotes};
 

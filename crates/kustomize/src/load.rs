@@ -3,9 +3,12 @@
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::remote::{self, RepoSpec};
-use crate::{Files, LoadRestrictor, Tree};
+use crate::{ChartFiles, Files, LoadRestrictor, Tree};
 use herder_base::{File, normalise};
 use std::sync::Arc;
+
+/// The most that is read of a directory as a whole.
+const MOST_BYTES: usize = 64 << 20;
 
 /// What a path is in a tree once links are followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -200,6 +203,43 @@ impl<'a> Loader<'a> {
             Some(found) => Ok(found.bytes),
             None => Err(self.missing(path, &place)),
         }
+    }
+
+    /// All files below a directory, by their paths relative to it; `None` if there is no such directory.
+    pub(crate) fn directory(&self, context: &mut Context<'_>, path: &str) -> Result<Option<ChartFiles>> {
+        let place = self.place(path)?;
+        self.note(context, &place);
+        let Some(Found::Dir(root)) = resolve(&self.files, &place) else {
+            return Ok(None);
+        };
+        let mut found = ChartFiles::new();
+        let mut pending = vec![String::new()];
+        let mut bytes = 0;
+        while let Some(below) = pending.pop() {
+            for name in self.files.entries(join(&root, &below).trim_end_matches('/')) {
+                // Some call directories by a name that ends with a slash.
+                let relative = join(&below, name.trim_end_matches('/'));
+                let at = join(&root, &relative);
+                match resolve(&self.files, &at) {
+                    Some(Found::Dir(dir)) if dir == at => pending.push(relative),
+                    Some(Found::File(file)) => {
+                        self.note(context, &at);
+                        let Some(content) = self.files.file(&file) else {
+                            continue;
+                        };
+                        bytes += content.bytes.len();
+                        found.push((relative, content.bytes));
+                    }
+                    // A link to a directory could lead round in a circle.
+                    _ => {}
+                }
+                if bytes > MOST_BYTES {
+                    return Err(Error::new(format!("there is more than 64 MiB below `{path}`")));
+                }
+            }
+        }
+        found.sort();
+        Ok(Some(found))
     }
 
     fn missing(&self, path: &str, place: &str) -> Error {

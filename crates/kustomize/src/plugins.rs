@@ -15,7 +15,7 @@ use crate::transform::namespace::{self, Subjects};
 use crate::transform::patches::{self, Loaded};
 use crate::transform::value_add::{self, Place};
 use crate::transform::{images, labels, replacements, replicas};
-use crate::{hash, read};
+use crate::{hash, helm, read};
 use herder_object::yaml;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -142,7 +142,11 @@ pub(crate) fn generate(
             )?])
         }
         "IAMPolicyGenerator" => Ok(vec![iam_policy(&root, config).map_err(fail)?]),
-        "HelmChartInflationGenerator" => Err(fail(Error::new("helm charts are not rendered"))),
+        "HelmChartInflationGenerator" => {
+            let mut chart = helm::chart(&root, false).map_err(fail)?;
+            chart.line = config.line;
+            helm::inflate(context, loader, &chart, &config.file)
+        }
         other => Err(fail(Error::new(format!(
             "there is no builtin generator `{other}`"
         )))),

@@ -1,12 +1,17 @@
 //! URLs of remote bases, in all the forms that kustomize takes them. Parsing only; fetching is the caller's.
 
-use crate::Tree;
 use crate::kustomization;
+use crate::{Helm, Tree};
 
 /// Answers what remote bases hold. Rendering stays pure: the caller fetches, then builds again.
 pub trait Remotes {
     /// The tree that `url` leads to and the directory (or the single file) in it; `None` if it was not fetched.
     fn resolve(&self, url: &str) -> Option<Result<(Tree, String), String>>;
+
+    /// What renders helm charts; without it they are refused.
+    fn helm(&self) -> Option<&dyn Helm> {
+        None
+    }
 }
 
 /// No remotes at all.

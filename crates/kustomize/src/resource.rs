@@ -364,6 +364,15 @@ impl Resource {
                 .on_line(self.line)
                 .in_file(&self.file));
         }
+        // Upstream breaks off over such a history, whatever the name is by then.
+        if self.history.former.iter().any(|former| former.name.is_empty()) {
+            return Err(
+                Error::new(format!("a {kind} had no name when it was renamed or moved"))
+                    .on_line(self.line)
+                    .in_file(&self.file)
+                    .hint("a patch that empties `metadata.name` leaves nothing to refer to"),
+            );
+        }
         Ok(())
     }
 }

@@ -52,8 +52,8 @@ pub(crate) fn merge(
         .is_none();
     match walker.walk(Place::default(), Some(dest), Some(patch))? {
         Outcome::Cleared => return Ok(false),
-        Outcome::InPlace => {}
-        Outcome::New(node) => *dest = node,
+        // Upstream only ever looks at what was changed in place: `$patch: replace` for a whole resource does nothing.
+        Outcome::InPlace | Outcome::New(_) => {}
     }
     for (shared, node) in walker.shared {
         dest.spread(shared, &node);
@@ -638,15 +638,12 @@ fn append_list(dest: &mut Vec<Node>, source: Vec<Node>, keys: &[String]) -> Resu
 
 /// Whether a patch wipes out the annotations, where upstream keeps a resource's history.
 pub(crate) fn wipes_history(patch: &Node) -> bool {
-    let wipes = |node: &Node| {
-        node.tag == Tag::Null || matches!(node.get("$patch").map_or("", Node::text), "replace" | "delete")
-    };
+    let replaces = |node: &Node| matches!(node.get("$patch").map_or("", Node::text), "replace" | "delete");
+    let wipes = |node: &Node| node.tag == Tag::Null || replaces(node);
     let metadata = patch.get("metadata");
-    wipes(patch)
-        || metadata.is_some_and(wipes)
-        || metadata
-            .and_then(|node| node.get("annotations"))
-            .is_some_and(wipes)
+    let annotations = metadata.and_then(|node| node.get("annotations"));
+    // A directive for the whole resource either removes it or does nothing.
+    !replaces(patch) && (metadata.is_some_and(wipes) || annotations.is_some_and(wipes))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::plugins::{self, Plugin};
 use crate::resmap::ResMap;
 use crate::resource::Resource;
 use crate::transform::vars;
-use crate::{crds, read, steps};
+use crate::{crds, helm, read, steps};
 use herder_base::Diagnostic;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -64,12 +64,6 @@ impl<'a> Target<'a> {
                 format!("`{old}` is deprecated"),
                 &format!("use `{new}` instead"),
             );
-        }
-        if let Some(line) = kustomization.helm {
-            return Err(Error::new("helm charts are not rendered")
-                .on_line(line)
-                .in_file(&file)
-                .hint("render the chart with `helm template` and add the result to `resources`"));
         }
         Ok(Self {
             kustomization,
@@ -278,6 +272,14 @@ impl<'a> Target<'a> {
                 let resource = generate::generate(context, &self.loader, kind, &generator, &self.file)?;
                 absorb(all, vec![resource], origin.as_ref(), context)?;
             }
+        }
+        let origin = self
+            .origin
+            .as_ref()
+            .map(|origin| origin.builtin(&self.name, "HelmChartInflationGenerator"));
+        for chart in std::mem::take(&mut self.kustomization.charts) {
+            let made = helm::inflate(context, &self.loader, &chart, &self.file)?;
+            absorb(all, made, origin.as_ref(), context)?;
         }
         let entries = std::mem::take(&mut self.kustomization.generators);
         let configs = self.plugin_configs(context, &entries)?;

@@ -6,11 +6,14 @@
     reason = "helpers of tests fail as tests do"
 )]
 
-use herder_base::{Commit, File, Tree, TreeBuilder};
+use herder_base::Tree;
 use herder_kustomize::{LoadRestrictor, NoRemotes, Options, build};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+#[path = "support/tree.rs"]
+mod tree;
 
 fn corpora() -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpora/kustomize");
@@ -19,45 +22,6 @@ fn corpora() -> Option<PathBuf> {
         return None;
     }
     Some(root)
-}
-
-fn add(builder: &mut TreeBuilder, root: &Path, below: &str) {
-    for entry in fs::read_dir(root.join(below)).unwrap().map(Result::unwrap) {
-        let name = entry.file_name().into_string().unwrap();
-        let path = if below.is_empty() {
-            name
-        } else {
-            format!("{below}/{name}")
-        };
-        let kind = entry.file_type().unwrap();
-        if kind.is_dir() {
-            add(builder, root, &path);
-            continue;
-        }
-        let symlink = kind.is_symlink();
-        let bytes = if symlink {
-            fs::read_link(entry.path())
-                .unwrap()
-                .into_os_string()
-                .into_string()
-                .unwrap()
-                .into_bytes()
-        } else {
-            fs::read(entry.path()).unwrap()
-        };
-        let file = File {
-            bytes: bytes.into(),
-            executable: false,
-            symlink,
-        };
-        builder.insert_file(&path, file).unwrap();
-    }
-}
-
-fn tree(root: &Path) -> Tree {
-    let mut builder = TreeBuilder::default();
-    add(&mut builder, root, "");
-    builder.build(Commit::default())
 }
 
 fn options(loose: bool) -> Options {
@@ -84,7 +48,7 @@ fn real_builds_are_identical() {
         let text = |field: &str| case[field].as_str().unwrap().to_owned();
         let (repo, dir) = (text("repo"), text("dir"));
         if last.as_ref().is_none_or(|(name, _)| *name != repo) {
-            last = Some((repo.clone(), tree(&root.join("real/inputs").join(&repo))));
+            last = Some((repo.clone(), tree::read(&root.join("real/inputs").join(&repo))));
         }
         let built = build(
             &last.as_ref().unwrap().1,
@@ -126,7 +90,8 @@ fn upstream_cases_are_identical() {
             },
             ..options(loose)
         };
-        let built = build(&tree(&dir.join("input")), path, &options, &NoRemotes).map(|build| build.to_yaml());
+        let built =
+            build(&tree::read(&dir.join("input")), path, &options, &NoRemotes).map(|build| build.to_yaml());
         let fits = if dir.join("error.txt").exists() {
             built.is_err()
         } else if line.ends_with("match") {

@@ -6,6 +6,7 @@ mod parse;
 pub(crate) use parse::{generator, image, parse, replacement, replacements, replica, selector};
 
 use crate::fieldspec::FieldSpec;
+use crate::helm::Chart;
 use crate::id::{Gvk, ResId};
 use std::collections::BTreeMap;
 
@@ -39,7 +40,7 @@ pub(crate) struct Kustomization {
     pub(crate) crds: Vec<Text>,
     pub(crate) config_maps: Vec<Generator>,
     pub(crate) secrets: Vec<Generator>,
-    pub(crate) helm: Option<u32>,
+    pub(crate) charts: Vec<Chart>,
     pub(crate) configurations: Vec<Text>,
     pub(crate) generators: Vec<Text>,
     pub(crate) transformers: Vec<Text>,

@@ -6,6 +6,7 @@ use super::{
     ReplacementField, Replica, Selector, SortOptions, Source, Target, Text, Var,
 };
 use crate::error::{Error, Result};
+use crate::helm;
 use crate::id::ResId;
 use herder_object::yaml::Node;
 
@@ -98,16 +99,15 @@ fn fields(decoder: &mut Decoder<'_>, component: bool) -> Result<Kustomization> {
     for generator in config_maps.iter_mut().chain(&mut secrets) {
         with_global_options(generator, options.as_ref());
     }
-    let mut helm = None;
-    for name in ["helmCharts", "helmChartInflationGenerator"] {
-        if let Some(node) = decoder
-            .field(name)
-            .filter(|node| node.elements().is_some_and(|items| !items.is_empty()))
-        {
-            helm = Some(node.line);
-        }
-    }
-    decoder.field("helmGlobals");
+    let chart_home = decoder
+        .optional("helmGlobals", helm::globals)?
+        .unwrap_or_default();
+    let mut charts = decoder.list("helmCharts", |node| helm::chart(node, true))?;
+    charts.extend(decoder.list("helmChartInflationGenerator", helm::old_chart)?);
+    let charts = charts
+        .into_iter()
+        .map(|chart| chart.in_home(&chart_home))
+        .collect();
     Ok(Kustomization {
         component,
         openapi: decoder.map("openapi", string)?,
@@ -130,7 +130,7 @@ fn fields(decoder: &mut Decoder<'_>, component: bool) -> Result<Kustomization> {
         crds: decoder.list("crds", text)?,
         config_maps,
         secrets,
-        helm,
+        charts,
         configurations: decoder.list("configurations", text)?,
         generators: decoder.list("generators", text)?,
         transformers: decoder.list("transformers", text)?,

@@ -21,6 +21,8 @@ fn merges_as_kyaml() {
             "a:\n  d: 3\n",
         ),
         ("a: {b: 1}\nc: 1\n", "a: {$patch: delete}\n", "c: 1\n"),
+        // For a whole resource upstream replaces a copy that nobody looks at.
+        ("a: 1\n", "{$patch: replace, b: 2}\n", "a: 1\n"),
         ("a: [1, 2]\n", "a: [3]\n", "a:\n- 3\n"),
         ("a: 1\n", "b: {c: null, d: 1}\n", "a: 1\nb:\n  d: 1\n"),
     ] {

@@ -2,6 +2,7 @@
 
 mod disk;
 mod edit;
+mod helm;
 mod remote;
 
 use anyhow::{Context, Result, anyhow};
@@ -42,9 +43,18 @@ pub(crate) struct BuildArgs {
     /// The order of the output if the kustomization asks for none
     #[arg(long, value_enum, default_value_t = Order::Legacy, value_name = "ORDER")]
     reorder: Order,
-    /// Accepted for compatibility: helm charts are refused all the same
+    /// Render helm charts with the helm program
     #[arg(long)]
     enable_helm: bool,
+    /// The helm program
+    #[arg(long, default_value = "helm", value_name = "PROGRAM")]
+    helm_command: String,
+    /// The Kubernetes version that charts are rendered for, unless they say
+    #[arg(long, value_name = "VERSION")]
+    helm_kube_version: Option<String>,
+    /// The API versions that charts are rendered for, unless they say
+    #[arg(long, value_delimiter = ',', value_name = "VERSIONS")]
+    helm_api_versions: Vec<String>,
     /// Print no warnings
     #[arg(short, long)]
     quiet: bool,
@@ -85,17 +95,17 @@ pub(crate) fn run_build(args: &BuildArgs) -> Result<()> {
             Order::None => Reorder::None,
         },
     };
-    let failed = || {
-        let helm = if args.enable_helm {
-            " (--enable-helm has no effect)"
-        } else {
-            ""
-        };
-        format!("{} cannot be built{helm}", args.target)
-    };
+    let failed = || format!("{} cannot be built", args.target);
+    let helm = args.enable_helm.then(|| helm::Program {
+        command: args.helm_command.clone(),
+        cache: remote::cache_dir("helm"),
+        kube_version: args.helm_kube_version.clone(),
+        api_versions: args.helm_api_versions.clone(),
+    });
+    let remotes = remote::Fetching::new(helm)?;
     let warnings = match &args.output {
         Some(dir) if dir.is_dir() => {
-            let built = from(&args.target, |files, dir, remotes| {
+            let built = from(&args.target, &remotes, |files, dir, remotes| {
                 build_from(files, dir, &options, remotes)
             });
             let built = built.with_context(failed)?;
@@ -103,7 +113,7 @@ pub(crate) fn run_build(args: &BuildArgs) -> Result<()> {
             built.warnings
         }
         output => {
-            let printed = from(&args.target, |files, dir, remotes| {
+            let printed = from(&args.target, &remotes, |files, dir, remotes| {
                 print_from(files, dir, &options, remotes)
             });
             let (text, warnings) = printed.with_context(failed)?;
@@ -128,20 +138,20 @@ pub(crate) fn run_build(args: &BuildArgs) -> Result<()> {
 /// Builds a directory of this machine, or one of a repository.
 fn from<T>(
     target: &str,
+    remotes: &remote::Fetching,
     build: impl FnOnce(&dyn Files, &str, &dyn Remotes) -> std::result::Result<T, herder_kustomize::Error>,
 ) -> Result<T> {
-    let remotes = remote::Fetching::new()?;
     if let Some(reference) = herder_kustomize::parse_url(target)
         && !Path::new(target).is_dir()
     {
         let tree: Tree = remotes
             .fetch(&reference)
             .map_err(|reason| anyhow!("it cannot be fetched: {reason}"))?;
-        return Ok(build(&tree, &reference.path, &remotes)?);
+        return Ok(build(&tree, &reference.path, remotes)?);
     }
     let dir = Disk::path(Path::new(target)).context("there is no such directory")?;
     let here = std::env::current_dir().unwrap_or_default();
-    Ok(build(&Disk::new(&here), &dir, &remotes)?)
+    Ok(build(&Disk::new(&here), &dir, remotes)?)
 }
 
 /// Prints; a reader that has had enough is no error.

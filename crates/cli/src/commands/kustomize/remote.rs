@@ -1,17 +1,19 @@
 //! Remote bases for a build: fetched through a cache below the user's cache directory when the build asks for them.
 
+use super::helm::Program;
 use anyhow::{Context, Result};
 use herder_git::Git;
-use herder_kustomize::{RemoteRef, Remotes, Tree, parse_url};
+use herder_kustomize::{Helm, RemoteRef, Remotes, Tree, parse_url};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use tokio::runtime::{Builder, Runtime};
 
 /// Fetches each repository once per build.
-pub(crate) struct Fetching {
+pub(super) struct Fetching {
     runtime: Runtime,
     git: Git,
+    helm: Option<Program>,
     fetched: RefCell<BTreeMap<(String, String), Result<Tree, String>>>,
 }
 
@@ -20,14 +22,15 @@ impl Fetching {
     ///
     /// # Errors
     /// If no runtime can be made.
-    pub(crate) fn new() -> Result<Self> {
+    pub(super) fn new(helm: Option<Program>) -> Result<Self> {
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
             .context("no runtime")?;
         Ok(Self {
             runtime,
-            git: Git::new(cache_dir()),
+            git: Git::new(cache_dir("git")),
+            helm,
             fetched: RefCell::default(),
         })
     }
@@ -36,7 +39,7 @@ impl Fetching {
     ///
     /// # Errors
     /// Why not, as a sentence.
-    pub(crate) fn fetch(&self, reference: &RemoteRef) -> Result<Tree, String> {
+    pub(super) fn fetch(&self, reference: &RemoteRef) -> Result<Tree, String> {
         let key = (reference.repository.clone(), reference.reference.clone());
         if let Some(found) = self.fetched.borrow().get(&key) {
             return found.clone();
@@ -50,7 +53,8 @@ impl Fetching {
     }
 }
 
-fn cache_dir() -> PathBuf {
+/// The user's cache for one kind of thing.
+pub(super) fn cache_dir(kind: &str) -> PathBuf {
     let variable = |name: &str| {
         std::env::var_os(name)
             .filter(|value| !value.is_empty())
@@ -59,12 +63,16 @@ fn cache_dir() -> PathBuf {
     let base = variable("XDG_CACHE_HOME")
         .or_else(|| Some(variable("HOME")?.join(".cache")))
         .unwrap_or_else(std::env::temp_dir);
-    base.join("herder/git")
+    base.join("herder").join(kind)
 }
 
 impl Remotes for Fetching {
     fn resolve(&self, url: &str) -> Option<Result<(Tree, String), String>> {
         let reference = parse_url(url)?;
         Some(self.fetch(&reference).map(|tree| (tree, reference.path)))
+    }
+
+    fn helm(&self) -> Option<&dyn Helm> {
+        self.helm.as_ref().map(|program| program as &dyn Helm)
     }
 }
