@@ -11,4 +11,5 @@
 mod bad_input;
 mod demo;
 mod estate;
+mod readme;
 mod running;

@@ -1,7 +1,7 @@
 //! Random kustomizations of several layers.
 
 use super::overlay::{Layout, base, component, overlay};
-use super::{Numbers, kubectl, ours, rounds, theirs};
+use super::{Numbers, kubectl, ours, rounds, theirs, why};
 
 fn random(rng: &mut Numbers) -> Layout {
     let mut layout = Layout::new();
@@ -34,6 +34,11 @@ fn show(layout: &Layout) -> String {
     files.concat()
 }
 
+/// The one thing that is refused although upstream prints it: see docs/kustomize.md.
+fn hash_of_another_kind(layout: &Layout) -> bool {
+    why(layout).is_some_and(|reason| reason.contains("cannot end with a hash"))
+}
+
 #[test]
 fn kustomizations_build_the_same() {
     if !kubectl() {
@@ -54,7 +59,8 @@ fn kustomizations_build_the_same() {
             built = ours(&layout, "top");
         }
         let (ours, theirs) = (built, theirs(&layout, "top"));
-        if ours == theirs {
+        let refused = ours.is_none() && hash_of_another_kind(&layout);
+        if ours == theirs || refused {
             same += 1;
             failed += usize::from(theirs.is_none());
         } else {

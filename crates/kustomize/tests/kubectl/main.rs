@@ -75,11 +75,18 @@ fn kubectl() -> bool {
     found
 }
 
-fn ours(files: &BTreeMap<String, String>, dir: &str) -> Option<String> {
+fn built(files: &BTreeMap<String, String>, dir: &str) -> Result<String, herder_kustomize::Error> {
     let tree = Tree::from_texts(files.iter().map(|(path, text)| (path.as_str(), text.as_str()))).unwrap();
-    build(&tree, dir, &Options::default(), &NoRemotes)
-        .ok()
-        .map(|build| build.to_yaml())
+    build(&tree, dir, &Options::default(), &NoRemotes).map(|build| build.to_yaml())
+}
+
+fn ours(files: &BTreeMap<String, String>, dir: &str) -> Option<String> {
+    built(files, dir).ok()
+}
+
+/// Why the directory `top` is refused.
+fn why(files: &BTreeMap<String, String>) -> Option<String> {
+    built(files, "top").err().map(|error| error.to_string())
 }
 
 fn theirs(files: &BTreeMap<String, String>, dir: &str) -> Option<String> {
