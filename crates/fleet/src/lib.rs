@@ -19,7 +19,7 @@ pub use model::{
     Member, Policy, Role, Settings, SourceRef, Stack, StateRule, Team, Unit, UnitOrigin,
 };
 pub use promote::{Move, PromoteError, Promotion, promote, release};
-pub use read::{read, sources};
+pub use read::{Renders, read, sources};
 pub use render::inject;
 
 /// Label naming the fleet an object belongs to; only objects that carry it are ever pruned.

@@ -40,6 +40,7 @@ fn inputs(root: &str, others: &[(&str, &str, Result<&str, &str>)]) -> Inputs {
         fleet_url: "/git/fleet.git".to_owned(),
         root: tree(root, 'f'),
         trees,
+        ..Inputs::default()
     }
 }
 
@@ -507,6 +508,7 @@ fn job_dsl_scripts_are_jobs() {
         fleet_url: "/srv/git/fleet.git".to_owned(),
         root,
         trees: BTreeMap::new(),
+        ..Inputs::default()
     };
     let (fleet, found) = read(&inputs);
     let job = &fleet.jobs[0];
@@ -525,4 +527,41 @@ fn job_dsl_scripts_are_jobs() {
     let error = found.iter().find(|d| d.code == "syntax").unwrap();
     assert_eq!(error.at.as_ref().unwrap().path, "jobs/broken.groovy");
     assert!(fleet.held.jobs.is_some());
+}
+
+#[test]
+fn only_what_changed_is_rendered_again() {
+    // What does not build is tried again each time: it does not say what it looked for.
+    const BROKEN: u64 = 1;
+    let first = stages(Some(Ok(APP)));
+    let (fleet, _) = read(&first);
+    let all = first.renders.rendered();
+    assert!(all > BROKEN, "{all}");
+    let again = |change: &dyn Fn(&mut Inputs)| {
+        let mut inputs = stages(Some(Ok(APP)));
+        inputs.renders = first.renders.clone();
+        change(&mut inputs);
+        let before = inputs.renders.rendered();
+        let (fleet, _) = read(&inputs);
+        (fleet, inputs.renders.rendered() - before - BROKEN)
+    };
+    // The same files: nothing is rendered, and the result is the same.
+    let (same, rendered) = again(&|_| {});
+    assert_eq!((rendered, outline(&same)), (0, outline(&fleet)));
+    // One file of one environment: only the application that reads it is rendered.
+    let (moved, rendered) = again(&|inputs| {
+        let changed = STAGING.replace(" # the stage before", "\nnameSuffix: -v2");
+        assert_ne!(changed, STAGING);
+        let staging = SourceRef::new("/git/staging.git", "");
+        inputs.trees.insert(staging, Ok(tree(&changed, 'd')));
+    });
+    assert_eq!(rendered, 1);
+    assert_ne!(moved.unit("staging"), fleet.unit("staging"));
+    assert_eq!(moved.unit("testing"), fleet.unit("testing"));
+    // A remote base at another commit, although nothing here says so.
+    let (_, rendered) = again(&|inputs| {
+        let pinned = SourceRef::new("/git/shop.git", "0123456789012345678901234567890123456789");
+        inputs.trees.insert(pinned, Ok(tree(APP, 'e')));
+    });
+    assert!(rendered >= 1);
 }

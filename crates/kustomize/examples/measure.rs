@@ -59,9 +59,10 @@ fn main() {
     let cases = &cases[..cases.len().min(1500)];
     let started = Instant::now();
     std::thread::scope(|scope| {
-        let half = |part: usize| cases.iter().skip(part).step_by(2);
-        let other = scope.spawn(|| build_all(half(1), &trees));
-        build_all(half(0), &trees);
+        let trees = &trees;
+        let half = move |part: usize| cases.iter().skip(part).step_by(2);
+        let other = scope.spawn(move || build_all(half(1), trees));
+        build_all(half(0), trees);
         other.join().unwrap();
     });
     let result = json!({

@@ -17,8 +17,9 @@ pub(crate) struct Pass {
 /// Git → Fleet, with its diagnostics recorded and the policies it wants in Vault.
 pub(crate) async fn read(shared: &Shared) -> Result<Arc<Reading>, herder_git::Error> {
     let options = &shared.options;
-    let reading =
-        Arc::new(reading::read(&shared.git, &options.fleet, &options.branch, shared.clock.now()).await?);
+    let (fleet, branch) = (&options.fleet, &options.branch);
+    let reading = reading::read(&shared.git, fleet, branch, shared.renders(), shared.clock.now()).await?;
+    let reading = Arc::new(reading);
     shared.record_reading(&reading).await;
     shared.reading.store(Some(Arc::clone(&reading)));
     Ok(reading)

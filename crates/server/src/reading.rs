@@ -6,7 +6,7 @@
 use crate::view::Finding;
 use futures::StreamExt;
 use herder_base::{Commit, Diagnostic, Severity, Tree};
-use herder_fleet::{Fleet, Inputs, SourceRef};
+use herder_fleet::{Fleet, Inputs, Renders, SourceRef};
 use herder_git::Git;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,7 +44,7 @@ impl Reading {
     }
 }
 
-/// Reads the fleet at a reference of its repository.
+/// Reads the fleet at a reference of its repository. What `renders` holds of an earlier reading is not rendered again.
 ///
 /// # Errors
 /// Only if the fleet repository itself cannot be had; everything else is a diagnostic.
@@ -52,6 +52,7 @@ pub(crate) async fn read(
     git: &Git,
     url: &str,
     reference: &str,
+    renders: Renders,
     now: Timestamp,
 ) -> Result<Reading, herder_git::Error> {
     let root = git.fetch(url, reference).await?;
@@ -59,6 +60,7 @@ pub(crate) async fn read(
         fleet_url: url.to_owned(),
         root,
         trees: BTreeMap::new(),
+        renders,
     };
     for _ in 0..ROUNDS {
         let missing: Vec<SourceRef> = wanted(&inputs)

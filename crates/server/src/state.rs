@@ -13,6 +13,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use herder_base::{Clock, Secret};
 use herder_cluster::Cluster;
+use herder_fleet::Renders;
 use herder_git::Git;
 use herder_jobs::Jobs;
 use herder_ledger::Ledger;
@@ -70,6 +71,13 @@ impl Shared {
     /// Whether this is the platform's token; takes the same time for every wrong one.
     pub(crate) fn is_token(&self, token: &str) -> bool {
         verify_slices_are_equal(self.token.expose().as_bytes(), token.as_bytes()).is_ok()
+    }
+
+    /// What the last reading rendered.
+    pub(crate) fn renders(&self) -> Renders {
+        self.reading()
+            .map(|reading| reading.inputs.renders.clone())
+            .unwrap_or_default()
     }
 
     /// The last reading, if there is one.

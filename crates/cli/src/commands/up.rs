@@ -77,17 +77,32 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
         program: program()?,
         poll: args.poll,
     };
-    let platform = Platform::start(options).await?;
+    // Asked for once and from here on, so that it is heard while the platform starts, too.
+    let mut stop = std::pin::pin!(interrupted());
+    let cancel = CancellationToken::new();
+    let platform = {
+        let mut start = std::pin::pin!(Platform::start(options));
+        tokio::select! {
+            started = &mut start => started?,
+            () = &mut stop => {
+                cancel.cancel();
+                // Only what has started can be stopped in order, and a start takes a second.
+                start.await?
+            }
+        }
+    };
+    if cancel.is_cancelled() {
+        return Ok(platform.run(cancel).await?);
+    }
     if global.json {
         println!("{}", serde_json::to_string_pretty(platform.endpoints())?);
     } else {
         print_endpoints(platform.endpoints(), platform.token());
     }
-    let cancel = CancellationToken::new();
     let mut serving = std::pin::pin!(platform.run(cancel.clone()));
     tokio::select! {
         result = &mut serving => return Ok(result?),
-        () = interrupted() => {}
+        () = &mut stop => {}
     }
     eprintln!("stopping (press Ctrl-C again to stop at once)");
     cancel.cancel();

@@ -1,5 +1,6 @@
 //! What a fleet is read from: the fleet repository's tree and the trees of the repositories it refers to.
 
+use crate::read::Renders;
 use herder_base::{Location, Tree};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -55,4 +56,6 @@ pub struct Inputs {
     pub root: Tree,
     /// The other repositories: the tree, or why it could not be had.
     pub trees: BTreeMap<SourceRef, Result<Tree, String>>,
+    /// What an earlier reading rendered, so that only what changed is rendered again.
+    pub renders: Renders,
 }

@@ -3,10 +3,13 @@
 use super::configs;
 use super::objects::{Raw, identified};
 use super::outline::Outline;
+use super::renders;
 use crate::{Inputs, SourceRef};
-use herder_base::{Diagnostic, Location, Tree};
+use herder_base::{Commit, Diagnostic, Location, Tree};
 use herder_kustomize::{Options, Remotes, parse_url};
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The names a kustomization may have.
 const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
@@ -144,30 +147,65 @@ pub(crate) fn build(
         )));
         return Err(why);
     }
-    let built =
-        herder_kustomize::build(tree, dir, &Options::default(), &Fetched(inputs)).map_err(|error| {
-            let diagnostic = here(error.to_diagnostic("kustomize"));
-            let why = diagnostic.message.clone();
-            found.push(diagnostic);
-            why
-        })?;
-    found.extend(built.warnings.into_iter().map(here));
+    let built = render(inputs, tree, repository, dir).map_err(|error| {
+        let diagnostic = here(error.to_diagnostic("kustomize"));
+        let why = diagnostic.message.clone();
+        found.push(diagnostic);
+        why
+    })?;
+    found.extend(built.warnings.iter().cloned().map(here));
     let at = Location {
         repository: repository.to_owned(),
         ..Location::new(file(tree, dir).unwrap_or_default(), 0, 0)
     };
     let mut raws = Vec::with_capacity(built.objects.len());
-    for value in built.objects {
-        if let Err(why) = identified(&value) {
+    for value in &built.objects {
+        if let Err(why) = identified(value) {
             found.push(Diagnostic::error("object", why.clone()).at(at.clone()));
             return Err(why);
         }
         raws.push(Raw {
-            value,
+            value: value.clone(),
             at: at.clone(),
         });
     }
     Ok(raws)
+}
+
+/// What a kustomization builds to, from an earlier reading if nothing it reads has changed.
+fn render(inputs: &Inputs, tree: &Tree, repository: &str, dir: &str) -> renders::Result {
+    let commit = |url: &str| match Fetched(inputs).resolve(url) {
+        Some(Ok((tree, _))) => Some(tree.commit().clone()),
+        _ => None,
+    };
+    if let Some(kept) = inputs.renders.get(repository, dir, tree, &commit) {
+        return kept;
+    }
+    let remotes = Noting {
+        fetched: Fetched(inputs),
+        asked: RefCell::default(),
+    };
+    let built = herder_kustomize::build(tree, dir, &Options::default(), &remotes).map(Arc::new);
+    let asked = remotes.asked.into_inner().into_iter().collect();
+    inputs.renders.put(repository, dir, tree, asked, &built);
+    built
+}
+
+/// Remote bases, with a note of which were asked for and at which commit they were.
+struct Noting<'a> {
+    fetched: Fetched<'a>,
+    asked: RefCell<BTreeMap<String, Option<Commit>>>,
+}
+
+impl Remotes for Noting<'_> {
+    fn resolve(&self, url: &str) -> Option<Result<(Tree, String), String>> {
+        let found = self.fetched.resolve(url);
+        if let Some(found) = &found {
+            let commit = found.as_ref().ok().map(|(tree, _)| tree.commit().clone());
+            self.asked.borrow_mut().insert(url.to_owned(), commit);
+        }
+        found
+    }
 }
 
 /// Why a base that a kustomization builds on, however far away, cannot be had.

@@ -13,12 +13,14 @@ mod lint;
 mod objects;
 pub(crate) mod outline;
 mod policies;
+mod renders;
 mod settings;
 mod stacks;
 mod teams;
 mod units;
 
 pub(crate) use glob::wildcard;
+pub use renders::Renders;
 
 use crate::{Fleet, Inputs, SourceRef};
 use herder_base::Diagnostic;
@@ -54,6 +56,7 @@ pub fn read(inputs: &Inputs) -> (Fleet, Vec<Diagnostic>) {
     let (policies, roles, held_policies) = policies::read(inputs, &mut found);
     let stacks = stacks::read(inputs, &mut found);
     let units = units::read(inputs, &outline, &mut found);
+    inputs.renders.end_pass();
     lint::vault_roles(&units, &roles, &mut found);
     lint::job_targets(&jobs.jobs, &outline.environments, &mut found);
     let mut held = outline.held;

@@ -38,7 +38,7 @@ fn add(builder: &mut TreeBuilder, root: &Path, below: &str) {
 }
 
 /// Reads everything below a directory.
-pub fn read(root: &Path) -> Tree {
+pub(crate) fn read(root: &Path) -> Tree {
     let mut builder = TreeBuilder::default();
     add(&mut builder, root, "");
     builder.build(Commit::default())

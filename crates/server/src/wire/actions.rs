@@ -62,8 +62,8 @@ async fn update_jobs(shared: &Inner, spec: &RunSpec, events: &Sender<RunEvent>) 
         };
     };
     say(format!("reading {} at {}", checkout.url, checkout.commit)).await;
-    let reading = match reading::read(&shared.git, &checkout.url, &checkout.commit, shared.clock.now()).await
-    {
+    let (url, commit) = (&checkout.url, &checkout.commit);
+    let reading = match reading::read(&shared.git, url, commit, shared.renders(), shared.clock.now()).await {
         Ok(reading) => reading,
         Err(error) => {
             return RunResult::Failed {

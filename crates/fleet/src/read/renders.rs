@@ -1,0 +1,124 @@
+//! What kustomizations built to, kept for as long as nothing they read has changed.
+//!
+//! Owns no rendering: it only says whether an earlier result still stands, which it does if every path that was read or
+//! looked for is as it was and every remote base is at the same commit.
+
+use herder_base::{Commit, Tree};
+use herder_kustomize::{Build, Error};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Results of earlier readings; a cheap handle. Hand the same one to the next reading, and only what changed is
+/// rendered.
+#[derive(Debug, Clone, Default)]
+pub struct Renders(Arc<Mutex<Kept>>);
+
+/// A build's result, shared.
+pub(crate) type Result = std::result::Result<Arc<Build>, Error>;
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// By repository and directory.
+    entries: BTreeMap<(String, String), Entry>,
+    pass: u64,
+    rendered: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    read: Vec<(String, Seen)>,
+    remotes: Vec<(String, Option<Commit>)>,
+    result: Result,
+    pass: u64,
+}
+
+/// What a path was.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    Nothing,
+    Dir,
+    File(Arc<[u8]>),
+}
+
+fn look(tree: &Tree, path: &str) -> Seen {
+    match tree.file(path) {
+        Some(file) => Seen::File(Arc::clone(&file.bytes)),
+        None if tree.is_dir(path) => Seen::Dir,
+        None => Seen::Nothing,
+    }
+}
+
+impl Seen {
+    fn is_still(&self, tree: &Tree, path: &str) -> bool {
+        match (self, tree.file(path)) {
+            // Trees of one cache share what is the same; comparing bytes is for the rest.
+            (Self::File(old), Some(new)) => Arc::ptr_eq(old, &new.bytes) || *old == new.bytes,
+            _ => *self == look(tree, path),
+        }
+    }
+}
+
+impl Renders {
+    /// How many builds were not answered from what was kept, since this was made.
+    #[must_use]
+    pub fn rendered(&self) -> u64 {
+        self.kept().rendered
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+        // What is kept is checked before it is used, so that a panic elsewhere does no harm.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The earlier result for a directory of a repository, if it still stands. `commit` tells where a remote is now.
+    pub(crate) fn get(
+        &self,
+        repository: &str,
+        dir: &str,
+        tree: &Tree,
+        commit: &dyn Fn(&str) -> Option<Commit>,
+    ) -> Option<Result> {
+        let mut kept = self.kept();
+        let pass = kept.pass;
+        let entry = kept.entries.get_mut(&(repository.to_owned(), dir.to_owned()))?;
+        let stands = entry.read.iter().all(|(path, seen)| seen.is_still(tree, path))
+            && entry.remotes.iter().all(|(url, at)| *at == commit(url));
+        if !stands {
+            return None;
+        }
+        entry.pass = pass;
+        Some(entry.result.clone())
+    }
+
+    /// Keeps a result with what it depends on.
+    pub(crate) fn put(
+        &self,
+        repository: &str,
+        dir: &str,
+        tree: &Tree,
+        remotes: Vec<(String, Option<Commit>)>,
+        result: &Result,
+    ) {
+        let mut kept = self.kept();
+        kept.rendered += 1;
+        // A failed build does not say what it looked for.
+        let Ok(build) = result else { return };
+        let read = build.read.iter().map(|path| (path.clone(), look(tree, path)));
+        let entry = Entry {
+            read: read.collect(),
+            remotes,
+            result: result.clone(),
+            pass: kept.pass,
+        };
+        kept.entries
+            .insert((repository.to_owned(), dir.to_owned()), entry);
+    }
+
+    /// Ends a reading: what it did not ask for goes.
+    pub(crate) fn end_pass(&self) {
+        let mut kept = self.kept();
+        let pass = kept.pass;
+        kept.entries.retain(|_, entry| entry.pass == pass);
+        kept.pass += 1;
+    }
+}
