@@ -50,6 +50,15 @@ pub(crate) struct Inner {
     pub(crate) token: Secret<String>,
 }
 
+impl Inner {
+    /// What the last reading rendered.
+    pub(crate) fn renders(&self) -> Renders {
+        let last = self.reading.load_full();
+        last.map(|reading| reading.inputs.renders.clone())
+            .unwrap_or_default()
+    }
+}
+
 /// A cheap handle to what is shared.
 #[derive(Clone)]
 pub(crate) struct Shared(pub(crate) Arc<Inner>);
@@ -71,13 +80,6 @@ impl Shared {
     /// Whether this is the platform's token; takes the same time for every wrong one.
     pub(crate) fn is_token(&self, token: &str) -> bool {
         verify_slices_are_equal(self.token.expose().as_bytes(), token.as_bytes()).is_ok()
-    }
-
-    /// What the last reading rendered.
-    pub(crate) fn renders(&self) -> Renders {
-        self.reading()
-            .map(|reading| reading.inputs.renders.clone())
-            .unwrap_or_default()
     }
 
     /// The last reading, if there is one.

@@ -4,6 +4,23 @@ use super::written;
 use crate::error::{Error, Result};
 use herder_object::yaml::{self, Content, Node, Style};
 
+/// A value to write.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Scalar<'a> {
+    Text(&'a str),
+    Whole(u64),
+}
+
+impl Scalar<'_> {
+    /// As it is written; a text in the quotes that were there.
+    fn written(self, style: Style) -> String {
+        match self {
+            Self::Text(text) => written(text, style),
+            Self::Whole(number) => number.to_string(),
+        }
+    }
+}
+
 pub(super) struct Lines {
     lines: Vec<String>,
     ending: &'static str,
@@ -132,7 +149,7 @@ impl Lines {
     }
 
     /// Writes another value in the place of a scalar.
-    pub(super) fn replace_scalar(&mut self, node: &Node, value: &str, quote: bool) -> Result<()> {
+    pub(super) fn replace_scalar(&mut self, node: &Node, value: Scalar<'_>, quote: bool) -> Result<()> {
         let style = if quote && node.style == Style::Plain {
             Style::DoubleQuoted
         } else {
@@ -145,7 +162,7 @@ impl Lines {
         } else {
             ""
         };
-        line.replace_range(start..end, &format!("{space}{}", written(value, style)));
+        line.replace_range(start..end, &format!("{space}{}", value.written(style)));
         self.reread();
         Ok(())
     }
@@ -153,7 +170,7 @@ impl Lines {
     /// Sets a field of the file itself.
     pub(super) fn set_field(&mut self, key: &str, value: &str) -> Result<()> {
         if let Some((name, node)) = self.pair(key) {
-            return self.set_value(&name, &node, value);
+            return self.set_value(&name, &node, Scalar::Text(value));
         }
         let pairs = self.root.pairs().unwrap_or_default();
         let heads = pairs
@@ -171,14 +188,14 @@ impl Lines {
     }
 
     /// Writes a value after its key, where a null may have no place of its own.
-    fn set_value(&mut self, key: &Node, node: &Node, value: &str) -> Result<()> {
+    fn set_value(&mut self, key: &Node, node: &Node, value: Scalar<'_>) -> Result<()> {
         if node.text() == Some("") && node.style == Style::Plain {
             let line = self.line_mut(key.line)?;
             let (_, end) = span(line, key).ok_or_else(|| refused(key))?;
             if !line.get(end..).is_some_and(|rest| rest.starts_with(':')) {
                 return Err(refused(key));
             }
-            line.insert_str(end + 1, &format!(" {}", written(value, Style::Plain)));
+            line.insert_str(end + 1, &format!(" {}", value.written(Style::Plain)));
             self.reread();
             return Ok(());
         }
@@ -186,16 +203,26 @@ impl Lines {
     }
 
     /// Adds an entry to a list of mappings, and the list if there is none.
-    pub(super) fn add_entry(&mut self, list: &str, fields: &[(&str, &str)]) -> Result<()> {
+    pub(super) fn add_entry(&mut self, list: &str, fields: &[(&str, Scalar<'_>)]) -> Result<()> {
+        let texts = fields
+            .iter()
+            .map(|(key, value)| format!("{key}: {}", value.written(Style::Plain)));
+        self.add_lines(list, &texts.collect::<Vec<_>>())
+    }
+
+    /// Adds a text to a list of texts, and the list if there is none.
+    pub(super) fn add_text(&mut self, list: &str, text: &str) -> Result<()> {
+        self.add_lines(list, &[written(text, Style::Plain)])
+    }
+
+    fn add_lines(&mut self, list: &str, lines: &[String]) -> Result<()> {
         let entry = |indent: usize| -> Vec<String> {
             let pad = " ".repeat(indent);
-            fields
+            let lead = |at: usize| if at == 0 { "- " } else { "  " };
+            lines
                 .iter()
                 .enumerate()
-                .map(|(at, (key, value))| {
-                    let lead = if at == 0 { "- " } else { "  " };
-                    format!("{pad}{lead}{key}: {}", written(value, Style::Plain))
-                })
+                .map(|(at, line)| format!("{pad}{}{line}", lead(at)))
                 .collect()
         };
         match self.pair(list) {
@@ -209,6 +236,9 @@ impl Lines {
                 Content::Sequence(items) if !items.is_empty() && node.style != Style::Flow => {
                     let indent = usize::try_from(node.column.saturating_sub(1)).unwrap_or_default();
                     self.insert_after(last_line(&node), &entry(indent));
+                }
+                Content::Sequence(items) if !items.is_empty() && lines.len() == 1 => {
+                    self.add_flow(&node, items, lines.first().map_or("", String::as_str))?;
                 }
                 Content::Sequence(items) if items.is_empty() => {
                     let line = self.line_mut(node.line)?;
@@ -225,13 +255,38 @@ impl Lines {
         Ok(())
     }
 
+    /// Adds a text to a `[…]` of one line.
+    fn add_flow(&mut self, list: &Node, items: &[Node], text: &str) -> Result<()> {
+        let last = items.last().filter(|last| last.line == list.line);
+        let last = last.ok_or_else(|| refused(list))?;
+        let line = self.line_mut(last.line)?;
+        let (_, end) = span(line, last).ok_or_else(|| refused(list))?;
+        line.insert_str(end, &format!(", {text}"));
+        self.reread();
+        Ok(())
+    }
+
+    /// Removes an entry of a list that is a line of its own.
+    pub(super) fn remove_line(&mut self, list: &Node, entry: &Node) -> Result<()> {
+        let alone = list.elements().is_some_and(|items| items.len() == 1);
+        if list.style == Style::Flow || alone || last_line(entry) != entry.line {
+            return Err(refused(entry));
+        }
+        let at = usize::try_from(entry.line).unwrap_or_default().saturating_sub(1);
+        if at < self.lines.len() {
+            self.lines.remove(at);
+        }
+        self.reread();
+        Ok(())
+    }
+
     /// Sets or removes a field of an entry of a list.
     pub(super) fn set_entry_field(
         &mut self,
         list: &str,
         index: usize,
         key: &str,
-        value: Option<&str>,
+        value: Option<Scalar<'_>>,
     ) -> Result<()> {
         let entry = self
             .root
@@ -257,7 +312,7 @@ impl Lines {
                     .max()
                     .unwrap_or(entry.line);
                 let indent = usize::try_from(entry.column.saturating_sub(1)).unwrap_or_default();
-                let text = format!("{}{key}: {}", " ".repeat(indent), written(value, Style::Plain));
+                let text = format!("{}{key}: {}", " ".repeat(indent), value.written(Style::Plain));
                 self.insert_after(last, &[text]);
                 Ok(())
             }
@@ -291,7 +346,7 @@ impl Lines {
     }
 
     /// Writes a `{…}` anew.
-    fn rewrite_flow(&mut self, entry: &Node, key: &str, value: Option<&str>) -> Result<()> {
+    fn rewrite_flow(&mut self, entry: &Node, key: &str, value: Option<Scalar<'_>>) -> Result<()> {
         if last_line(entry) != entry.line {
             return Err(refused(entry));
         }
@@ -301,19 +356,17 @@ impl Lines {
             let (Some(name), Some(text)) = (name.text(), node.text()) else {
                 return Err(refused(entry));
             };
-            let text = if name == key {
-                done = true;
-                match value {
-                    Some(value) => value,
-                    None => continue,
-                }
-            } else {
-                text
-            };
-            fields.push(format!("{name}: {}", written(text, node.style)));
+            if name != key {
+                fields.push(format!("{name}: {}", written(text, node.style)));
+                continue;
+            }
+            done = true;
+            if let Some(value) = value {
+                fields.push(format!("{name}: {}", value.written(node.style)));
+            }
         }
         if let Some(value) = value.filter(|_| !done) {
-            fields.push(format!("{key}: {}", written(value, Style::Plain)));
+            fields.push(format!("{key}: {}", value.written(Style::Plain)));
         }
         let line = self.line_mut(entry.line)?;
         let column = usize::try_from(entry.column.saturating_sub(1)).unwrap_or_default();

@@ -15,7 +15,7 @@ mod lines;
 use crate::error::{Error, Result};
 use crate::kustomization;
 use herder_object::yaml::{Node, Style};
-use lines::Lines;
+use lines::{Lines, Scalar};
 
 /// Which version of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,18 +47,18 @@ pub fn set_image(text: &str, name: &str, new_name: Option<&str>, version: Versio
     });
     match index {
         None => {
-            let mut fields = vec![("name", name)];
+            let mut fields = vec![("name", Scalar::Text(name))];
             fields.extend(
                 ["newName", "newTag", "digest"]
                     .iter()
-                    .filter_map(|key| Some((*key, wanted(key)??))),
+                    .filter_map(|key| Some((*key, Scalar::Text(wanted(key)??)))),
             );
             lines.add_entry("images", &fields)?;
         }
         Some(index) => {
             for key in ["newName", "newTag", "digest"] {
                 if let Some(value) = wanted(key) {
-                    lines.set_entry_field("images", index, key, value)?;
+                    lines.set_entry_field("images", index, key, value.map(Scalar::Text))?;
                 }
             }
         }
@@ -74,16 +74,129 @@ pub fn set_image(text: &str, name: &str, new_name: Option<&str>, version: Versio
     confirm(done, "images").map(|()| edited)
 }
 
-/// Sets the namespace.
+/// A field of a kustomization that is one text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// `namespace`
+    Namespace,
+    /// `namePrefix`
+    NamePrefix,
+    /// `nameSuffix`
+    NameSuffix,
+}
+
+/// Sets a field that is one text.
 ///
 /// # Errors
 /// If the text is no kustomization, or its layout cannot be edited.
-pub fn set_namespace(text: &str, namespace: &str) -> Result<String> {
+pub fn set_field(text: &str, field: Field, value: &str) -> Result<String> {
+    let name = match field {
+        Field::Namespace => "namespace",
+        Field::NamePrefix => "namePrefix",
+        Field::NameSuffix => "nameSuffix",
+    };
     let mut lines = Lines::read(text)?;
-    lines.set_field("namespace", namespace)?;
+    lines.set_field(name, value)?;
     let edited = lines.finish();
-    let done = kustomization::parse(&edited)?.namespace == namespace;
-    confirm(done, "namespace").map(|()| edited)
+    let after = kustomization::parse(&edited)?;
+    let now = match field {
+        Field::Namespace => after.namespace,
+        Field::NamePrefix => after.name_prefix,
+        Field::NameSuffix => after.name_suffix,
+    };
+    confirm(now == value, name).map(|()| edited)
+}
+
+/// Sets how many replicas a workload has, adding an entry of `replicas` if there is none.
+///
+/// # Errors
+/// If the text is no kustomization, or its layout cannot be edited.
+pub fn set_replicas(text: &str, name: &str, count: u32) -> Result<String> {
+    let count = u64::from(count);
+    let mut lines = Lines::read(text)?;
+    let index = lines.root().get("replicas").and_then(|replicas| {
+        let mut entries = replicas.elements()?.iter();
+        entries.position(|entry| entry.get("name").and_then(Node::text) == Some(name))
+    });
+    match index {
+        Some(index) => lines.set_entry_field("replicas", index, "count", Some(Scalar::Whole(count)))?,
+        None => lines.add_entry(
+            "replicas",
+            &[("name", Scalar::Text(name)), ("count", Scalar::Whole(count))],
+        )?,
+    }
+    let edited = lines.finish();
+    let replicas = kustomization::parse(&edited)?.replicas;
+    let done = replicas
+        .iter()
+        .any(|replica| replica.name == name && u64::try_from(replica.count) == Ok(count));
+    confirm(done, "replicas").map(|()| edited)
+}
+
+/// A list of paths and URLs in a kustomization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum List {
+    /// `resources`
+    Resources,
+    /// `components`
+    Components,
+}
+
+impl List {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Resources => "resources",
+            Self::Components => "components",
+        }
+    }
+
+    fn holds(self, text: &str, path: &str) -> Result<bool> {
+        let after = kustomization::parse(text)?;
+        let entries = match self {
+            Self::Resources => after.resources,
+            Self::Components => after.components,
+        };
+        Ok(entries.iter().any(|entry| entry.text == path))
+    }
+}
+
+/// Adds a path or URL to a list, unless it is there.
+///
+/// # Errors
+/// If the text is no kustomization, or its layout cannot be edited.
+pub fn add_path(text: &str, list: List, path: &str) -> Result<String> {
+    let mut lines = Lines::read(text)?;
+    let entries = lines.root().get(list.name()).and_then(Node::elements);
+    if entries.is_some_and(|entries| entries.iter().any(|entry| entry.text() == Some(path))) {
+        return Ok(text.to_owned());
+    }
+    lines.add_text(list.name(), path)?;
+    let edited = lines.finish();
+    confirm(list.holds(&edited, path)?, list.name()).map(|()| edited)
+}
+
+/// Removes a path or URL from a list.
+///
+/// # Errors
+/// If it is not in the list, the text is no kustomization, or its layout cannot be edited.
+pub fn remove_path(text: &str, list: List, path: &str) -> Result<String> {
+    let mut lines = Lines::read(text)?;
+    let node = lines.root().get(list.name()).cloned();
+    let entries = node.as_ref().and_then(Node::elements).unwrap_or_default();
+    let Some(entry) = entries.iter().find(|entry| entry.text() == Some(path)) else {
+        let error = Error::new(format!("`{}` does not hold `{path}`", list.name()));
+        return Err(
+            match herder_base::suggest(path, entries.iter().filter_map(Node::text)) {
+                Some(near) => error.hint(format!("did you mean `{near}`?")),
+                None => error,
+            },
+        );
+    };
+    if let Some(node) = &node {
+        lines.remove_line(node, entry)?;
+    }
+    let edited = lines.finish();
+    confirm(!list.holds(&edited, path)?, list.name()).map(|()| edited)
 }
 
 /// Points a remote resource or component at another branch, tag or commit. `url` is the URL without `?ref=…`.
@@ -118,7 +231,7 @@ pub fn set_ref(text: &str, url: &str, new_ref: &str) -> Result<String> {
     }
     // From the end, so that what is before stays where it is.
     for (node, value, quote) in found.iter().rev() {
-        lines.replace_scalar(node, value, *quote)?;
+        lines.replace_scalar(node, Scalar::Text(value), *quote)?;
     }
     let edited = lines.finish();
     let after = kustomization::parse(&edited)?;

@@ -94,7 +94,7 @@ fn sets_images() {
 }
 
 #[test]
-fn sets_namespace() {
+fn sets_fields() {
     for (text, result) in [
         (
             "kind: Kustomization\nresources: [a]\n",
@@ -104,8 +104,58 @@ fn sets_namespace() {
         ("namespace: \"old\"", "namespace: \"prod\""),
         ("resources:\n- a\n", "resources:\n- a\nnamespace: prod\n"),
     ] {
-        assert_eq!(set_namespace(text, "prod").unwrap(), result);
+        assert_eq!(set_field(text, Field::Namespace, "prod").unwrap(), result);
     }
+}
+
+#[test]
+fn sets_replicas() {
+    for (text, result) in [
+        (
+            "namePrefix: a-\n",
+            "namePrefix: a-\nreplicas:\n- name: shop\n  count: 3\n",
+        ),
+        (
+            "replicas:\n- name: shop # big\n  count: 1 # for now\n- {name: b, count: 2}\n",
+            "replicas:\n- name: shop # big\n  count: 3 # for now\n- {name: b, count: 2}\n",
+        ),
+        (
+            "replicas:\n- {name: shop, count: 2}\n",
+            "replicas:\n- {name: shop, count: 3}\n",
+        ),
+    ] {
+        assert_eq!(set_replicas(text, "shop", 3).unwrap(), result);
+    }
+}
+
+#[test]
+fn adds_and_removes_paths() {
+    for (text, result) in [
+        ("", "resources:\n- b.yaml\n"),
+        (
+            "resources: [a.yaml] # all\n",
+            "resources: [a.yaml, b.yaml] # all\n",
+        ),
+        (
+            "resources:\n  # first\n  - a.yaml # one\nnamespace: x\n",
+            "resources:\n  # first\n  - a.yaml # one\n  - b.yaml\nnamespace: x\n",
+        ),
+        ("resources: [b.yaml]\n", "resources: [b.yaml]\n"),
+    ] {
+        assert_eq!(
+            add_path(text, List::Resources, "b.yaml").unwrap(),
+            result,
+            "{text}"
+        );
+    }
+    let text = "resources:\n- a.yaml # one\n- b.yaml # two\n";
+    assert_eq!(
+        remove_path(text, List::Resources, "b.yaml").unwrap(),
+        "resources:\n- a.yaml # one\n"
+    );
+    assert!(remove_path(text, List::Resources, "c.yaml").is_err());
+    assert!(remove_path(text, List::Components, "a.yaml").is_err());
+    assert!(remove_path("resources: [a]\n", List::Resources, "a").is_err());
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! `herder kustomize edit set …`.
 
 use anyhow::{Context, Result, bail};
-use herder_kustomize::edit::{Version, set_image, set_namespace, set_ref};
+use herder_kustomize::edit::{
+    Field, List, Version, add_path, remove_path, set_field, set_image, set_ref, set_replicas,
+};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +22,45 @@ enum Command {
     /// Set a value
     #[command(subcommand)]
     Set(Set),
+    /// Add an entry, unless it is there
+    #[command(subcommand)]
+    Add(Entries),
+    /// Remove an entry
+    #[command(subcommand)]
+    Remove(Entries),
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Entries {
+    /// Files, directories or URLs of `resources`
+    #[command(visible_alias = "base")]
+    Resource {
+        /// Relative to the kustomization
+        #[arg(required = true)]
+        paths: Vec<String>,
+    },
+    /// Directories or URLs of `components`
+    Component {
+        /// Relative to the kustomization
+        #[arg(required = true)]
+        paths: Vec<String>,
+    },
+}
+
+impl Entries {
+    fn each(
+        &self,
+        text: String,
+        edit: fn(&str, List, &str) -> Result<String, herder_kustomize::Error>,
+    ) -> Result<String> {
+        let (list, paths) = match self {
+            Self::Resource { paths } => (List::Resources, paths),
+            Self::Component { paths } => (List::Components, paths),
+        };
+        Ok(paths
+            .iter()
+            .try_fold(text, |text, path| edit(&text, list, path))?)
+    }
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -34,6 +75,24 @@ enum Set {
     Namespace {
         /// The namespace of everything
         namespace: String,
+    },
+    /// Set what all names begin with
+    Nameprefix {
+        /// Such as `staging-`
+        #[arg(allow_hyphen_values = true)]
+        prefix: String,
+    },
+    /// Set what all names end with
+    Namesuffix {
+        /// Such as `-v2`
+        #[arg(allow_hyphen_values = true)]
+        suffix: String,
+    },
+    /// Set how many replicas workloads have: NAME=COUNT
+    Replicas {
+        /// Such as `shop=3`
+        #[arg(required = true)]
+        counts: Vec<String>,
     },
     /// Point a remote resource at another branch, tag or commit
     Ref {
@@ -78,16 +137,10 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let path = find(&args.dir)?;
     let mut text = fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
     let before = text.clone();
-    let Command::Set(set) = &args.command;
-    match set {
-        Set::Image { images } => {
-            for image in images {
-                let (name, new_name, version) = parse_image(image)?;
-                text = set_image(&text, name, new_name, version)?;
-            }
-        }
-        Set::Namespace { namespace } => text = set_namespace(&text, namespace)?,
-        Set::Ref { url, reference } => text = set_ref(&text, url, reference)?,
+    match &args.command {
+        Command::Set(set) => text = run_set(set, text)?,
+        Command::Add(entries) => text = entries.each(text, add_path)?,
+        Command::Remove(entries) => text = entries.each(text, remove_path)?,
     }
     if text == before {
         return Ok(());
@@ -98,6 +151,31 @@ pub(super) fn run(args: &Args) -> Result<()> {
         .and_then(|()| fs::set_permissions(&beside, fs::metadata(&path)?.permissions()))
         .and_then(|()| fs::rename(&beside, &path))
         .with_context(|| format!("{} cannot be written", path.display()))
+}
+
+fn run_set(set: &Set, mut text: String) -> Result<String> {
+    match set {
+        Set::Image { images } => {
+            for image in images {
+                let (name, new_name, version) = parse_image(image)?;
+                text = set_image(&text, name, new_name, version)?;
+            }
+        }
+        Set::Replicas { counts } => {
+            for count in counts {
+                let parsed = count.split_once('=').map(|(name, count)| (name, count.parse()));
+                let Some((name, Ok(number))) = parsed.filter(|(name, _)| !name.is_empty()) else {
+                    bail!("`{count}` does not name a workload and a number, as in shop=3");
+                };
+                text = set_replicas(&text, name, number)?;
+            }
+        }
+        Set::Namespace { namespace } => text = set_field(&text, Field::Namespace, namespace)?,
+        Set::Nameprefix { prefix } => text = set_field(&text, Field::NamePrefix, prefix)?,
+        Set::Namesuffix { suffix } => text = set_field(&text, Field::NameSuffix, suffix)?,
+        Set::Ref { url, reference } => text = set_ref(&text, url, reference)?,
+    }
+    Ok(text)
 }
 
 fn find(dir: &Path) -> Result<PathBuf> {
