@@ -94,7 +94,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
                 "{job} #{number}: {status} {}",
                 run["reason"].as_str().unwrap_or_default()
             );
-            if status == "success" {
+            if status == "succeeded" {
                 Ok(())
             } else {
                 Err(crate::output::Exit(1).into())
