@@ -6,7 +6,7 @@ use crate::auth::{Rbac, TokenError, Tokens, bootstrap_roles};
 use crate::controllers;
 use crate::fabric::{Fabric, FabricConfig, FabricError, KUBERNETES, NodeConfig};
 use crate::pki::{Pki, PkiError, write_private};
-use crate::registry::{OpenError, Registry, Status};
+use crate::registry::{DeleteOptions, OpenError, Registry, Status};
 use base64::Engine as _;
 use herder_base::Clock;
 use herder_store::Store;
@@ -225,7 +225,29 @@ impl Kubelite {
         Ok(cluster)
     }
 
+    /// Removes nodes of ours that an earlier run had and this one has not; the controllers replace their pods.
+    async fn forget_nodes(&self) -> Result<(), StartError> {
+        let (nodes, _) = self.registry.list("nodes", None);
+        let surplus = nodes.iter().map(|node| herder_object::name(node)).filter(|name| {
+            let number = name
+                .strip_prefix('n')
+                .and_then(|number| number.parse::<usize>().ok());
+            number.is_some_and(|number| number > self.config.nodes)
+        });
+        for name in surplus {
+            tracing::info!(
+                node = name,
+                "this cluster has fewer nodes than before: its pods move"
+            );
+            self.registry
+                .delete("nodes", "", name, DeleteOptions::default())
+                .await?;
+        }
+        Ok(())
+    }
+
     async fn spawn_nodes(&self, tokens: &Tokens) -> Result<Vec<NodeConfig>, StartError> {
+        self.forget_nodes().await?;
         let Some(fabric) = &self.fabric else {
             return Ok(Vec::new());
         };

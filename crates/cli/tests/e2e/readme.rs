@@ -1,6 +1,6 @@
 //! Every command that the README shows, run as it stands there but for placeholders and ports.
 
-use crate::running::{Dir, HERDER, alone, run};
+use crate::running::{Dir, HERDER, alone, git, run};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -98,7 +98,8 @@ fn every_command_of_the_readme_works() {
     let start = ["demo", "--scenes", "bootstrap", listen[0], listen[1]];
     let platform = Background::start(&start, &demo, "the platform stays up");
     let mut platform = Some(platform);
-    let fleet = demo.join("repos/fleet");
+    let fleet = demo.join("repos/fleet.git");
+    // They end what the others need: `up` takes over from the demo, `down` empties what is up.
     let mut after = Vec::new();
     let mut ran = 0;
     for words in commands() {
@@ -136,7 +137,17 @@ fn every_command_of_the_readme_works() {
                 assert_eq!(std::fs::read_to_string(other.join("b")).unwrap(), "3");
             }
             ["herder", "jobs", "plan", "DIR"] => {
-                succeeds(&["jobs", "plan", fleet.join("jobs").to_str().unwrap()], &demo);
+                let clone = other.join("fleet");
+                git(
+                    &other,
+                    &[
+                        "clone",
+                        "--quiet",
+                        fleet.to_str().unwrap(),
+                        clone.to_str().unwrap(),
+                    ],
+                );
+                succeeds(&["jobs", "plan", clone.join("jobs").to_str().unwrap()], &demo);
             }
             _ => panic!("the README shows `{}`, which no test runs", words.join(" ")),
         }
@@ -145,16 +156,16 @@ fn every_command_of_the_readme_works() {
         match words.as_slice() {
             ["herder", "down", ..] => {
                 succeeds(&words[1..], &demo);
-                drop(platform.take());
             }
             ["herder", "up", "FLEET-REPOSITORY"] => {
                 drop(platform.take());
                 let args = ["up", fleet.to_str().unwrap(), listen[0], listen[1]];
-                drop(Background::start(&args, &demo, "dashboard"));
+                platform = Some(Background::start(&args, &demo, "dashboard"));
             }
             _ => panic!("the README shows `{}`, which no test runs", words.join(" ")),
         }
     }
+    drop(platform);
     assert!(ran > 10, "the README shows {ran} commands");
     eprintln!("{ran} commands of the README ran");
 }

@@ -47,9 +47,7 @@ pub(crate) async fn promote(
     Json(mut request): Json<PromoteRequest>,
 ) -> Result<Json<Value>, Failure> {
     let grant = grant(&shared, &headers)?;
-    let reading = shared
-        .reading()
-        .ok_or_else(|| Failure::conflict("git has not been read yet"))?;
+    let reading = shared.known().await?;
     let target = reading
         .fleet
         .environment(&request.to)

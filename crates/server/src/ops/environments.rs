@@ -8,10 +8,8 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 impl Shared {
-    fn developer_environment(&self, name: &str) -> Result<(Environment, herder_fleet::Lease), Failure> {
-        let reading = self
-            .reading()
-            .ok_or_else(|| Failure::conflict("git has not been read yet"))?;
+    async fn developer_environment(&self, name: &str) -> Result<(Environment, herder_fleet::Lease), Failure> {
+        let reading = self.known().await?;
         let names = || {
             reading
                 .fleet
@@ -42,7 +40,7 @@ impl Shared {
         lease: Option<Duration>,
         by: &str,
     ) -> Result<Value, Failure> {
-        let (_, bounds) = self.developer_environment(name)?;
+        let (_, bounds) = self.developer_environment(name).await?;
         let wanted = lease.unwrap_or(bounds.default);
         if wanted > bounds.max {
             let max = herder_base::format_duration(bounds.max);
@@ -69,7 +67,7 @@ impl Shared {
 
     /// Ends an environment's lease.
     pub(crate) async fn environment_down(&self, name: &str, by: &str) -> Result<Value, Failure> {
-        self.developer_environment(name)?;
+        self.developer_environment(name).await?;
         let ended = self.ledger.end_lease(name).await?;
         self.audit(
             by,

@@ -17,10 +17,7 @@ impl Shared {
     /// Removes all workloads, jobs, policies and namespaces, and waits until they are gone. State stays: Vault's data,
     /// volumes marked as state, the ledger.
     pub(crate) async fn down_everything(&self) -> Result<Value, Failure> {
-        let fleet = self
-            .reading()
-            .map(|reading| reading.fleet.name.clone())
-            .ok_or_else(|| Failure::conflict("git has not been read yet"))?;
+        let fleet = self.known().await?.fleet.name.clone();
         self.everything_down.store(true, Ordering::SeqCst);
         self.audit("", "down.everything", "", "").await?;
         self.jobs

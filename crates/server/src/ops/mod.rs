@@ -12,8 +12,10 @@ mod why;
 pub(crate) use promote::PromoteRequest;
 
 use crate::api::Failure;
+use crate::reading::Reading;
 use crate::state::Shared;
 use herder_ledger::AuditEntry;
+use std::sync::Arc;
 
 impl Shared {
     /// Records who did what to what.
@@ -31,6 +33,18 @@ impl Shared {
         };
         self.ledger.audit(&entry).await?;
         Ok(())
+    }
+
+    /// What git says; just after a start, once it has been read.
+    pub(crate) async fn known(&self) -> Result<Arc<Reading>, Failure> {
+        if self.reading().is_none() {
+            self.pass_over(self.bell.pass_again()).await?;
+        }
+        self.reading().ok_or_else(|| {
+            let why = self.unreadable.load_full();
+            let why = why.map_or_else(|| "not yet".to_owned(), |why| (*why).clone());
+            Failure::conflict(format!("git has not been read: {why}"))
+        })
     }
 
     /// Waits until the pass of the flow that answers a request is over.

@@ -33,7 +33,7 @@ impl Shared {
         if !request.dry_run {
             self.pass_over(self.bell.read_again()).await?;
         }
-        let promotion = self.decide(request)?;
+        let promotion = self.decide(request).await?;
         let moves: Vec<String> = promotion.moves.iter().map(ToString::to_string).collect();
         let about = json!({"application": promotion.application, "from": promotion.from, "to": promotion.to, "repository": promotion.repository, "moves": moves});
         if promotion.files.is_empty() {
@@ -124,10 +124,8 @@ impl Shared {
         }
     }
 
-    fn decide(&self, request: &PromoteRequest) -> Result<Promotion, Failure> {
-        let reading = self
-            .reading()
-            .ok_or_else(|| Failure::conflict("git has not been read yet"))?;
+    async fn decide(&self, request: &PromoteRequest) -> Result<Promotion, Failure> {
+        let reading = self.known().await?;
         let (fleet, inputs) = (&reading.fleet, &reading.inputs);
         let decided = match (&request.version, &request.reference) {
             (Some(version), Some(reference)) => herder_plan::release(
