@@ -7,6 +7,7 @@ mod product;
 use crate::run::{cargo, output};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -139,11 +140,32 @@ impl Drop for Running {
 
 /// Resident memory of one process, MB.
 fn resident(pid: u32) -> Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .context("no VmRSS")?;
-    let kilobytes: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    let kilobytes = number(Path::new(&format!("/proc/{pid}/status")), "VmRSS:");
+    Ok(kilobytes.context("the process has ended")? / 1024.0)
+}
+
+/// Memory of a process and all below it, MB, each page counted once (PSS).
+fn proportional(root: u32) -> Result<f64> {
+    let mut below: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        if let Some(parent) = number(&entry.path().join("status"), "PPid:") {
+            below.entry(parent as u32).or_default().push(pid);
+        }
+    }
+    let (mut pending, mut kilobytes) = (vec![root], 0.0);
+    while let Some(pid) = pending.pop() {
+        kilobytes += number(Path::new(&format!("/proc/{pid}/smaps_rollup")), "Pss:").unwrap_or_default();
+        pending.extend(below.remove(&pid).unwrap_or_default());
+    }
     Ok(kilobytes / 1024.0)
+}
+
+/// A number in a file of the kernel's; none if the process has gone meanwhile.
+fn number(path: &Path, name: &str) -> Option<f64> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
 }
