@@ -243,7 +243,8 @@ impl<'t> Scanner<'t> {
 
     fn skip_to_token(&mut self) {
         loop {
-            if self.text.mark.column == 0 && self.text.at_bom() {
+            // go-yaml means to skip the mark at the start of any line, but only ever looks at the start of its buffer.
+            if self.text.mark.index == 0 && self.text.at_bom() {
                 self.text.skip();
             }
             loop {
