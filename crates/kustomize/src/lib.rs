@@ -1,7 +1,7 @@
 //! Tree to manifests, byte for byte what `kustomize build` (v5.5, as in `kubectl` 1.32) prints.
 //!
-//! Pure: it reads a [`Tree`] and nothing else. Remote bases are fetched and helm charts are rendered by the caller
-//! ([`Remotes`], [`Helm`]); KRM functions and exec plugins are refused. Linear in the number of resources. [`edit`] changes
+//! Pure: it reads a [`Tree`] and nothing else. Remote bases are fetched, helm charts are rendered and KRM
+//! functions are run by the caller ([`Remotes`], [`Helm`], [`Functions`]), or refused; exec plugins always are. Linear in the number of resources. [`edit`] changes
 //! kustomization files without touching their layout.
 #![forbid(unsafe_code)]
 
@@ -13,6 +13,7 @@ pub mod edit;
 mod error;
 mod fieldspec;
 mod files;
+mod function;
 mod generate;
 mod hash;
 mod helm;
@@ -40,6 +41,7 @@ mod transform;
 pub use build::{Build, Options, Reorder, build, build_from, print_from};
 pub use error::Error;
 pub use files::Files;
+pub use function::{FunctionCall, Functions};
 pub use helm::{ChartFiles, ChartRef, Helm, Release};
 pub use herder_base::Tree;
 pub use remote::{NoRemotes, RemoteRef, Remotes, parse_url, remotes};

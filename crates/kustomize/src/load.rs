@@ -152,6 +152,12 @@ impl<'a> Loader<'a> {
         &self.root
     }
 
+    /// Where the directory is on this machine, if it is on this machine.
+    pub(crate) fn absolute(&self) -> Option<String> {
+        let here = self.remote.is_none() && self.files.is_whole_filesystem();
+        here.then(|| format!("/{}", self.root))
+    }
+
     /// How a path relative to the directory is called in messages.
     pub(crate) fn name(&self, path: &str) -> String {
         let path = normalise(&join(&self.root, path)).unwrap_or_else(|_| path.to_owned());

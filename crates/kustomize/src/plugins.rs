@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::fieldspec::FieldSpec;
+use crate::function::Function;
 use crate::generate::{self, Kind};
 use crate::kustomization::decode::{self, Decoder, field_spec_lenient, string};
 use crate::kustomization::{self, Image, Patch, Replacement, Replica};
@@ -38,6 +39,7 @@ pub(crate) enum Plugin {
     Replacements(Vec<Replacement>, Arc<str>),
     ValueAdd(String, Vec<Place>),
     Hash,
+    Function(Box<Function>),
     Several(Vec<Plugin>),
 }
 
@@ -71,6 +73,7 @@ impl Plugin {
             }
             Self::ValueAdd(value, places) => value_add::add(map, value, places, &schema),
             Self::Hash => add_hashes(map, &schema),
+            Self::Function(function) => function.transform(context, map),
             Self::Several(plugins) => plugins.iter().try_for_each(|plugin| plugin.apply(context, map)),
         }
     }
@@ -94,14 +97,10 @@ fn check(config: &Resource) -> Result<()> {
     if config.api_version() == "builtin" {
         return Ok(());
     }
-    let annotations = config.annotations();
-    let function = ["config.kubernetes.io/function", "config.k8s.io/function"];
-    let error = if function.iter().any(|name| annotations.contains_key(*name)) {
-        Error::new("functions that run containers or programs are refused")
-    } else {
+    Err(config.error(
         Error::new("plugins that run programs are refused")
-    };
-    Err(config.error(error.hint("only plugins with `apiVersion: builtin` are run")))
+            .hint("only plugins with `apiVersion: builtin` and functions that are allowed are run"),
+    ))
 }
 
 fn configuration(config: &Resource) -> Result<yaml::Node> {
@@ -115,6 +114,9 @@ pub(crate) fn generate(
     loader: &Loader<'_>,
     config: &Resource,
 ) -> Result<Vec<Resource>> {
+    if let Some(function) = Function::of(config, loader)? {
+        return function.generate(context).map_err(|error| config.error(error));
+    }
     check(config)?;
     let root = configuration(config)?;
     let fail = |error: Error| config.error(error);
@@ -194,6 +196,9 @@ pub(crate) fn transformer(
     loader: &Loader<'_>,
     config: &Resource,
 ) -> Result<Plugin> {
+    if let Some(function) = Function::of(config, loader)? {
+        return Ok(Plugin::Function(Box::new(function)));
+    }
     check(config)?;
     let root = configuration(config)?;
     read_transformer(context, loader, config, &root).map_err(|error| config.error(error))

@@ -1,7 +1,7 @@
 //! URLs of remote bases, in all the forms that kustomize takes them. Parsing only; fetching is the caller's.
 
 use crate::kustomization;
-use crate::{Helm, Tree};
+use crate::{Functions, Helm, Tree};
 
 /// Answers what remote bases hold. Rendering stays pure: the caller fetches, then builds again.
 pub trait Remotes {
@@ -10,6 +10,11 @@ pub trait Remotes {
 
     /// What renders helm charts; without it they are refused.
     fn helm(&self) -> Option<&dyn Helm> {
+        None
+    }
+
+    /// What runs KRM functions; without it they are refused.
+    fn functions(&self) -> Option<&dyn Functions> {
         None
     }
 }

@@ -6,7 +6,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
-use herder_kustomize::{Error, NoRemotes, Options, Remotes, Tree, build};
+use herder_kustomize::{Error, FunctionCall, Functions, NoRemotes, Options, Remotes, Tree, build};
 
 const DEPLOYMENT: &str = "apiVersion: apps/v1
 kind: Deployment
@@ -235,4 +235,63 @@ fn builds_are_linear() {
     };
     // Quadratic work would not end here in any patience.
     assert!(many(10_000) > 9 * many(1_000));
+}
+
+/// A function that adds a label to what it is given, and makes a config map where it is given nothing.
+struct Function;
+
+impl Remotes for Function {
+    fn resolve(&self, _url: &str) -> Option<Result<(Tree, String), String>> {
+        None
+    }
+
+    fn functions(&self) -> Option<&dyn Functions> {
+        Some(self)
+    }
+}
+
+impl Functions for Function {
+    fn run(&self, call: &FunctionCall) -> Option<Result<String, String>> {
+        if call.program != "./allowed" {
+            return None;
+        }
+        assert!(call.input.contains("functionConfig:"), "{}", call.input);
+        Some(Ok(if call.input.contains("items: []") {
+            "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: made\n  annotations:\n    kustomize.config.k8s.io/needs-hash: 'true'\n\
+             data: {a: b}\n"
+                .to_owned()
+        } else {
+            let input = call.input.replace("image: shop:1", "image: shop:2");
+            input.replace("name: settings\n", "name: settings\n    # seen\n")
+        }))
+    }
+}
+
+#[test]
+fn functions_run_if_they_are_allowed() {
+    let plugin = |program: &str| {
+        format!(
+            "apiVersion: example.org/v1\nkind: Function\nmetadata:\n  name: f\n  annotations:\n    \
+             config.kubernetes.io/function: 'exec: {{path: {program}}}'\n"
+        )
+    };
+    let run = |program: &str, remotes: &dyn Remotes| {
+        let files = [
+            (
+                "o/kustomization.yaml",
+                "resources: [d.yaml]\ngenerators: [f.yaml]\ntransformers: [f.yaml]\n",
+            ),
+            ("o/d.yaml", DEPLOYMENT),
+            ("o/f.yaml", &plugin(program)),
+        ];
+        build(&tree(&files), "o", &Options::default(), remotes)
+    };
+    let built = run("./allowed", &Function).unwrap().to_yaml();
+    assert!(built.contains("image: shop:2"), "{built}");
+    assert!(built.contains("name: made-"), "{built}");
+    for (program, remotes) in [("./other", &Function as &dyn Remotes), ("./allowed", &NoRemotes)] {
+        let error = run(program, remotes).unwrap_err();
+        assert!(error.message().contains("is not allowed"), "{error}");
+        assert!(error.hint_text().unwrap().contains("--allow-function"), "{error}");
+    }
 }

@@ -2,6 +2,7 @@
 
 mod disk;
 mod edit;
+mod function;
 mod helm;
 mod remote;
 
@@ -55,6 +56,9 @@ pub(crate) struct BuildArgs {
     /// The API versions that charts are rendered for, unless they say
     #[arg(long, value_delimiter = ',', value_name = "VERSIONS")]
     helm_api_versions: Vec<String>,
+    /// Run this KRM function, a program named in a kustomization's plugins; may be repeated
+    #[arg(long = "allow-function", value_name = "PROGRAM")]
+    functions: Vec<String>,
     /// Print no warnings
     #[arg(short, long)]
     quiet: bool,
@@ -102,7 +106,7 @@ pub(crate) fn run_build(args: &BuildArgs) -> Result<()> {
         kube_version: args.helm_kube_version.clone(),
         api_versions: args.helm_api_versions.clone(),
     });
-    let remotes = remote::Fetching::new(helm)?;
+    let remotes = remote::Fetching::new(helm, function::Allowed(args.functions.clone()))?;
     let warnings = match &args.output {
         Some(dir) if dir.is_dir() => {
             let built = from(&args.target, &remotes, |files, dir, remotes| {

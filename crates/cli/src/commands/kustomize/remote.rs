@@ -1,9 +1,10 @@
 //! Remote bases for a build: fetched through a cache below the user's cache directory when the build asks for them.
 
+use super::function::Allowed;
 use super::helm::Program;
 use anyhow::{Context, Result};
 use herder_git::Git;
-use herder_kustomize::{Helm, RemoteRef, Remotes, Tree, parse_url};
+use herder_kustomize::{Functions, Helm, RemoteRef, Remotes, Tree, parse_url};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ pub(super) struct Fetching {
     runtime: Runtime,
     git: Git,
     helm: Option<Program>,
+    functions: Allowed,
     fetched: RefCell<BTreeMap<(String, String), Result<Tree, String>>>,
 }
 
@@ -22,7 +24,7 @@ impl Fetching {
     ///
     /// # Errors
     /// If no runtime can be made.
-    pub(super) fn new(helm: Option<Program>) -> Result<Self> {
+    pub(super) fn new(helm: Option<Program>, functions: Allowed) -> Result<Self> {
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
@@ -31,6 +33,7 @@ impl Fetching {
             runtime,
             git: Git::new(cache_dir("git")),
             helm,
+            functions,
             fetched: RefCell::default(),
         })
     }
@@ -74,5 +77,9 @@ impl Remotes for Fetching {
 
     fn helm(&self) -> Option<&dyn Helm> {
         self.helm.as_ref().map(|program| program as &dyn Helm)
+    }
+
+    fn functions(&self) -> Option<&dyn Functions> {
+        Some(&self.functions)
     }
 }
