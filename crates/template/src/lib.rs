@@ -4,13 +4,11 @@
 //! client, a directory, a test) is the caller's affair. Consul and Nomad functions are refused by name. Owns no IO.
 #![forbid(unsafe_code)]
 
+pub mod engine;
 mod error;
 mod functions;
-mod goprint;
 mod known;
-mod printf;
 mod request;
-mod rewrite;
 mod template;
 mod value;
 

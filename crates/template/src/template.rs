@@ -1,12 +1,11 @@
 //! A parsed template and its evaluation in rounds: each round says what is missing until nothing is.
 
+use crate::engine::{ExecError, Execution, Fault, FunctionCheck, MissingKey, ParseFault, Trees, Value};
 use crate::error::{Error, ErrorKind, position};
 use crate::functions::{self, Round};
 use crate::known::Known;
 use crate::request::{FileWrite, Request, SourceError, Sources};
-use crate::rewrite::Rewriter;
-use gotmpl::{MissingKey, TemplateError, Value};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -41,10 +40,10 @@ pub struct Template {
     pub(crate) engine: Arc<Engine>,
 }
 
-/// The rewritten trees, shared with the functions that execute templates by name.
+/// The trees, shared with the functions that execute templates by name.
 pub(crate) struct Engine {
     main: String,
-    trees: BTreeMap<String, gotmpl::parse::ListNode>,
+    trees: Trees,
     missing_key: MissingKey,
 }
 
@@ -58,7 +57,7 @@ impl fmt::Debug for Template {
 #[derive(Debug)]
 pub struct Evaluation {
     /// The text, or why there is none; of no use while something is missing.
-    pub text: Result<String, Error>,
+    pub text: Result<Vec<u8>, Error>,
     /// What was asked for and is not known.
     pub missing: BTreeSet<Request>,
     /// Everything asked for.
@@ -69,8 +68,8 @@ pub struct Evaluation {
 
 /// A finished rendering.
 pub struct Rendered {
-    /// The output.
-    pub text: String,
+    /// The output; text, unless a value in it is none.
+    pub text: Vec<u8>,
     /// Everything it depends on.
     pub used: BTreeSet<Request>,
     /// Files to write besides the output.
@@ -89,56 +88,31 @@ impl Template {
     /// # Errors
     /// With line and column, if it does not parse or names a function it may not use.
     pub fn parse(name: &str, text: &str, options: &Options) -> Result<Self, Error> {
-        let fail = |(line, column), kind| Error {
-            name: name.to_owned(),
-            line,
-            column,
-            kind,
-        };
         let main = if name.is_empty() { "template" } else { name };
         let (left, right) = &options.delimiters;
-        let parsed = gotmpl::Template::new(main)
-            .delims(left, right)
-            .parse(text)
-            .map_err(|error| match error {
-                TemplateError::Parse {
-                    line, col, message, ..
-                }
-                | TemplateError::Lex {
-                    line, col, message, ..
-                } => fail((line, col), ErrorKind::Syntax(message)),
-                other => fail((0, 0), ErrorKind::Syntax(other.to_string())),
-            })?;
-        if let Some(offset) = stray_end(text, left, right) {
-            return Err(fail(
-                position(text, offset),
-                ErrorKind::Syntax("unexpected {{end}}".to_owned()),
-            ));
-        }
-        let mut rewriter = Rewriter {
-            denied: &options.denied_functions,
-            fault: None,
+        let mut trees = Trees::default();
+        let check = |name: &str| match functions::check(name, &options.denied_functions) {
+            None => FunctionCheck::Known,
+            Some(_) => FunctionCheck::Unknown,
         };
-        let mut trees = BTreeMap::new();
-        for tree in parsed.templates() {
-            if let Some(list) = parsed.lookup(tree) {
-                trees.insert(tree.to_owned(), rewriter.list(list.clone()));
+        trees.parse(main, text, (left, right), &check).map_err(|error| {
+            let (line, column) = position(text, error.offset);
+            let kind = match error.fault {
+                ParseFault::Syntax(message) => ErrorKind::Syntax(message),
+                ParseFault::Function(function) => functions::check(&function, &options.denied_functions)
+                    .unwrap_or(ErrorKind::Syntax(function)),
+            };
+            Error {
+                name: name.to_owned(),
+                line,
+                column,
+                kind,
             }
-        }
-        if let Some((offset, kind)) = rewriter.fault {
-            return Err(fail(position(text, offset), kind));
-        }
-        if !trees.contains_key(main) {
-            // A template of nothing but white space or definitions: its text is what is between them.
-            let (list, _) = gotmpl::parse::Parser::new(text, left, right)
-                .and_then(gotmpl::parse::Parser::parse)
-                .map_err(|error| fail((0, 0), ErrorKind::Syntax(error.to_string())))?;
-            trees.insert(main.to_owned(), list);
-        }
+        })?;
         let missing_key = if options.error_on_missing_key {
             MissingKey::Error
         } else {
-            MissingKey::Invalid
+            MissingKey::Zero
         };
         Ok(Self {
             name: name.to_owned(),
@@ -161,16 +135,13 @@ impl Template {
     #[must_use]
     pub fn evaluate(&self, known: Arc<Known>) -> Evaluation {
         let round = Arc::new(Round::new(Arc::clone(&known), Arc::clone(&self.engine)));
-        let result = self.engine.execute(&round, &self.engine.main, &Value::Nil);
+        let result = self.engine.run(&round, &self.engine.main, &Value::Missing);
         let seen = round.finish();
-        let text = result.map_err(|error| {
-            let (line, column) = position(&self.text, seen.offset);
-            Error {
-                name: self.name.clone(),
-                line,
-                column,
-                kind: ErrorKind::Execution(known.redact(&message(&error))),
-            }
+        let text = result.map_err(|error| Error {
+            name: self.name.clone(),
+            line: error.line,
+            column: error.column + 1,
+            kind: ErrorKind::Execution(known.redact(&format!("at <{}>: {}", error.context, error.message))),
         });
         Evaluation {
             text,
@@ -233,41 +204,24 @@ impl Template {
 }
 
 impl Engine {
-    /// Executes one of the templates.
-    pub(crate) fn execute(&self, round: &Arc<Round>, name: &str, data: &Value) -> gotmpl::Result<String> {
-        let template = self.trees.iter().fold(
-            gotmpl::Template::new(&self.main)
-                .missing_key(self.missing_key)
-                .max_range_iters(1_000_000)
-                .funcs(functions::table(round)),
-            |template, (name, tree)| template.add_parse_tree(name, tree.clone()),
-        );
-        template.execute_template_to_string(name, data)
+    fn run(&self, round: &Arc<Round>, name: &str, data: &Value) -> Result<Vec<u8>, ExecError> {
+        Execution {
+            trees: &self.trees,
+            functions: &functions::table(round),
+            in_place: functions::in_place,
+            missing_key: self.missing_key,
+        }
+        .execute(name, data)
     }
-}
 
-/// The engine's parser stops at an `{{end}}` that ends nothing and drops the rest; this finds it. A definition added
-/// at the end of a text is only seen if nothing before it stopped the parser.
-fn stray_end(text: &str, left: &str, right: &str) -> Option<usize> {
-    const MARK: &str = "herder-end-of-text";
-    let stops = |text: &str| {
-        let marked = format!("{text}{left}define \"{MARK}\"{right}x{left}end{right}");
-        gotmpl::Template::new("")
-            .delims(left, right)
-            .parse(&marked)
-            .is_ok_and(|parsed| parsed.lookup(MARK).is_none())
-    };
-    if !stops(text) {
-        return None;
-    }
-    let ends = text.match_indices(right).map(|(at, _)| at + right.len());
-    let first = ends.into_iter().find(|end| text.get(..*end).is_some_and(stops));
-    first.and_then(|end| text.get(..end)?.rfind(left)).or(Some(0))
-}
-
-fn message(error: &TemplateError) -> String {
-    match error {
-        TemplateError::Exec(message) => message.clone(),
-        other => other.to_string(),
+    /// Executes one of the templates for a function.
+    pub(crate) fn execute(
+        &self,
+        round: &Arc<Round>,
+        name: &str,
+        data: &Value,
+    ) -> crate::engine::Result<Vec<u8>> {
+        self.run(round, name, data)
+            .map_err(|error| Fault(format!("at <{}>: {}", error.context, error.message)))
     }
 }

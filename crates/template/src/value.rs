@@ -1,8 +1,7 @@
 //! Between JSON and the engine's values.
 
-use gotmpl::Value;
+use crate::engine::Value;
 use serde_json::{Map, Number, Value as Json};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A string value.
@@ -12,12 +11,12 @@ pub(crate) fn string(text: impl AsRef<str>) -> Value {
 
 /// A map value.
 pub(crate) fn map<K: AsRef<str>>(entries: impl IntoIterator<Item = (K, Value)>) -> Value {
-    Value::Map(Arc::new(
+    Value::Map(
         entries
             .into_iter()
             .map(|(k, v)| (Arc::from(k.as_ref()), v))
-            .collect::<BTreeMap<Arc<str>, Value>>(),
-    ))
+            .collect(),
+    )
 }
 
 /// JSON as Vault sends it: whole numbers stay whole.
@@ -47,8 +46,14 @@ fn convert(json: &Json, floats: bool) -> Value {
 
 /// The engine's value as JSON; floats without a fraction print as Go prints them (`1` and not `1.0`).
 pub(crate) fn to_json(value: &Value) -> Json {
-    match value {
-        Value::Nil | Value::Function(_) => Json::Null,
+    match value.base() {
+        Value::Missing
+        | Value::Nil
+        | Value::Function(_)
+        | Value::Complex(..)
+        | Value::Typed(_)
+        | Value::Object(_) => Json::Null,
+        Value::Bytes(bytes) => Json::String(String::from_utf8_lossy(bytes).into_owned()),
         Value::Bool(b) => Json::Bool(*b),
         Value::Int(n) => Json::Number((*n).into()),
         Value::Uint(n) => Json::Number((*n).into()),

@@ -1,12 +1,12 @@
 //! Reading arguments. Messages name the function and the position, never the value.
 
-use gotmpl::{Result, TemplateError, Value};
+use crate::engine::{Fault, List, Map, Result, Value};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// An error with a message.
 pub(super) fn fail<T>(message: impl Into<String>) -> Result<T> {
-    Err(TemplateError::Exec(message.into()))
+    Err(Fault(message.into()))
 }
 
 /// Checks how many arguments there are.
@@ -28,7 +28,7 @@ pub(super) fn count(name: &str, args: &[Value], allowed: RangeInclusive<usize>) 
 /// Any argument.
 pub(super) fn any<'a>(name: &str, args: &'a [Value], i: usize) -> Result<&'a Value> {
     args.get(i)
-        .ok_or_else(|| TemplateError::Exec(format!("{name}: argument {} is missing", i + 1)))
+        .ok_or_else(|| Fault(format!("{name}: argument {} is missing", i + 1)))
 }
 
 /// A string; numbers and booleans are taken as they print.
@@ -36,7 +36,7 @@ pub(super) fn text(name: &str, args: &[Value], i: usize) -> Result<Arc<str>> {
     match any(name, args, i)? {
         Value::String(s) => Ok(Arc::clone(s)),
         Value::Nil | Value::List(_) | Value::Map(_) | Value::Function(_) => wrong(name, args, i, "a string"),
-        other => Ok(crate::goprint::display(other).into()),
+        other => Ok(crate::engine::print::display(other).into()),
     }
 }
 
@@ -52,28 +52,24 @@ pub(super) fn int(name: &str, args: &[Value], i: usize) -> Result<i64> {
 }
 
 /// A list.
-pub(super) fn list(name: &str, args: &[Value], i: usize) -> Result<Arc<[Value]>> {
+pub(super) fn list(name: &str, args: &[Value], i: usize) -> Result<List> {
     match any(name, args, i)? {
-        Value::List(items) => Ok(Arc::clone(items)),
-        Value::Nil => Ok(Arc::from([])),
+        Value::List(items) => Ok(items.clone()),
+        Value::Nil => Ok(Vec::new().into()),
         _ => wrong(name, args, i, "a list"),
     }
 }
 
 /// A map's entries.
-pub(super) fn fields(
-    name: &str,
-    args: &[Value],
-    i: usize,
-) -> Result<Arc<std::collections::BTreeMap<Arc<str>, Value>>> {
+pub(super) fn fields(name: &str, args: &[Value], i: usize) -> Result<Map> {
     match any(name, args, i)? {
-        Value::Map(fields) => Ok(Arc::clone(fields)),
+        Value::Map(fields) => Ok(fields.clone()),
         _ => wrong(name, args, i, "a map"),
     }
 }
 
 /// The error for an argument of the wrong type.
 pub(super) fn wrong<T>(name: &str, args: &[Value], i: usize, wanted: &str) -> Result<T> {
-    let got = args.get(i).map_or("nothing", Value::type_name);
+    let got = args.get(i).map_or("nothing".into(), Value::type_name);
     fail(format!("{name}: argument {} must be {wanted}, got {got}", i + 1))
 }

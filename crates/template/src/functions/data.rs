@@ -1,8 +1,8 @@
 //! Functions on lists and maps.
 
 use super::Pure;
-use super::args::{any, count, fail, fields, int, list, text};
-use gotmpl::{Result, Value};
+use super::args::{any, count, fail, fields, int, list};
+use crate::engine::{Result, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -50,17 +50,7 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
             let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
             explode(&mut root, &parts, value)?;
         }
-        Ok(Value::Map(Arc::new(root)))
-    }),
-    (crate::rewrite::METHOD, |a| {
-        let name = text("method", a, 1)?;
-        match any("method", a, 0)? {
-            Value::Map(entries) => match entries.get(&name) {
-                Some(Value::Function(function)) => function(a.get(2..).unwrap_or_default()),
-                _ => fail(format!("`{name}` is no method, so it takes no arguments")),
-            },
-            other => fail(format!("a {} has no method `{name}`", other.type_name())),
-        }
+        Ok(Value::Map(root.into()))
     }),
 ];
 
@@ -129,7 +119,7 @@ fn explode(into: &mut BTreeMap<Arc<str>, Value>, parts: &[&str], value: &Value) 
                 Some(_) => return fail("explodeMap: a key is both a value and a folder"),
             };
             explode(&mut inner, rest, value)?;
-            into.insert(Arc::from(*first), Value::Map(Arc::new(inner)));
+            into.insert(Arc::from(*first), Value::Map(inner.into()));
             Ok(())
         }
     }

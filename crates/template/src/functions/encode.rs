@@ -3,10 +3,10 @@
 use super::Pure;
 use super::args::{any, count, fail, fields, text};
 use super::yaml;
+use crate::engine::{Result, Value};
 use crate::value::{from_json_floats, map, string, to_json};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-use gotmpl::{Result, Value};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -213,6 +213,6 @@ fn toml_value(value: &Value) -> Result<String> {
         Value::Map(_) | Value::Nil | Value::Function(_) => {
             return fail("toTOML: a list holds something that TOML cannot hold there");
         }
-        other => crate::goprint::display(other),
+        other => crate::engine::print::display(other),
     })
 }

@@ -2,8 +2,8 @@
 
 use super::Pure;
 use super::args::{count, text};
+use crate::engine::{Result, Value};
 use crate::value::string;
-use gotmpl::{Result, Value};
 use sha2::{Digest, Sha256};
 
 pub(super) const FUNCTIONS: &[(&str, Pure)] = &[

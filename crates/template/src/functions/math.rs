@@ -2,7 +2,7 @@
 
 use super::Pure;
 use super::args::{any, count, fail};
-use gotmpl::{Result, Value};
+use crate::engine::{Result, Value};
 
 pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
     ("add", |a| binary("add", a, i64::checked_add, |x, y| x + y)),

@@ -5,6 +5,7 @@ mod data;
 mod encode;
 mod hash;
 mod math;
+mod scratch;
 mod sources;
 mod sprig;
 mod text;
@@ -12,19 +13,15 @@ mod text_time;
 mod yaml;
 
 pub(crate) use sources::Round;
+pub(crate) use sprig::in_place;
 
-use gotmpl::{FuncMap, Value};
+use crate::engine::{FuncMap, Value};
+use crate::error::ErrorKind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 /// A function that depends on nothing but its arguments.
-pub(crate) type Pure = fn(&[Value]) -> gotmpl::Result<Value>;
-
-/// The engine's own functions.
-const BUILTIN: &[&str] = &[
-    "and", "call", "eq", "ge", "gt", "html", "index", "js", "le", "len", "lt", "ne", "not", "or", "print",
-    "printf", "println", "slice", "urlquery",
-];
+pub(crate) type Pure = fn(&[Value]) -> crate::engine::Result<Value>;
 
 /// Functions that are part of consul-template and read from elsewhere.
 const ELSEWHERE: &[(&str, &[&str])] = &[
@@ -87,7 +84,7 @@ static PURE: LazyLock<BTreeMap<&'static str, Pure>> = LazyLock::new(|| {
 });
 
 static NAMES: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| {
-    BUILTIN
+    crate::engine::BUILTIN
         .iter()
         .copied()
         .chain(sources::NAMES.iter().copied())
@@ -95,18 +92,38 @@ static NAMES: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Whether a template may call `name`.
-pub(crate) fn exists(name: &str) -> bool {
-    NAMES.contains(name)
+/// Why a template may not call `name`, if it may not.
+pub(crate) fn check(name: &str, denied: &[String]) -> Option<ErrorKind> {
+    if denied.iter().any(|pattern| glob(pattern, name)) {
+        return Some(ErrorKind::DeniedFunction(name.to_owned()));
+    }
+    if let Some(product) = unsupported(name) {
+        return Some(ErrorKind::Unsupported(name.to_owned(), product));
+    }
+    if NAMES.contains(name) {
+        return None;
+    }
+    Some(ErrorKind::UnknownFunction {
+        name: name.to_owned(),
+        suggestion: herder_base::suggest(name, NAMES.iter().copied()).map(str::to_owned),
+    })
 }
 
-/// All names, for suggestions.
-pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    NAMES.iter().copied()
+/// `*` matches any run of characters.
+fn glob(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((before, after)) => name.strip_prefix(before).is_some_and(|rest| {
+            rest.char_indices()
+                .map(|(i, _)| i)
+                .chain([rest.len()])
+                .any(|i| rest.get(i..).is_some_and(|tail| glob(after, tail)))
+        }),
+    }
 }
 
 /// The product a function reads from, if it is one that this engine refuses.
-pub(crate) fn unsupported(name: &str) -> Option<&'static str> {
+fn unsupported(name: &str) -> Option<&'static str> {
     ELSEWHERE
         .iter()
         .chain(sprig::ELSEWHERE)
@@ -119,7 +136,17 @@ pub(crate) fn table(round: &Arc<Round>) -> FuncMap {
     let mut map = FuncMap::new();
     for (name, function) in PURE.iter() {
         let function = *function;
-        map.insert((*name).to_owned(), Arc::new(move |args: &[Value]| function(args)));
+        let typed = sprig::BY_TYPE.contains(name);
+        map.insert(
+            (*name).to_owned(),
+            Arc::new(move |args: &[Value]| {
+                if typed || !args.iter().any(|arg| matches!(arg, Value::Typed(_))) {
+                    return function(args);
+                }
+                let plain: Vec<Value> = args.iter().map(|arg| arg.base().clone()).collect();
+                function(&plain)
+            }),
+        );
     }
     sources::register(&mut map, round);
     map

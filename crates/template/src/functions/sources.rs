@@ -1,14 +1,15 @@
 //! Functions that ask for something, keep something during a round, or write files beside the output.
 
-use super::args::{any, count, fail, fields, int, text};
+use super::args::{any, count, fail, text};
+use super::scratch::{Notes, Scratch};
+use crate::engine::{FuncMap, Result, Value};
 use crate::known::Known;
 use crate::request::{FileWrite, Request};
 use crate::template::Engine;
 use crate::value::{from_json, map, string};
-use gotmpl::{FuncMap, Result, Value};
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The functions registered here.
 pub(super) const NAMES: &[&str] = &[
@@ -23,7 +24,6 @@ pub(super) const NAMES: &[&str] = &[
     "executeTemplate",
     "scratch",
     "writeToFile",
-    "__at",
 ];
 
 /// `executeTemplate` inside `executeTemplate`: each level is a new engine on the same stack.
@@ -34,15 +34,12 @@ pub(crate) struct Round {
     known: Arc<Known>,
     engine: Arc<Engine>,
     seen: Mutex<Seen>,
-    scratch: Arc<Mutex<Scratch>>,
+    scratch: Arc<Notes>,
 }
-
-type Scratch = BTreeMap<String, Value>;
 
 /// What a round has seen.
 #[derive(Default)]
 pub(crate) struct Seen {
-    pub(crate) offset: usize,
     pub(crate) missing: BTreeSet<Request>,
     pub(crate) used: BTreeSet<Request>,
     pub(crate) files: Vec<FileWrite>,
@@ -88,20 +85,19 @@ pub(super) fn register(map: &mut FuncMap, round: &Arc<Round>) {
         let round = Arc::clone(round);
         map.insert(
             name.to_owned(),
-            Arc::new(move |args: &[Value]| function(&round, args)),
+            Arc::new(move |args: &[Value]| {
+                let plain: Vec<Value> = args.iter().map(|arg| arg.base().clone()).collect();
+                function(&round, &plain)
+            }),
         );
     };
-    add("__at", |round, args| {
-        round.seen().offset = usize::try_from(int("position", args, 0)?).unwrap_or(0);
-        Ok(Value::Nil)
-    });
     add("secret", secret);
     add("secrets", |round, args| {
         count("secrets", args, 1..=1)?;
         let path = vault_path("secrets", args)?;
         Ok(round
             .ask(Request::List { path })
-            .map_or_else(|| Value::List(Arc::from([])), from_json))
+            .map_or_else(|| Value::List(Vec::new().into()), from_json))
     });
     add("pkiCert", |round, args| {
         let path = vault_path("pkiCert", args)?;
@@ -116,7 +112,7 @@ pub(super) fn register(map: &mut FuncMap, round: &Arc<Round>) {
                 Value::Map(entries) => {
                     let mut entries = (**entries).clone();
                     entries.insert(Arc::from("Data"), certificate.clone());
-                    Value::Map(Arc::new(entries))
+                    Value::Map(entries.into())
                 }
                 _ => certificate,
             }
@@ -169,11 +165,11 @@ pub(super) fn register(map: &mut FuncMap, round: &Arc<Round>) {
         round.seen().depth += 1;
         let result = round.engine.execute(round, &name, &data);
         round.seen().depth -= 1;
-        result.map(string)
+        result.map(|bytes| Value::from_bytes(&bytes))
     });
     add("scratch", |round, args| {
         count("scratch", args, 0..=0)?;
-        Ok(scratch(&round.scratch))
+        Ok(Value::Object(Arc::new(Scratch(Arc::downgrade(&round.scratch)))))
     });
     add("writeToFile", write_to_file);
 }
@@ -238,83 +234,6 @@ fn variable(round: &Arc<Round>, name: &str, args: &[Value]) -> Result<Option<Val
         Some(Json::Null) => None,
         Some(answer) => Some(from_json(answer)),
     })
-}
-
-/// The `scratch` value: a map of functions over the round's notes. They hold it weakly, as it may hold them.
-fn scratch(notes: &Arc<Mutex<Scratch>>) -> Value {
-    let method = |function: fn(&mut Scratch, &[Value]) -> Result<Value>| {
-        let notes: Weak<Mutex<Scratch>> = Arc::downgrade(notes);
-        Value::Function(Arc::new(move |args: &[Value]| match notes.upgrade() {
-            Some(notes) => function(&mut notes.lock().unwrap_or_else(PoisonError::into_inner), args),
-            None => fail("scratch: used after its template"),
-        }))
-    };
-    map([
-        (
-            "Key",
-            method(|notes, args| Ok(Value::Bool(notes.contains_key(&*text("scratch.Key", args, 0)?)))),
-        ),
-        (
-            "Get",
-            method(|notes, args| {
-                Ok(notes
-                    .get(&*text("scratch.Get", args, 0)?)
-                    .cloned()
-                    .unwrap_or(Value::Nil))
-            }),
-        ),
-        (
-            "Set",
-            method(|notes, args| {
-                notes.insert(
-                    text("scratch.Set", args, 0)?.to_string(),
-                    any("scratch.Set", args, 1)?.clone(),
-                );
-                Ok(string(""))
-            }),
-        ),
-        (
-            "SetX",
-            method(|notes, args| {
-                let value = any("scratch.SetX", args, 1)?.clone();
-                notes
-                    .entry(text("scratch.SetX", args, 0)?.to_string())
-                    .or_insert(value);
-                Ok(string(""))
-            }),
-        ),
-        ("MapSet", method(|notes, args| map_set(notes, args, true))),
-        ("MapSetX", method(|notes, args| map_set(notes, args, false))),
-        (
-            "MapValues",
-            method(
-                |notes, args| match notes.get(&*text("scratch.MapValues", args, 0)?) {
-                    Some(Value::Map(entries)) => Ok(Value::List(entries.values().cloned().collect())),
-                    Some(_) => fail("scratch.MapValues: the note is no map"),
-                    None => Ok(Value::Nil),
-                },
-            ),
-        ),
-    ])
-}
-
-fn map_set(notes: &mut Scratch, args: &[Value], replace: bool) -> Result<Value> {
-    count("scratch.MapSet", args, 3..=3)?;
-    let (name, key) = (text("scratch.MapSet", args, 0)?, text("scratch.MapSet", args, 1)?);
-    let mut entries = match notes.get(&*name) {
-        None => BTreeMap::new(),
-        Some(_) => (*fields(
-            "scratch.MapSet",
-            &[notes.get(&*name).cloned().unwrap_or(Value::Nil)],
-            0,
-        )?)
-        .clone(),
-    };
-    if replace || !entries.contains_key(&key) {
-        entries.insert(key, any("scratch.MapSet", args, 2)?.clone());
-    }
-    notes.insert(name.to_string(), Value::Map(Arc::new(entries)));
-    Ok(string(""))
 }
 
 /// `writeToFile PATH USER GROUP PERMISSIONS [FLAGS] CONTENT`.

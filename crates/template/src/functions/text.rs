@@ -1,26 +1,13 @@
 //! Functions on strings.
 
 use super::Pure;
-use super::args::{any, count, fail, fields, int, list, text};
-use crate::goprint;
+use super::args::{count, fail, fields, int, list, text};
+use crate::engine::{Result, Value};
 use crate::value::{map, string};
-use gotmpl::{Result, Value};
 use regex::Regex;
 use std::sync::Arc;
 
 pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
-    (crate::rewrite::PRINT, |a| {
-        Ok(goprint::action(any("print", a, 0)?))
-    }),
-    (crate::rewrite::NIL, |_| Ok(Value::Nil)),
-    ("print", |a| Ok(string(goprint::sprint(a)))),
-    ("println", |a| Ok(string(goprint::sprintln(a)))),
-    ("printf", printf),
-    ("html", |a| Ok(string(gotmpl::html_escape(&goprint::sprint(a))))),
-    ("js", |a| Ok(string(gotmpl::js_escape(&goprint::sprint(a))))),
-    ("urlquery", |a| {
-        Ok(string(gotmpl::url_encode(&goprint::sprint(a))))
-    }),
     ("indent", indent),
     ("join", |a| {
         count("join", a, 2..=2)?;
@@ -28,7 +15,7 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
         Ok(string(
             items
                 .iter()
-                .map(goprint::display)
+                .map(crate::engine::print::display)
                 .collect::<Vec<_>>()
                 .join(&text("join", a, 0)?),
         ))
@@ -105,13 +92,6 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
     ("mergeMapWithOverride", |a| merge("mergeMapWithOverride", a, true)),
 ];
 
-fn printf(args: &[Value]) -> Result<Value> {
-    match args.split_first() {
-        Some((Value::String(format), rest)) => Ok(string(crate::printf::sprintf(format, rest))),
-        _ => fail("printf: the first argument is not a string"),
-    }
-}
-
 fn indent(args: &[Value]) -> Result<Value> {
     count("indent", args, 2..=2)?;
     let Ok(spaces) = usize::try_from(int("indent", args, 0)?) else {
@@ -159,7 +139,7 @@ fn merge(name: &str, args: &[Value], overriding: bool) -> Result<Value> {
     };
     let mut out = (**weak).clone();
     merge_into(&mut out, strong);
-    Ok(Value::Map(Arc::new(out)))
+    Ok(Value::Map(out.into()))
 }
 
 fn merge_into(
@@ -171,7 +151,7 @@ fn merge_into(
             (Some(Value::Map(old)), Value::Map(new)) => {
                 let mut both = (**old).clone();
                 merge_into(&mut both, new);
-                Value::Map(Arc::new(both))
+                Value::Map(both.into())
             }
             _ => value.clone(),
         };

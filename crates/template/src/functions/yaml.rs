@@ -1,8 +1,8 @@
 //! YAML, as far as templates need it: block-style writing, and reading through an event parser.
 
 use super::args::fail;
+use crate::engine::{Result, Value};
 use crate::value::{map, string};
-use gotmpl::{Result, Value};
 use saphyr_parser::{Event, Parser, ScalarStyle};
 use serde_json::Value as Json;
 use std::fmt::Write;
@@ -48,7 +48,7 @@ pub(super) fn parse(source: &str) -> Result<Value> {
             None => return Ok(done),
             Some(Open::List(items)) => items.push(done),
             Some(Open::Map(entries, key)) => match key.take() {
-                None => *key = Some(crate::goprint::display(&done)),
+                None => *key = Some(crate::engine::print::display(&done)),
                 Some(key) => entries.push((key, done)),
             },
         }
@@ -125,7 +125,7 @@ fn inline(value: &Value) -> String {
         Value::String(s) => word(s),
         Value::List(_) => "[]".to_owned(),
         Value::Map(_) => "{}".to_owned(),
-        other => crate::goprint::display(other),
+        other => crate::engine::print::display(other),
     }
 }
 

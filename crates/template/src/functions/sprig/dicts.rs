@@ -3,8 +3,8 @@
 use super::super::Pure;
 use super::super::args::{any, count, fail, fields};
 use super::{empty, strval, text_of};
+use crate::engine::{Result, Value};
 use crate::value::{map, string};
-use gotmpl::{Result, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -26,12 +26,12 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
     ("sprig_set", |a| {
         let mut entries = (*fields("set", a, 0)?).clone();
         entries.insert(text_of("set", a, 1)?.into(), any("set", a, 2)?.clone());
-        Ok(Value::Map(Arc::new(entries)))
+        Ok(Value::Map(entries.into()))
     }),
     ("sprig_unset", |a| {
         let mut entries = (*fields("unset", a, 0)?).clone();
         entries.remove(&*text_of("unset", a, 1)?);
-        Ok(Value::Map(Arc::new(entries)))
+        Ok(Value::Map(entries.into()))
     }),
     ("sprig_hasKey", |a| {
         Ok(Value::Bool(
@@ -89,17 +89,15 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
         count("ternary", a, 3..=3)?;
         any("ternary", a, usize::from(!any("ternary", a, 2)?.is_truthy())).cloned()
     }),
-    ("sprig_typeOf", |a| {
-        Ok(string(crate::goprint::type_name(any("typeOf", a, 0)?)))
-    }),
+    ("sprig_typeOf", |a| Ok(string(any("typeOf", a, 0)?.type_name()))),
     ("sprig_typeIs", |a| {
         Ok(Value::Bool(
-            text_of("typeIs", a, 0)? == crate::goprint::type_name(any("typeIs", a, 1)?),
+            text_of("typeIs", a, 0)? == any("typeIs", a, 1)?.type_name(),
         ))
     }),
     ("sprig_typeIsLike", |a| {
         Ok(Value::Bool(
-            text_of("typeIsLike", a, 0)? == crate::goprint::type_name(any("typeIsLike", a, 1)?),
+            text_of("typeIsLike", a, 0)? == any("typeIsLike", a, 1)?.type_name(),
         ))
     }),
     ("sprig_kindOf", |a| Ok(string(kind(any("kindOf", a, 0)?)))),
@@ -115,10 +113,22 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
 
 fn kind(value: &Value) -> &'static str {
     match value {
-        Value::Nil => "invalid",
+        Value::Typed(typed) => match &*typed.name {
+            "int64" => "int64",
+            "uint64" => "uint64",
+            _ => kind(&typed.value),
+        },
+        Value::Missing | Value::Nil => "invalid",
+        Value::Bool(_) => "bool",
+        Value::Int(_) => "int",
+        Value::Uint(_) => "uint",
+        Value::Float(_) => "float64",
+        Value::Complex(..) => "complex128",
+        Value::String(_) | Value::Bytes(_) => "string",
         Value::List(_) => "slice",
         Value::Map(_) => "map",
-        other => other.type_name(),
+        Value::Function(_) => "func",
+        Value::Object(_) => "struct",
     }
 }
 
@@ -140,7 +150,7 @@ fn merge(a: &[Value], overwrite: bool) -> Result<Value> {
     for i in 1..a.len() {
         merge_into(&mut into, &*fields("merge", a, i)?, overwrite);
     }
-    Ok(Value::Map(Arc::new(into)))
+    Ok(Value::Map(into.into()))
 }
 
 /// As mergo does: maps are merged, empty values count as absent.
@@ -150,7 +160,7 @@ fn merge_into(into: &mut Map, from: &Map, overwrite: bool) {
             (Some(Value::Map(old)), Value::Map(new)) => {
                 let mut both = (**old).clone();
                 merge_into(&mut both, new, overwrite);
-                Some(Value::Map(Arc::new(both)))
+                Some(Value::Map(both.into()))
             }
             (Some(old), new) if empty(old) || (overwrite && !empty(new)) => Some(new.clone()),
             (Some(_), _) => None,

@@ -3,9 +3,8 @@
 use super::super::Pure;
 use super::super::args::{any, count, fail, list};
 use super::{empty, int_at, strval};
+use crate::engine::{Result, Value};
 use crate::value::string;
-use gotmpl::{Result, Value};
-use std::sync::Arc;
 
 pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
     ("sprig_list", |a| Ok(Value::List(a.into()))),
@@ -159,7 +158,7 @@ fn slice(a: &[Value]) -> Result<Value> {
     };
     match (bound(1, 0)?, bound(2, items.len())?) {
         (Some(from), Some(to)) => match items.get(from..to) {
-            Some(part) => Ok(Value::List(Arc::from(part))),
+            Some(part) => Ok(Value::List(part.into())),
             None => fail("slice: the bounds are outside the list"),
         },
         _ => fail("slice: a bound is negative"),
@@ -171,7 +170,7 @@ fn chunk(a: &[Value]) -> Result<Value> {
         Ok(size) if size > 0 => Ok(Value::List(
             list("chunk", a, 1)?
                 .chunks(size)
-                .map(|part| Value::List(Arc::from(part)))
+                .map(|part| Value::List(part.into()))
                 .collect(),
         )),
         _ => fail("chunk: the size must be at least one"),

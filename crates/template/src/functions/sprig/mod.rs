@@ -9,8 +9,8 @@ mod text;
 
 use super::Pure;
 use super::args::{any, fail};
-use crate::goprint::display;
-use gotmpl::{Result, Value};
+use crate::engine::print::display;
+use crate::engine::{Result, Value};
 
 pub(super) const TABLES: &[&[(&str, Pure)]] = &[
     text::FUNCTIONS,
@@ -18,6 +18,29 @@ pub(super) const TABLES: &[&[(&str, Pure)]] = &[
     dicts::FUNCTIONS,
     numbers::FUNCTIONS,
 ];
+
+/// Functions that ask for the types of their arguments.
+pub(super) const BY_TYPE: &[&str] = &[
+    "sprig_typeOf",
+    "sprig_typeIs",
+    "sprig_typeIsLike",
+    "sprig_kindOf",
+    "sprig_kindIs",
+    "sprig_deepEqual",
+];
+
+/// Functions that change the map in their first argument.
+pub(crate) fn in_place(name: &str) -> bool {
+    matches!(
+        name,
+        "sprig_set"
+            | "sprig_unset"
+            | "sprig_merge"
+            | "sprig_mustMerge"
+            | "sprig_mergeOverwrite"
+            | "sprig_mustMergeOverwrite"
+    )
+}
 
 /// Sprig's functions that are refused, with what they read from.
 pub(super) const ELSEWHERE: &[(&str, &[&str])] = &[

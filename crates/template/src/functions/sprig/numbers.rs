@@ -3,8 +3,8 @@
 use super::super::Pure;
 use super::super::args::{any, count, fail};
 use super::{float_of, int_at, int_of, strval};
+use crate::engine::{Result, Value};
 use crate::value::string;
-use gotmpl::{Result, Value};
 
 /// No list of numbers is longer than this.
 const LIMIT: usize = 1_000_000;

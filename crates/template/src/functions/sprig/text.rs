@@ -5,10 +5,10 @@ use super::super::args::{any, count, fail, fields, list};
 use super::super::hash::hex;
 use super::super::{encode, text as general};
 use super::{int_at, strval, text_of};
-use crate::goprint::display;
+use crate::engine::print::display;
+use crate::engine::{Result, Value};
 use crate::value::{from_json_floats, map, string};
 use base64::Engine as _;
-use gotmpl::{Result, Value};
 use regex::Regex;
 use sha2::{Digest, Sha256, Sha512};
 
@@ -95,7 +95,9 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
         )?)))
     }),
     ("sprig_quote", |a| {
-        Ok(string(quoted(a, |s| crate::printf::quote(s, false))))
+        Ok(string(quoted(a, |s| {
+            crate::engine::printf::quote(s.as_bytes(), false)
+        })))
     }),
     ("sprig_squote", |a| Ok(string(quoted(a, |s| format!("'{s}'"))))),
     ("sprig_cat", |a| Ok(string(quoted(a, str::to_owned)))),

@@ -1,8 +1,33 @@
 //! Go's `fmt.Sprintf` over the engine's values, with its ways of saying that a verb or an argument is wrong.
 
-use crate::goprint::type_name;
-use gotmpl::Value;
+use super::print;
+use super::value::{Typed, Value};
 use std::fmt::Write;
+
+/// Bytes that text is written to.
+#[derive(Default)]
+struct Buffer(Vec<u8>);
+
+impl Buffer {
+    fn push_str(&mut self, s: &str) {
+        self.0.extend_from_slice(s.as_bytes());
+    }
+
+    fn push(&mut self, c: char) {
+        self.push_str(c.encode_utf8(&mut [0; 4]));
+    }
+
+    fn fill(&mut self, c: char, times: usize) {
+        (0..times).for_each(|_| self.push(c));
+    }
+}
+
+impl Write for Buffer {
+    fn write_str(&mut self, s: &str) -> std::fmt::Result {
+        self.push_str(s);
+        Ok(())
+    }
+}
 
 /// Widths and precisions beyond this are not taken, as in Go.
 const LIMIT: usize = 1_000_000;
@@ -21,10 +46,33 @@ struct Spec {
 }
 
 /// Formats `args` by `format`.
-pub(crate) fn sprintf(format: &str, args: &[Value]) -> String {
-    let mut out = String::with_capacity(format.len() + 16);
-    let mut chars = format.chars().peekable();
+pub(crate) fn sprintf(format: &[u8], args: &[Value]) -> Vec<u8> {
+    let mut out = Buffer::default();
     let (mut next, mut reordered) = (0usize, false);
+    for chunk in format.utf8_chunks() {
+        verbs(&mut out, chunk.valid(), args, &mut next, &mut reordered);
+        out.0.extend_from_slice(chunk.invalid());
+    }
+    if !reordered && next < args.len() {
+        out.push_str("%!(EXTRA ");
+        for (i, arg) in args.iter().skip(next).enumerate() {
+            if i > 0 {
+                out.push_str(", ");
+            }
+            out.push_str(&arg.type_name());
+            if !matches!(arg, Value::Nil | Value::Missing) {
+                out.push('=');
+                print(&mut out, arg, 'v', &Spec::default(), Top::Yes);
+            }
+        }
+        out.push(')');
+    }
+    out.0
+}
+
+/// Text with verbs in it.
+fn verbs(out: &mut Buffer, format: &str, args: &[Value], next: &mut usize, reordered: &mut bool) {
+    let mut chars = format.chars().peekable();
     while let Some(c) = chars.next() {
         if c != '%' {
             out.push(c);
@@ -41,9 +89,9 @@ pub(crate) fn sprintf(format: &str, args: &[Value]) -> String {
             }
         }
         let mut good = true;
-        index(&mut chars, &mut next, &mut reordered, args.len(), &mut good);
+        index(&mut chars, next, reordered, args.len(), &mut good);
         if chars.next_if_eq(&'*').is_some() {
-            match star(args, &mut next) {
+            match star(args, next) {
                 Some(n) => {
                     spec.minus |= n < 0;
                     spec.width = Some(usize::try_from(n.unsigned_abs()).unwrap_or(0));
@@ -54,9 +102,9 @@ pub(crate) fn sprintf(format: &str, args: &[Value]) -> String {
             spec.width = number(&mut chars);
         }
         if chars.next_if_eq(&'.').is_some() {
-            index(&mut chars, &mut next, &mut reordered, args.len(), &mut good);
+            index(&mut chars, next, reordered, args.len(), &mut good);
             if chars.next_if_eq(&'*').is_some() {
-                match star(args, &mut next) {
+                match star(args, next) {
                     Some(n) => spec.precision = usize::try_from(n).ok(),
                     None => out.push_str("%!(BADPREC)"),
                 }
@@ -64,7 +112,7 @@ pub(crate) fn sprintf(format: &str, args: &[Value]) -> String {
                 spec.precision = Some(number(&mut chars).unwrap_or(0));
             }
         }
-        index(&mut chars, &mut next, &mut reordered, args.len(), &mut good);
+        index(&mut chars, next, reordered, args.len(), &mut good);
         let Some(verb) = chars.next() else {
             out.push_str("%!(NOVERB)");
             break;
@@ -77,34 +125,19 @@ pub(crate) fn sprintf(format: &str, args: &[Value]) -> String {
             let _ = write!(out, "%!{verb}(BADINDEX)");
             continue;
         }
-        let Some(arg) = args.get(next) else {
+        let Some(arg) = args.get(*next) else {
             let _ = write!(out, "%!{verb}(MISSING)");
             continue;
         };
-        next += 1;
+        *next += 1;
         if verb == 'v' && spec.sharp {
             (spec.sharp, spec.go_syntax) = (false, true);
         }
         if verb == 'v' {
             spec.plus = false;
         }
-        print(&mut out, arg, verb, &spec, true);
+        print(out, arg, verb, &spec, Top::Yes);
     }
-    if !reordered && next < args.len() {
-        out.push_str("%!(EXTRA ");
-        for (i, arg) in args.iter().skip(next).enumerate() {
-            if i > 0 {
-                out.push_str(", ");
-            }
-            out.push_str(type_name(arg));
-            if !matches!(arg, Value::Nil) {
-                out.push('=');
-                print(&mut out, arg, 'v', &Spec::default(), true);
-            }
-        }
-        out.push(')');
-    }
-    out
 }
 
 type Chars<'a> = std::iter::Peekable<std::str::Chars<'a>>;
@@ -145,16 +178,53 @@ fn star(args: &[Value], next: &mut usize) -> Option<i64> {
     found
 }
 
+/// Where a value stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Top {
+    /// It is an argument itself.
+    Yes,
+    /// It is inside another.
+    No,
+    /// Its type's name is written already.
+    Named,
+}
+
+/// A value that shows as another type.
+fn typed_value(out: &mut Buffer, value: &Value, typed: &Typed, verb: char, spec: &Spec, top: Top) {
+    if verb == 'T' && top == Top::Yes {
+        return pad(out, &value.type_name(), spec);
+    }
+    let inner = value.base();
+    if let (Value::Nil | Value::Missing, true) = (inner, spec.go_syntax) {
+        let _ = write!(out, "({})(nil)", typed.name);
+        return;
+    }
+    match inner {
+        Value::List(_) | Value::Map(_) if spec.go_syntax => {
+            out.push_str(&typed.name);
+            print(out, inner, verb, spec, Top::Named);
+        }
+        _ => print(out, inner, verb, spec, top),
+    }
+}
+
 /// One value by one verb.
-fn print(out: &mut String, value: &Value, verb: char, spec: &Spec, top: bool) {
-    if verb == 'T' && top {
-        return pad(out, type_name(value), spec);
+fn print(out: &mut Buffer, value: &Value, verb: char, spec: &Spec, top: Top) {
+    if verb == 'T' && top == Top::Yes {
+        return pad(out, &value.type_name(), spec);
+    }
+    if out.0.len() > print::LIMIT {
+        return;
+    }
+    if let Value::Typed(typed) = value {
+        return typed_value(out, value, typed, verb, spec, top);
     }
     match value {
-        Value::Nil if top && verb != 'v' => {
+        Value::Missing => print(out, &Value::Nil, verb, spec, top),
+        Value::Nil if top == Top::Yes && verb != 'v' => {
             let _ = write!(out, "%!{verb}(<nil>)");
         }
-        Value::Nil if top => pad(out, "<nil>", spec),
+        Value::Nil if top == Top::Yes => pad(out, "<nil>", spec),
         Value::Nil if spec.go_syntax => out.push_str("interface {}(nil)"),
         Value::Nil => out.push_str("<nil>"),
         Value::Bool(b) if matches!(verb, 't' | 'v') => pad(out, if *b { "true" } else { "false" }, spec),
@@ -164,42 +234,61 @@ fn print(out: &mut String, value: &Value, verb: char, spec: &Spec, top: bool) {
         }
         Value::Uint(n) if "vdboOxXcqU".contains(verb) => integer(out, *n, false, verb, spec),
         Value::Float(f) if "vbgGxXfFeE".contains(verb) => float(out, *f, verb, spec),
-        Value::String(s) if "vsxXq".contains(verb) => text(out, s, verb, spec),
+        Value::Complex(re, im) if "vbgGxXfFeE".contains(verb) => {
+            out.push('(');
+            float(out, *re, verb, spec);
+            float(out, *im, verb, &Spec { plus: true, ..*spec });
+            out.push_str("i)");
+        }
+        Value::String(_) | Value::Bytes(_) if "vsxXq".contains(verb) => {
+            text(out, value.bytes().unwrap_or_default(), verb, spec);
+        }
         Value::List(items) => {
             let (open, separator, close) = if spec.go_syntax {
-                ("[]interface {}{", ", ", "}")
+                ("{", ", ", "}")
             } else {
                 ("[", " ", "]")
             };
+            if spec.go_syntax && top != Top::Named {
+                out.push_str("[]interface {}");
+            }
             out.push_str(open);
             for (i, item) in items.iter().enumerate() {
                 if i > 0 {
                     out.push_str(separator);
                 }
-                print(out, item, verb, spec, false);
+                print(out, item, verb, spec, Top::No);
             }
             out.push_str(close);
         }
         Value::Map(entries) => {
             let (open, separator, close) = if spec.go_syntax {
-                ("map[string]interface {}{", ", ", "}")
+                ("{", ", ", "}")
             } else {
                 ("map[", " ", "]")
             };
+            if spec.go_syntax && top != Top::Named {
+                out.push_str("map[string]interface {}");
+            }
             out.push_str(open);
             for (i, (key, item)) in entries.iter().enumerate() {
                 if i > 0 {
                     out.push_str(separator);
                 }
-                print(out, &Value::String(key.clone()), verb, spec, false);
+                print(out, &Value::String(key.clone()), verb, spec, Top::No);
                 out.push(':');
-                print(out, item, verb, spec, false);
+                print(out, item, verb, spec, Top::No);
             }
             out.push_str(close);
         }
         Value::Function(_) if verb == 'v' => out.push_str("<func>"),
+        Value::Object(object) if matches!(verb, 'v' | 's') => {
+            let mut shown = Vec::new();
+            object.print(&mut shown);
+            pad(out, &String::from_utf8_lossy(&shown), spec);
+        }
         bad => {
-            let _ = write!(out, "%!{verb}({}=", type_name(bad));
+            let _ = write!(out, "%!{verb}({}=", bad.type_name());
             print(
                 out,
                 bad,
@@ -208,7 +297,7 @@ fn print(out: &mut String, value: &Value, verb: char, spec: &Spec, top: bool) {
                     go_syntax: false,
                     ..*spec
                 },
-                false,
+                Top::No,
             );
             out.push(')');
         }
@@ -216,18 +305,18 @@ fn print(out: &mut String, value: &Value, verb: char, spec: &Spec, top: bool) {
 }
 
 /// Fills up to the width, counted in characters.
-fn pad(out: &mut String, s: &str, spec: &Spec) {
+fn pad(out: &mut Buffer, s: &str, spec: &Spec) {
     let missing = spec.width.unwrap_or(0).saturating_sub(s.chars().count());
     if spec.minus {
         out.push_str(s);
-        out.extend(std::iter::repeat_n(' ', missing));
+        out.fill(' ', missing);
     } else {
-        out.extend(std::iter::repeat_n(if spec.zero { '0' } else { ' ' }, missing));
+        out.fill(if spec.zero { '0' } else { ' ' }, missing);
         out.push_str(s);
     }
 }
 
-fn integer(out: &mut String, n: u64, negative: bool, verb: char, spec: &Spec) {
+fn integer(out: &mut Buffer, n: u64, negative: bool, verb: char, spec: &Spec) {
     let character = || {
         if negative {
             '\u{fffd}'
@@ -295,7 +384,7 @@ fn integer(out: &mut String, n: u64, negative: bool, verb: char, spec: &Spec) {
     pad(out, &format!("{sign}{prefix}{digits}"), &no_zero);
 }
 
-fn float(out: &mut String, f: f64, verb: char, spec: &Spec) {
+fn float(out: &mut Buffer, f: f64, verb: char, spec: &Spec) {
     let magnitude = f.abs();
     let body = if f.is_nan() {
         "NaN".to_owned()
@@ -307,12 +396,17 @@ fn float(out: &mut String, f: f64, verb: char, spec: &Spec) {
             ('f' | 'F', precision) => format!("{magnitude:.*}", precision.unwrap_or(6).min(1100)),
             ('x' | 'X', _) => hexadecimal(magnitude),
             ('b', _) => binary(magnitude),
-            (_, None) => crate::goprint::float(magnitude),
+            (_, None) => print::float(magnitude),
             (_, Some(precision)) => general(magnitude, precision.clamp(1, 1100)),
         }
     };
     let body = if verb.is_uppercase() && verb != 'F' {
         body.to_uppercase()
+    } else {
+        body
+    };
+    let body = if spec.sharp && verb != 'b' && f.is_finite() {
+        pointed(&body, verb, spec.precision)
     } else {
         body
     };
@@ -334,6 +428,33 @@ fn float(out: &mut String, f: f64, verb: char, spec: &Spec) {
     }
     let zero = spec.zero && f.is_finite();
     pad(out, &format!("{sign}{body}"), &Spec { zero, ..*spec });
+}
+
+/// The `#` flag: always a point, and the zeros that other formats leave out.
+fn pointed(body: &str, verb: char, precision: Option<usize>) -> String {
+    let mut digits = if matches!(verb, 'e' | 'E' | 'f' | 'F') {
+        0
+    } else {
+        precision.unwrap_or(6)
+    };
+    let hexadecimal = matches!(verb, 'x' | 'X');
+    let tail = body
+        .find(|c| matches!(c, 'p' | 'P') || !hexadecimal && matches!(c, 'e' | 'E'))
+        .unwrap_or(body.len());
+    let (number, tail) = body.split_at(tail);
+    let mut nonzero = false;
+    for c in number.chars().filter(|c| *c != '.') {
+        nonzero |= c != '0';
+        digits = digits.saturating_sub(usize::from(nonzero));
+    }
+    let mut out = number.to_owned();
+    if !number.contains('.') {
+        // The zero itself counts as a digit.
+        digits = digits.saturating_sub(usize::from(number == "0"));
+        out.push('.');
+    }
+    out.extend(std::iter::repeat_n('0', digits));
+    out + tail
 }
 
 /// `1.500000e+00`.
@@ -415,9 +536,9 @@ fn binary(f: f64) -> String {
     format!("{mantissa}p{exponent:+}")
 }
 
-fn text(out: &mut String, s: &str, verb: char, spec: &Spec) {
+fn text(out: &mut Buffer, s: &[u8], verb: char, spec: &Spec) {
     if matches!(verb, 'x' | 'X') {
-        let bytes = s.as_bytes().iter().take(spec.precision.unwrap_or(usize::MAX));
+        let bytes = s.iter().take(spec.precision.unwrap_or(usize::MAX));
         let prefix = if spec.sharp {
             if verb == 'x' { "0x" } else { "0X" }
         } else {
@@ -439,27 +560,66 @@ fn text(out: &mut String, s: &str, verb: char, spec: &Spec) {
         }
         return pad(out, &hex, spec);
     }
-    let cut: String = s.chars().take(spec.precision.unwrap_or(usize::MAX)).collect();
+    let cut = cut(s, spec.precision);
     if verb == 'q' || spec.go_syntax {
-        let plain = spec.sharp && !cut.contains('`') && !cut.chars().any(|c| c.is_control() && c != '\t');
-        return pad(
-            out,
-            &if plain {
-                format!("`{cut}`")
-            } else {
-                quote(&cut, spec.plus)
-            },
-            spec,
-        );
+        let plain = spec.sharp
+            && std::str::from_utf8(cut).is_ok_and(|s| {
+                !s.contains(['`', '\u{feff}', '\u{7f}']) && !s.chars().any(|c| c < ' ' && c != '\t')
+            });
+        let shown = if plain {
+            format!("`{}`", String::from_utf8_lossy(cut))
+        } else {
+            quote(cut, spec.plus)
+        };
+        return pad(out, &shown, spec);
     }
-    pad(out, &cut, spec);
+    let width = cut
+        .utf8_chunks()
+        .map(|chunk| chunk.valid().chars().count() + chunk.invalid().len())
+        .sum::<usize>();
+    let missing = spec.width.unwrap_or(0).saturating_sub(width);
+    if !spec.minus {
+        out.fill(if spec.zero { '0' } else { ' ' }, missing);
+    }
+    out.0.extend_from_slice(cut);
+    if spec.minus {
+        out.fill(' ', missing);
+    }
+}
+
+/// The first characters; a byte that is none counts as one.
+fn cut(s: &[u8], precision: Option<usize>) -> &[u8] {
+    let Some(mut left) = precision else { return s };
+    let mut end = 0;
+    for chunk in s.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if left == 0 {
+                return s.get(..end).unwrap_or(s);
+            }
+            left -= 1;
+            end += c.len_utf8();
+        }
+        for _ in chunk.invalid() {
+            if left == 0 {
+                return s.get(..end).unwrap_or(s);
+            }
+            left -= 1;
+            end += 1;
+        }
+    }
+    s
 }
 
 /// `strconv.Quote`.
-pub(crate) fn quote(s: &str, ascii: bool) -> String {
+pub(crate) fn quote(s: &[u8], ascii: bool) -> String {
     let mut out = String::from("\"");
-    for c in s.chars() {
-        out.push_str(&escape(c, ascii, '"'));
+    for chunk in s.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            out.push_str(&escape(c, ascii, '"'));
+        }
+        for byte in chunk.invalid() {
+            let _ = write!(out, "\\x{byte:02x}");
+        }
     }
     out.push('"');
     out
@@ -484,7 +644,7 @@ fn escape(c: char, ascii: bool, mark: char) -> String {
 }
 
 /// Nearly `unicode.IsPrint`: letters, marks, numbers, punctuation and symbols, and of spaces only the usual one.
-fn printable(c: char) -> bool {
+pub(super) fn printable(c: char) -> bool {
     !c.is_control()
         && !c.is_whitespace()
         && (c.is_alphanumeric() || c.escape_debug().len() == 1 || c == '\u{fffd}')
