@@ -33,5 +33,6 @@ fn main() -> ExitCode {
             Err(error) => output::usage(&error),
         },
         names::Called::Vault(rest) => commands::vault::main(rest),
+        names::Called::Template(rest) => commands::template::main(rest),
     }
 }

@@ -10,6 +10,8 @@ pub(crate) enum Called {
     Herder(Vec<OsString>),
     /// As `vault` or `herder vault`: Go-style flags that clap does not read. Without the program name.
     Vault(Vec<OsString>),
+    /// As `consul-template` or `herder template`, with Go-style flags as well. Without the program name.
+    Template(Vec<OsString>),
 }
 
 /// Maps `kustomize build` to `herder kustomize build`, and so on.
@@ -22,7 +24,7 @@ pub(crate) fn called_as(mut arguments: Vec<OsString>) -> Called {
     let alias = match name {
         Some("kustomize") => Some("kustomize"),
         Some("kubectl") => Some("kubectl"),
-        Some("consul-template") => Some("template"),
+        Some("consul-template") => return Called::Template(arguments.split_off(1)),
         Some("vault" | "bao") => return Called::Vault(arguments.split_off(1)),
         _ => None,
     };
@@ -32,7 +34,7 @@ pub(crate) fn called_as(mut arguments: Vec<OsString>) -> Called {
         return Called::Vault(arguments.split_off(2));
     }
     if arguments.get(1).is_some_and(|word| word == "template") {
-        arguments = crate::commands::template::two_dashes(arguments);
+        return Called::Template(arguments.split_off(2));
     }
     Called::Herder(arguments)
 }
@@ -50,7 +52,7 @@ mod tests {
         );
         assert_eq!(
             called_as(words("consul-template -once")),
-            Called::Herder(words("herder template --once"))
+            Called::Template(words("-once"))
         );
         assert_eq!(
             called_as(words("vault server -dev")),

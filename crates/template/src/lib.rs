@@ -13,6 +13,7 @@ mod template;
 mod value;
 
 pub use error::{Error, ErrorKind};
+pub use functions::functions;
 pub use known::Known;
 pub use request::{FileWrite, Request, SourceError, Sources};
 pub use template::{Evaluation, Options, Rendered, Template};

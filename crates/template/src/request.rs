@@ -100,7 +100,7 @@ pub struct FileWrite {
     /// Whether to append rather than replace.
     pub append: bool,
     /// What to write.
-    pub content: String,
+    pub content: Vec<u8>,
 }
 
 impl fmt::Debug for FileWrite {

@@ -171,7 +171,14 @@ impl Template {
             for request in evaluation.missing {
                 let answer = sources
                     .get(&request)
-                    .map_err(|SourceError(reason)| self.source_error(&request, reason))?;
+                    .map_err(|SourceError(reason)| self.source_error(&request, reason))
+                    .map_err(|mut error| {
+                        // The request may be made of an answer.
+                        if let ErrorKind::Source { what, reason } = &mut error.kind {
+                            (*what, *reason) = (next.redact(what), next.redact(reason));
+                        }
+                        error
+                    })?;
                 next.insert(request, answer);
             }
             known = Arc::new(next);

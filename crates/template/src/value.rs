@@ -72,3 +72,13 @@ pub(crate) fn to_json(value: &Value) -> Json {
         ),
     }
 }
+
+/// A `[]string`.
+pub(crate) fn strings<S: AsRef<str>>(items: impl IntoIterator<Item = S>) -> Value {
+    Value::List(items.into_iter().map(string).collect()).typed("[]string")
+}
+
+/// An `int64`.
+pub(crate) fn int64(n: i64) -> Value {
+    Value::Int(n).typed("int64")
+}

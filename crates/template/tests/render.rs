@@ -128,7 +128,7 @@ fn renders_as_go_and_consul_template_do() {
         ),
         (
             r#"{{with parseYAML "a:\n- x: 1\n  y: 'no'\nb: {}\n"}}{{toYAML .}}{{end}}"#,
-            "a:\n- x: 1\n  \"y\": \"no\"\nb: {}",
+            "a:\n- \"true\": \"no\"\n  x: 1\nb: {}",
         ),
         (
             r#"{{with parseYAML "a: 1\nt: {b: x, l: [1, 2]}"}}{{toTOML .}}{{end}}"#,
@@ -314,8 +314,8 @@ fn reports_what_it_depends_on_and_writes() {
     );
     let file = rendered.files.first().unwrap();
     assert_eq!(
-        (file.path.as_str(), file.mode, file.content.as_str()),
-        ("/x", 0o640, "u\n")
+        (file.path.as_str(), file.mode, file.content.as_slice()),
+        ("/x", 0o640, b"u\n".as_slice())
     );
 }
 

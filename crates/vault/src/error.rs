@@ -11,6 +11,9 @@ pub enum BuildError {
     /// The CA is no PEM certificate.
     #[error("the CA for Vault holds no PEM certificate")]
     Ca,
+    /// Our own certificate or its key is no PEM.
+    #[error("the certificate or key to show Vault is no PEM")]
+    ClientCertificate,
     /// The machine has no root certificates, and no CA was given.
     #[error("no root certificates to check Vault's with: give its CA")]
     NoRoots,
@@ -92,6 +95,15 @@ pub enum Error {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// The file with the token cannot be read.
+    #[error("the token in {} cannot be read", path.display())]
+    TokenFile {
+        /// Which.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The path or a field cannot be sent.
     #[error("`{path}` is no Vault path")]
     Path {
@@ -140,6 +152,21 @@ impl Error {
             Self::Refused { status, .. } => *status >= 500 || *status == 429,
             _ => false,
         }
+    }
+
+    /// The same error with its paths, and Vault's words, as `change` would have them.
+    #[must_use]
+    pub(crate) fn with_paths(mut self, change: &dyn Fn(&str) -> String) -> Self {
+        match &mut self {
+            Self::Denied(denial) => denial.path = change(&denial.path),
+            Self::NotFound { path } | Self::Malformed { path, .. } | Self::Path { path } => {
+                *path = change(path)
+            }
+            Self::Refused { path, reason, .. } => (*path, *reason) = (change(path), change(reason)),
+            Self::NoKey { path, key, .. } => (*path, *key) = (change(path), change(key)),
+            _ => {}
+        }
+        self
     }
 
     /// Whether the token is of no use any more, so that logging in again helps.

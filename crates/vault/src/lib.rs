@@ -7,6 +7,7 @@
 
 pub mod agent;
 mod client;
+pub mod consul_template;
 mod error;
 mod jitter;
 mod kv;

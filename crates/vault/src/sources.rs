@@ -1,11 +1,13 @@
 //! Answers templates from Vault, files and the environment, and remembers how long the answers hold.
 
+use crate::agent::certificate;
 use crate::client::{Client, Method};
 use crate::error::Error;
 use herder_base::{Clock, chain};
 use herder_template::{Error as TemplateError, Evaluation, Known, Rendered, Request, Template};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -20,6 +22,12 @@ pub struct Fetcher {
     clock: Arc<dyn Clock>,
     known: Arc<Known>,
     leases: BTreeMap<Request, Lease>,
+    /// At which part of its life something is replaced; none spreads it between six and eight tenths.
+    threshold: Option<f64>,
+    /// Where the template being rendered goes: certificates there are used on.
+    destination: Option<PathBuf>,
+    /// The directory that files must be in.
+    sandbox: Option<PathBuf>,
 }
 
 /// Something that ends.
@@ -57,6 +65,36 @@ impl Fetcher {
             clock,
             known: Arc::default(),
             leases: BTreeMap::new(),
+            threshold: None,
+            destination: None,
+            sandbox: None,
+        }
+    }
+
+    /// Replaces things at this part of their life, spread a little so that not all come due together.
+    pub fn set_threshold(&mut self, part: f64) {
+        self.threshold = Some(part.clamp(0.05, 0.95));
+    }
+
+    /// Where the next template's output goes, whose certificates are used on, and the directory its files must be in.
+    pub fn set_place(&mut self, destination: Option<PathBuf>, sandbox: Option<PathBuf>) {
+        self.destination = destination;
+        self.sandbox = sandbox;
+    }
+
+    /// Forgets one answer, so that the next rendering asks again.
+    pub fn forget(&mut self, request: &Request) {
+        self.leases.remove(request);
+        if let Some(known) = Arc::get_mut(&mut self.known) {
+            known.remove(request);
+        }
+    }
+
+    /// A part of a lifetime, a few hundredths more or less.
+    fn part(&self) -> f64 {
+        match self.threshold {
+            Some(part) => (part + 0.06 * (crate::jitter::unit() - 0.5)).clamp(0.02, 0.97),
+            None => 0.6 + 0.2 * crate::jitter::unit(),
         }
     }
 
@@ -80,12 +118,22 @@ impl Fetcher {
                 });
             }
             for request in missing {
-                let answer = self.fetch(&request).await.map_err(|failure| match failure {
-                    Fetch::Vault(source) => RenderError::Vault {
-                        what: format!("template {} needs {request}", template.name()),
-                        source,
-                    },
-                    Fetch::Local(reason) => RenderError::Template(template.source_error(&request, reason)),
+                let answer = self.fetch(&request).await.map_err(|failure| {
+                    // A template may have made the path from a secret.
+                    let hide = |text: &str| self.known.redact(text);
+                    match failure {
+                        Fetch::Vault(source) => RenderError::Vault {
+                            what: hide(&format!("template {} needs {request}", template.name())),
+                            source: source.with_paths(&hide),
+                        },
+                        Fetch::Local(reason) => {
+                            let mut error = template.source_error(&request, reason);
+                            if let herder_template::ErrorKind::Source { what, reason } = &mut error.kind {
+                                (*what, *reason) = (hide(what), hide(reason));
+                            }
+                            RenderError::Template(error)
+                        }
+                    }
                 })?;
                 self.learn(request, answer);
             }
@@ -141,11 +189,27 @@ impl Fetcher {
                 .and_then(Json::as_i64)
                 .map(|at| Duration::from_secs(u64::try_from(at - self.clock.now().as_second()).unwrap_or(0))),
             _ if !id.is_empty() && !duration.is_zero() => Some(duration),
+            // Rotated by Vault itself: just after, it is another.
+            _ if answer.pointer("/data/rotation_period").is_some() => {
+                let ttl = answer.pointer("/data/ttl").and_then(Json::as_u64).unwrap_or(0);
+                Some(Duration::from_secs(ttl + 1))
+            }
             _ => None,
         };
+        let rotated = id.is_empty() && !matches!(request, Request::PkiCert { .. });
         if let Some(duration) = end {
             let renewable = answer.get("renewable").and_then(Json::as_bool).unwrap_or(false);
-            let due = Instant::now() + duration.mul_f64(0.6 + 0.2 * crate::jitter::unit());
+            let renewable = renewable && !rotated;
+            // What can be renewed is, early; what cannot is had anew near its end.
+            let due = Instant::now()
+                + if rotated {
+                    duration
+                } else if renewable {
+                    duration.mul_f64(1.0 / 3.0 + 0.33 * crate::jitter::unit())
+                } else {
+                    self.reused(&answer)
+                        .unwrap_or_else(|| duration.mul_f64(self.part()))
+                };
             self.leases.insert(
                 request.clone(),
                 Lease {
@@ -168,6 +232,9 @@ impl Fetcher {
             Request::Write { path, data } => self.client.write(path, &json!(data)).await.map_err(vault)?,
             Request::List { path } => json!(self.client.list(path).await.map_err(vault)?),
             Request::PkiCert { path, data } => {
+                if let Some(present) = self.present_certificate() {
+                    return Ok(present);
+                }
                 let issued = self
                     .client
                     .call(Method::Post, path, Some(&json!(data)))
@@ -183,6 +250,14 @@ impl Fetcher {
                     "Cert": field("certificate"), "Key": field("private_key"), "CA": field("issuing_ca"),
                     "CAChain": field("ca_chain"), "Expiration": field("expiration"),
                 })
+            }
+            Request::File { path }
+                if self
+                    .sandbox
+                    .as_ref()
+                    .is_some_and(|box_| !within(box_, Path::new(path))) =>
+            {
+                return Err(Fetch::Local("it is outside of sandbox_path".to_owned()));
             }
             Request::File { path } => match tokio::fs::read_to_string(path).await {
                 Ok(text) => Json::String(text),
@@ -253,7 +328,7 @@ impl Fetcher {
             match renewed {
                 // A lease near its maximum comes back shorter: get a new one while the old still works.
                 Some(duration) if duration >= lease.duration / 2 => {
-                    let due = now + duration.mul_f64(0.6 + 0.2 * crate::jitter::unit());
+                    let due = now + duration.mul_f64(1.0 / 3.0 + 0.33 * crate::jitter::unit());
                     self.leases.insert(request, Lease { due, ..lease });
                 }
                 _ => {
@@ -268,12 +343,67 @@ impl Fetcher {
     }
 }
 
+impl Fetcher {
+    /// The certificate and key that the destination holds already, if they are good for a while.
+    fn present_certificate(&self) -> Option<Json> {
+        let text = std::fs::read_to_string(self.destination.as_ref()?).ok()?;
+        let mut present = certificate::in_file(&text)?;
+        let now = self.clock.now().as_second();
+        let (from, until) = (present.from, present.until);
+        let lifetime = until.checked_sub(from).filter(|n| *n > 0)?;
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            reason = "seconds of a certificate's life"
+        )]
+        let replace_at = from + (lifetime as f64 * self.part()) as i64;
+        if now < from || now >= replace_at {
+            return None;
+        }
+        if let Some(fields) = present.json.as_object_mut() {
+            fields.insert("Expiration".to_owned(), json!(until));
+            fields.insert("ReplaceAt".to_owned(), json!(replace_at));
+        }
+        Some(present.json)
+    }
+
+    /// How long a certificate that was there already is used on.
+    fn reused(&self, answer: &Json) -> Option<Duration> {
+        let at = answer.get("ReplaceAt").and_then(Json::as_i64)?;
+        Some(Duration::from_secs(
+            u64::try_from(at - self.clock.now().as_second()).unwrap_or(0),
+        ))
+    }
+}
+
+/// Whether a path, links followed, is inside a directory.
+pub(crate) fn within(directory: &Path, path: &Path) -> bool {
+    let Ok(directory) = directory.canonicalize() else {
+        return false;
+    };
+    // What is not there yet is where its directory is.
+    let real = path
+        .canonicalize()
+        .or_else(|_| match (path.parent(), path.file_name()) {
+            (Some(parent), Some(name)) => parent.canonicalize().map(|parent| parent.join(name)),
+            _ => Err(std::io::ErrorKind::NotFound.into()),
+        });
+    real.is_ok_and(|real| real.starts_with(&directory))
+}
+
 enum Fetch {
     Vault(Error),
     Local(String),
 }
 
 impl RenderError {
+    /// Whether the template itself is wrong, so that waiting does not help.
+    #[must_use]
+    pub fn is_template(&self) -> bool {
+        matches!(self, Self::Template(error)
+            if !matches!(error.kind, herder_template::ErrorKind::Source { .. }))
+    }
+
     /// Whether trying again later can help.
     #[must_use]
     pub fn is_transient(&self) -> bool {

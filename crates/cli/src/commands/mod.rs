@@ -48,7 +48,7 @@ pub(crate) fn run(herder: Herder) -> Result<()> {
             })
         }
         Command::Kubectl(args) => wait(1, global.verbose, kubectl::run(global, args)),
-        Command::Template(args) => wait(1, global.verbose, template::run(args)),
+        Command::Template(args) => template::from_clap(args),
         Command::Agent(args) => wait(1, global.verbose, agent::run(args)),
         Command::DemoApp(args) => wait(1, global.verbose, demo_app::run(args)),
         Command::Steps(args) => wait(1, global.verbose, steps::run(args)),

@@ -9,7 +9,7 @@ use std::fmt;
 /// How deep templates may call templates: each is a few frames of the stack.
 const DEPTH: usize = 100;
 /// How many nodes one execution may walk.
-const STEPS: u64 = 20_000_000;
+const STEPS: u64 = 5_000_000;
 /// How much one execution may print.
 pub(super) const OUTPUT: usize = 64 << 20;
 

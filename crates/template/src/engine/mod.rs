@@ -20,3 +20,4 @@ pub use parse::{Function as FunctionCheck, ParseError, ParseFault, Trees};
 pub use value::{Fault, FuncMap, Function, List, Map, Member, Object, Result, Typed, Value};
 
 pub(crate) use builtins::NAMES as BUILTIN;
+pub(crate) use number::{parse_float, parse_int};

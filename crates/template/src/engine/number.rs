@@ -186,6 +186,14 @@ fn parse_integer(text: &str) -> Option<(bool, u64)> {
     u64::from_str_radix(&plain, radix).ok().map(|n| (negative, n))
 }
 
+/// `strconv.ParseInt(text, 0, 64)`.
+pub(crate) fn parse_int(text: &str) -> Option<i64> {
+    match parse_integer(text)? {
+        (true, magnitude) => 0i64.checked_sub_unsigned(magnitude),
+        (false, magnitude) => i64::try_from(magnitude).ok(),
+    }
+}
+
 /// Underscores only between digits, or between a prefix and a digit.
 fn underscores(digits: &str) -> bool {
     if !digits.contains('_') {

@@ -199,6 +199,19 @@ fn typed_value(out: &mut Buffer, value: &Value, typed: &Typed, verb: char, spec:
         let _ = write!(out, "({})(nil)", typed.name);
         return;
     }
+    let verbs = match inner {
+        Value::Bool(_) => "vt",
+        Value::Int(_) | Value::Uint(_) => "vdboOxXcqU",
+        Value::Float(_) => "vbgGxXfFeE",
+        Value::String(_) | Value::Bytes(_) => "vsxXq",
+        _ => "",
+    };
+    if !verbs.is_empty() && !verbs.contains(verb) {
+        let _ = write!(out, "%!{verb}({}=", typed.name);
+        print(out, inner, 'v', spec, Top::No);
+        out.push(')');
+        return;
+    }
     match inner {
         Value::List(_) | Value::Map(_) if spec.go_syntax => {
             out.push_str(&typed.name);

@@ -33,16 +33,30 @@ pub(super) fn any<'a>(name: &str, args: &'a [Value], i: usize) -> Result<&'a Val
 
 /// A string; numbers and booleans are taken as they print.
 pub(super) fn text(name: &str, args: &[Value], i: usize) -> Result<Arc<str>> {
-    match any(name, args, i)? {
+    match any(name, args, i)?.base() {
         Value::String(s) => Ok(Arc::clone(s)),
-        Value::Nil | Value::List(_) | Value::Map(_) | Value::Function(_) => wrong(name, args, i, "a string"),
+        Value::Bytes(_) => wrong(name, args, i, "UTF-8"),
+        Value::Missing
+        | Value::Nil
+        | Value::List(_)
+        | Value::Map(_)
+        | Value::Function(_)
+        | Value::Object(_) => wrong(name, args, i, "a string"),
         other => Ok(crate::engine::print::display(other).into()),
+    }
+}
+
+/// A string's bytes, whether they are text or not.
+pub(super) fn bytes(name: &str, args: &[Value], i: usize) -> Result<Vec<u8>> {
+    match any(name, args, i)?.base() {
+        Value::Bytes(bytes) => Ok(bytes.to_vec()),
+        _ => Ok(text(name, args, i)?.as_bytes().to_vec()),
     }
 }
 
 /// A whole number.
 pub(super) fn int(name: &str, args: &[Value], i: usize) -> Result<i64> {
-    match any(name, args, i)? {
+    match any(name, args, i)?.base() {
         Value::Int(n) => Ok(*n),
         Value::Uint(n) => i64::try_from(*n).or_else(|_| wrong(name, args, i, "a number in range")),
         #[expect(clippy::cast_possible_truncation, reason = "checked to be whole and small")]
@@ -53,7 +67,7 @@ pub(super) fn int(name: &str, args: &[Value], i: usize) -> Result<i64> {
 
 /// A list.
 pub(super) fn list(name: &str, args: &[Value], i: usize) -> Result<List> {
-    match any(name, args, i)? {
+    match any(name, args, i)?.base() {
         Value::List(items) => Ok(items.clone()),
         Value::Nil => Ok(Vec::new().into()),
         _ => wrong(name, args, i, "a list"),
@@ -62,8 +76,9 @@ pub(super) fn list(name: &str, args: &[Value], i: usize) -> Result<List> {
 
 /// A map's entries.
 pub(super) fn fields(name: &str, args: &[Value], i: usize) -> Result<Map> {
-    match any(name, args, i)? {
+    match any(name, args, i)?.base() {
         Value::Map(fields) => Ok(fields.clone()),
+        Value::Nil => Ok(std::collections::BTreeMap::new().into()),
         _ => wrong(name, args, i, "a map"),
     }
 }

@@ -3,111 +3,74 @@
 use super::Pure;
 use super::args::{any, count, fail, fields, int, list};
 use crate::engine::{Result, Value};
+use crate::value::int64;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
     ("in", |a| {
         count("in", a, 2..=2)?;
-        holds("in", any("in", a, 0)?, any("in", a, 1)?).map(Value::Bool)
+        Ok(Value::Bool(holds(any("in", a, 0)?, any("in", a, 1)?)))
     }),
     ("contains", |a| {
         count("contains", a, 2..=2)?;
-        holds("contains", any("contains", a, 1)?, any("contains", a, 0)?).map(Value::Bool)
+        Ok(Value::Bool(holds(any("contains", a, 1)?, any("contains", a, 0)?)))
     }),
-    ("containsAll", |a| {
-        Ok(Value::Bool(how_many("containsAll", a)? == Found::All))
-    }),
-    ("containsAny", |a| {
-        Ok(Value::Bool(
-            matches!(how_many("containsAny", a)?, Found::All | Found::Some) && wanted(a),
-        ))
-    }),
-    ("containsNone", |a| {
-        Ok(Value::Bool(
-            how_many("containsNone", a)? == Found::None || !wanted(a),
-        ))
-    }),
-    ("containsNotAll", |a| {
-        Ok(Value::Bool(how_many("containsNotAll", a)? != Found::All))
-    }),
+    ("containsAll", |a| some("containsAll", a, true, true)),
+    ("containsAny", |a| some("containsAny", a, false, false)),
+    ("containsNone", |a| some("containsNone", a, true, false)),
+    ("containsNotAll", |a| some("containsNotAll", a, false, true)),
     ("loop", |a| {
         count("loop", a, 1..=2)?;
         let (from, to) = if a.len() == 1 {
-            (0, int("loop", a, 0)?)
+            (0, bound(a, 0)?)
         } else {
-            (int("loop", a, 0)?, int("loop", a, 1)?)
+            (bound(a, 0)?, bound(a, 1)?)
         };
         if to.saturating_sub(from) > 1_000_000 {
             return fail("loop: more than a million steps");
         }
-        Ok(Value::List((from..to).map(Value::Int).collect()))
+        Ok(Value::List((from..to).map(int64).collect()))
     }),
     ("explodeMap", |a| {
         count("explodeMap", a, 1..=1)?;
         let mut root = BTreeMap::new();
         for (path, value) in fields("explodeMap", a, 0)?.iter() {
-            let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+            let parts: Vec<&str> = path.split('/').collect();
+            if parts.len() > 100 {
+                return fail("explodeMap: a key has more than a hundred parts");
+            }
             explode(&mut root, &parts, value)?;
         }
         Ok(Value::Map(root.into()))
     }),
 ];
 
-fn holds(name: &str, within: &Value, wanted: &Value) -> Result<bool> {
-    match within {
-        Value::List(items) => Ok(items.iter().any(|item| same(item, wanted))),
-        Value::Map(entries) => Ok(entries.values().any(|item| same(item, wanted))),
-        Value::String(whole) => Ok(whole.contains(&*match wanted {
-            Value::String(part) => Arc::clone(part),
-            _ => return Ok(false),
-        })),
-        Value::Nil => Ok(false),
-        other => fail(format!("{name}: cannot look into a {}", other.type_name())),
+/// Whether a list has an equal item of the same kind, or a text has another in it.
+fn holds(within: &Value, wanted: &Value) -> bool {
+    match (within.base(), wanted.base()) {
+        (Value::List(items), wanted) => items.iter().any(|item| match (item.base(), wanted) {
+            (Value::Int(a), Value::Int(b)) => a == b,
+            (Value::Float(a), Value::Float(b)) => a == b,
+            (Value::String(a), Value::String(b)) => a == b,
+            _ => false,
+        }),
+        (Value::String(whole), Value::String(part)) => whole.contains(&**part),
+        _ => false,
     }
 }
 
-/// Equal, where numbers of different types are compared by value.
-fn same(a: &Value, b: &Value) -> bool {
-    a == b
-        || matches!(
-            (a, b),
-            (
-                Value::Int(_) | Value::Uint(_) | Value::Float(_),
-                Value::Int(_) | Value::Uint(_) | Value::Float(_)
-            )
-        ) && a.as_float() == b.as_float()
-}
-
-#[derive(PartialEq, Eq)]
-enum Found {
-    All,
-    Some,
-    None,
-}
-
-fn how_many(name: &str, args: &[Value]) -> Result<Found> {
+fn some(name: &str, args: &[Value], result: bool, wanted: bool) -> Result<Value> {
     count(name, args, 2..=2)?;
-    let wanted = list(name, args, 0)?;
-    let within = any(name, args, 1)?;
-    let mut found = 0;
-    for item in wanted.iter() {
-        found += usize::from(holds(name, within, item)?);
-    }
-    Ok(match found {
-        n if n == wanted.len() => Found::All,
-        0 => Found::None,
-        _ => Found::Some,
-    })
-}
-
-fn wanted(args: &[Value]) -> bool {
-    matches!(args.first(), Some(Value::List(items)) if !items.is_empty())
+    let (items, within) = (list(name, args, 0)?, any(name, args, 1)?);
+    let found = items.iter().any(|item| holds(within, item) != wanted);
+    Ok(Value::Bool(if found { !result } else { result }))
 }
 
 fn explode(into: &mut BTreeMap<Arc<str>, Value>, parts: &[&str], value: &Value) -> Result<()> {
     match parts {
         [] => Ok(()),
+        [""] => Ok(()),
         [last] => {
             into.insert(Arc::from(*last), value.clone());
             Ok(())
@@ -122,5 +85,15 @@ fn explode(into: &mut BTreeMap<Arc<str>, Value>, parts: &[&str], value: &Value) 
             into.insert(Arc::from(*first), Value::Map(inner.into()));
             Ok(())
         }
+    }
+}
+
+/// A bound of `loop`: a number, or one as text.
+fn bound(args: &[Value], i: usize) -> Result<i64> {
+    match any("loop", args, i)?.base() {
+        Value::String(s) if s.is_empty() => Ok(0),
+        Value::String(s) => s.parse().or_else(|_| fail("loop: a bound is no whole number")),
+        Value::Float(_) => fail("loop: a bound is no whole number"),
+        _ => int("loop", args, i),
     }
 }

@@ -1,37 +1,25 @@
 //! To and from base64, JSON, TOML, YAML and the simple types.
 
 use super::Pure;
-use super::args::{any, count, fail, fields, text};
-use super::yaml;
+use super::args::{any, bytes, count, fail, text};
+use super::{yaml_read, yaml_write};
 use crate::engine::{Result, Value};
-use crate::value::{from_json_floats, map, string, to_json};
+use crate::value::{from_json_floats, int64, map, string, to_json};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde_json::Value as Json;
-use std::collections::BTreeMap;
-use std::fmt::Write;
 
 pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
     ("base64Encode", |a| {
-        Ok(string(STANDARD.encode(text("base64Encode", a, 0)?.as_bytes())))
+        count("base64Encode", a, 1..=1)?;
+        Ok(string(STANDARD.encode(bytes("base64Encode", a, 0)?)))
     }),
     ("base64URLEncode", |a| {
-        Ok(string(URL_SAFE.encode(text("base64URLEncode", a, 0)?.as_bytes())))
+        count("base64URLEncode", a, 1..=1)?;
+        Ok(string(URL_SAFE.encode(bytes("base64URLEncode", a, 0)?)))
     }),
-    ("base64Decode", |a| {
-        decode(
-            "base64Decode",
-            a,
-            STANDARD.decode(text("base64Decode", a, 0)?.as_bytes()),
-        )
-    }),
-    ("base64URLDecode", |a| {
-        decode(
-            "base64URLDecode",
-            a,
-            URL_SAFE.decode(text("base64URLDecode", a, 0)?.as_bytes()),
-        )
-    }),
+    ("base64Decode", |a| decode("base64Decode", a, false)),
+    ("base64URLDecode", |a| decode("base64URLDecode", a, true)),
     ("parseBool", |a| {
         count("parseBool", a, 1..=1)?;
         match &*text("parseBool", a, 0)? {
@@ -41,17 +29,15 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
             _ => fail("parseBool: the text is no boolean"),
         }
     }),
-    ("parseFloat", |a| {
-        parse("parseFloat", a, Value::Float(0.0), |s| {
-            s.parse().ok().map(Value::Float)
-        })
-    }),
+    ("parseFloat", |a| parse("parseFloat", a, Value::Float(0.0), float)),
     ("parseInt", |a| {
-        parse("parseInt", a, Value::Int(0), |s| s.parse().ok().map(Value::Int))
+        parse("parseInt", a, int64(0), |s| s.parse().ok().map(int64))
     }),
     ("parseUint", |a| {
-        parse("parseUint", a, Value::Uint(0), |s| {
-            s.parse().ok().map(Value::Uint)
+        let uint64 = |n: u64| Value::Uint(n).typed("uint64");
+        parse("parseUint", a, uint64(0), |s| {
+            let n = s.parse().ok().filter(|_| !s.starts_with('+'));
+            n.map(|n: u64| Value::Uint(n).typed("uint64"))
         })
     }),
     ("parseJSON", |a| {
@@ -71,7 +57,11 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
     }),
     ("parseYAML", |a| {
         count("parseYAML", a, 1..=1)?;
-        yaml::parse(&text("parseYAML", a, 0)?)
+        let source = text("parseYAML", a, 0)?;
+        if source.is_empty() {
+            return Ok(map::<&str>([]));
+        }
+        yaml_read::parse(&source)
     }),
     ("toJSON", |a| Ok(string(json("toJSON", a, false, true)?))),
     ("toJSONPretty", |a| {
@@ -85,27 +75,66 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
     }),
     ("toYAML", |a| {
         count("toYAML", a, 1..=1)?;
-        Ok(string(yaml::write(any("toYAML", a, 0)?)))
-    }),
-    ("toTOML", |a| {
-        count("toTOML", a, 1..=1)?;
-        let mut out = String::new();
-        toml_table(&mut out, "", &*fields("toTOML", a, 0)?)?;
-        Ok(string(out.trim_end()))
+        Ok(string(yaml_write::write(any("toYAML", a, 0)?)))
     }),
 ];
 
-fn decode(
-    name: &str,
-    args: &[Value],
-    bytes: std::result::Result<Vec<u8>, base64::DecodeError>,
-) -> Result<Value> {
+fn decode(name: &str, args: &[Value], url: bool) -> Result<Value> {
     count(name, args, 1..=1)?;
-    match bytes {
-        Ok(bytes) => String::from_utf8(bytes)
-            .map(string)
-            .or_else(|_| fail(format!("{name}: the bytes are no UTF-8"))),
-        Err(_) => fail(format!("{name}: the text is no base64")),
+    match go_base64(&bytes(name, args, 0)?, url) {
+        Ok(decoded) => Ok(Value::from_bytes(&decoded)),
+        Err(at) => fail(format!("{name}: the text is no base64 from its byte {at} on")),
+    }
+}
+
+/// Base 64 as Go reads it: line breaks are passed over, padding must be there. An error is the byte where it shows.
+pub(super) fn go_base64(text: &[u8], url: bool) -> std::result::Result<Vec<u8>, usize> {
+    let (plus, slash) = if url { (b'-', b'_') } else { (b'+', b'/') };
+    let mut out = Vec::with_capacity(text.len() / 4 * 3);
+    let mut bytes = text
+        .iter()
+        .copied()
+        .enumerate()
+        .filter(|(_, b)| !matches!(b, b'\r' | b'\n'));
+    loop {
+        let (mut bits, mut digits) = (0u32, 0usize);
+        while digits < 4 {
+            let Some((at, byte)) = bytes.next() else {
+                if digits == 0 {
+                    return Ok(out);
+                }
+                return Err(text.len() - digits);
+            };
+            let value = match byte {
+                b'A'..=b'Z' => byte - b'A',
+                b'a'..=b'z' => byte - b'a' + 26,
+                b'0'..=b'9' => byte - b'0' + 52,
+                byte if byte == plus => 62,
+                byte if byte == slash => 63,
+                b'=' => {
+                    // Two digits want two marks, three want one; nothing may follow.
+                    match digits {
+                        0 | 1 => return Err(at),
+                        2 => match bytes.next() {
+                            None => return Err(text.len()),
+                            Some((_, b'=')) => {}
+                            Some((at, _)) => return Err(at),
+                        },
+                        _ => {}
+                    }
+                    if let Some((at, _)) = bytes.next() {
+                        return Err(at);
+                    }
+                    bits <<= 6 * (4 - digits);
+                    out.extend(bits.to_be_bytes().iter().skip(1).take(digits - 1));
+                    return Ok(out);
+                }
+                _ => return Err(at),
+            };
+            bits = bits << 6 | u32::from(value);
+            digits += 1;
+        }
+        out.extend(bits.to_be_bytes().iter().skip(1));
     }
 }
 
@@ -118,6 +147,14 @@ fn parse(name: &str, args: &[Value], empty: Value, read: fn(&str) -> Option<Valu
     read(&source).map_or_else(|| fail(format!("{name}: the text is no such number")), Ok)
 }
 
+/// `strconv.ParseFloat`.
+fn float(s: &str) -> Option<Value> {
+    match s.to_ascii_lowercase().trim_start_matches(['+', '-']) {
+        "inf" | "infinity" | "nan" => s.parse().ok().map(Value::Float),
+        _ => crate::engine::parse_float(s).map(Value::Float),
+    }
+}
+
 /// JSON as Go writes it: `<`, `>`, `&` escaped unless told otherwise, keys in order.
 pub(super) fn json(name: &str, args: &[Value], pretty: bool, escape: bool) -> Result<String> {
     count(name, args, 1..=1)?;
@@ -128,91 +165,16 @@ pub(super) fn json(name: &str, args: &[Value], pretty: bool, escape: bool) -> Re
         serde_json::to_string(&json)
     };
     let text = text.or_else(|_| fail(format!("{name}: cannot be written as JSON")))?;
-    if !escape {
-        return Ok(text);
-    }
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            '<' => out.push_str("\\u003c"),
-            '>' => out.push_str("\\u003e"),
-            '&' => out.push_str("\\u0026"),
+            '<' if escape => out.push_str("\\u003c"),
+            '>' if escape => out.push_str("\\u003e"),
+            '&' if escape => out.push_str("\\u0026"),
             '\u{2028}' => out.push_str("\\u2028"),
             '\u{2029}' => out.push_str("\\u2029"),
             c => out.push(c),
         }
     }
     Ok(out)
-}
-
-fn toml_table(out: &mut String, path: &str, table: &BTreeMap<std::sync::Arc<str>, Value>) -> Result<()> {
-    for (key, value) in table.iter().filter(|(_, value)| !is_table(value)) {
-        if !matches!(value, Value::Nil) {
-            let _ = writeln!(out, "{} = {}", toml_key(key), toml_value(value)?);
-        }
-    }
-    for (key, value) in table.iter().filter(|(_, value)| is_table(value)) {
-        let below = if path.is_empty() {
-            toml_key(key)
-        } else {
-            format!("{path}.{}", toml_key(key))
-        };
-        match value {
-            Value::Map(fields) => {
-                let _ = writeln!(out, "\n[{below}]");
-                toml_table(out, &below, fields)?;
-            }
-            Value::List(items) => {
-                for item in items.iter() {
-                    if let Value::Map(fields) = item {
-                        let _ = writeln!(out, "\n[[{below}]]");
-                        toml_table(out, &below, fields)?;
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-fn is_table(value: &Value) -> bool {
-    match value {
-        Value::Map(_) => true,
-        Value::List(items) => !items.is_empty() && items.iter().all(|item| matches!(item, Value::Map(_))),
-        _ => false,
-    }
-}
-
-fn toml_key(key: &str) -> String {
-    if !key.is_empty()
-        && key
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
-    {
-        key.to_owned()
-    } else {
-        Json::String(key.to_owned()).to_string()
-    }
-}
-
-fn toml_value(value: &Value) -> Result<String> {
-    Ok(match value {
-        Value::String(s) => Json::String(s.to_string()).to_string(),
-        Value::Float(f) if f.fract() == 0.0 && f.is_finite() => format!("{f:.1}"),
-        Value::List(items) => {
-            format!(
-                "[{}]",
-                items
-                    .iter()
-                    .map(toml_value)
-                    .collect::<Result<Vec<_>>>()?
-                    .join(", ")
-            )
-        }
-        Value::Map(_) | Value::Nil | Value::Function(_) => {
-            return fail("toTOML: a list holds something that TOML cannot hold there");
-        }
-        other => crate::engine::print::display(other),
-    })
 }

@@ -1,7 +1,7 @@
 //! Digests.
 
 use super::Pure;
-use super::args::{count, text};
+use super::args::{bytes, count};
 use crate::engine::{Result, Value};
 use crate::value::string;
 use sha2::{Digest, Sha256};
@@ -9,12 +9,12 @@ use sha2::{Digest, Sha256};
 pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
     ("sha256Hex", |a| {
         count("sha256Hex", a, 1..=1)?;
-        Ok(string(hex(&Sha256::digest(text("sha256Hex", a, 0)?.as_bytes()))))
+        Ok(string(hex(&Sha256::digest(bytes("sha256Hex", a, 0)?))))
     }),
     ("hmacSHA256Hex", hmac),
     ("md5sum", |a| {
         count("md5sum", a, 1..=1)?;
-        Ok(string(hex(&md5(text("md5sum", a, 0)?.as_bytes()))))
+        Ok(string(hex(&md5(&bytes("md5sum", a, 0)?))))
     }),
 ];
 
@@ -31,20 +31,20 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 
 fn hmac(args: &[Value]) -> Result<Value> {
     count("hmacSHA256Hex", args, 2..=2)?;
-    let (message, key) = (text("hmacSHA256Hex", args, 0)?, text("hmacSHA256Hex", args, 1)?);
+    let (message, key) = (bytes("hmacSHA256Hex", args, 0)?, bytes("hmacSHA256Hex", args, 1)?);
     let mut block = [0u8; 64];
-    let digest = Sha256::digest(key.as_bytes());
+    let digest = Sha256::digest(&key);
     let key = if key.len() > block.len() {
         &digest[..]
     } else {
-        key.as_bytes()
+        key.as_slice()
     };
     for (slot, byte) in block.iter_mut().zip(key) {
         *slot = *byte;
     }
     let inner = Sha256::new()
         .chain_update(block.map(|b| b ^ 0x36))
-        .chain_update(message.as_bytes())
+        .chain_update(message)
         .finalize();
     Ok(string(hex(&Sha256::new()
         .chain_update(block.map(|b| b ^ 0x5c))

@@ -3,6 +3,7 @@
 use super::Pure;
 use super::args::{any, count, fail};
 use crate::engine::{Result, Value};
+use crate::value::int64;
 
 pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
     ("add", |a| binary("add", a, i64::checked_add, |x, y| x + y)),
@@ -37,7 +38,7 @@ fn binary(
     };
     if let (Some(x), Some(y)) = (int(first), int(second)) {
         return match whole(x, y) {
-            Some(n) => Ok(Value::Int(n)),
+            Some(n) => Ok(int64(n)),
             None if y == 0 => fail(format!("{name}: division by zero")),
             None => fail(format!("{name}: the result does not fit 64 bits")),
         };

@@ -5,12 +5,16 @@ mod data;
 mod encode;
 mod hash;
 mod math;
+mod regex;
 mod scratch;
 mod sources;
+mod spew;
 mod sprig;
 mod text;
 mod text_time;
-mod yaml;
+mod toml;
+mod yaml_read;
+mod yaml_write;
 
 pub(crate) use sources::Round;
 pub(crate) use sprig::in_place;
@@ -65,7 +69,14 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
             "nomadVarExists",
         ],
     ),
-    ("programs of the machine", &["plugin"]),
+    (
+        "programs of the machine, which would see values as arguments",
+        &["plugin"],
+    ),
+    (
+        "nowhere and prints values to the log",
+        &["spew_dump", "spew_printf"],
+    ),
     ("the machine's network", &["sockaddr"]),
 ];
 
@@ -76,6 +87,8 @@ static PURE: LazyLock<BTreeMap<&'static str, Pure>> = LazyLock::new(|| {
         encode::FUNCTIONS,
         hash::FUNCTIONS,
         math::FUNCTIONS,
+        spew::FUNCTIONS,
+        toml::FUNCTIONS,
     ]
     .iter()
     .chain(sprig::TABLES)
@@ -131,12 +144,25 @@ fn unsupported(name: &str) -> Option<&'static str> {
         .map(|(product, _)| *product)
 }
 
+/// All functions, and for those that are refused what they are about.
+#[must_use]
+pub fn functions() -> Vec<(&'static str, Option<&'static str>)> {
+    let refused = ELSEWHERE.iter().chain(sprig::ELSEWHERE);
+    let mut all: Vec<_> = NAMES
+        .iter()
+        .map(|name| (*name, None))
+        .chain(refused.flat_map(|(product, names)| names.iter().map(|name| (*name, Some(*product)))))
+        .collect();
+    all.sort_unstable();
+    all
+}
+
 /// The engine's table for one round.
 pub(crate) fn table(round: &Arc<Round>) -> FuncMap {
     let mut map = FuncMap::new();
     for (name, function) in PURE.iter() {
         let function = *function;
-        let typed = sprig::BY_TYPE.contains(name);
+        let typed = sprig::BY_TYPE.contains(name) || name.starts_with("spew_");
         map.insert(
             (*name).to_owned(),
             Arc::new(move |args: &[Value]| {

@@ -1,6 +1,6 @@
 //! Functions that ask for something, keep something during a round, or write files beside the output.
 
-use super::args::{any, count, fail, text};
+use super::args::{any, bytes, count, fail, text};
 use super::scratch::{Notes, Scratch};
 use crate::engine::{FuncMap, Result, Value};
 use crate::known::Known;
@@ -257,9 +257,9 @@ fn write_to_file(round: &Arc<Round>, args: &[Value]) -> Result<Value> {
     let Ok(mode) = u32::from_str_radix(&text(NAME, args, 3)?, 8) else {
         return fail("writeToFile: the permissions are not octal, such as 0640");
     };
-    let mut content = text(NAME, args, args.len() - 1)?.to_string();
-    if newline && !content.ends_with('\n') {
-        content.push('\n');
+    let mut content = bytes(NAME, args, args.len() - 1)?;
+    if newline {
+        content.push(b'\n');
     }
     round.seen().files.push(FileWrite {
         path: text(NAME, args, 0)?.to_string(),

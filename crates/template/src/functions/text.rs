@@ -2,9 +2,10 @@
 
 use super::Pure;
 use super::args::{count, fail, fields, int, list, text};
-use crate::engine::{Result, Value};
-use crate::value::{map, string};
-use regex::Regex;
+use super::regex::pattern;
+use super::sprig::{lower, upper, upper_char};
+use crate::engine::{Result, Typed, Value};
+use crate::value::{map, string, strings};
 use std::sync::Arc;
 
 pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
@@ -34,9 +35,9 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
         Ok(string(s.strip_suffix(&*suffix).unwrap_or(&s)))
     }),
     ("trimSpace", |a| Ok(string(text("trimSpace", a, 0)?.trim()))),
-    ("toLower", |a| Ok(string(text("toLower", a, 0)?.to_lowercase()))),
-    ("toUpper", |a| Ok(string(text("toUpper", a, 0)?.to_uppercase()))),
-    ("toTitle", |a| Ok(string(title(&text("toTitle", a, 0)?)))),
+    ("toLower", |a| Ok(string(lower(&text("toLower", a, 0)?)))),
+    ("toUpper", |a| Ok(string(upper(&text("toUpper", a, 0)?)))),
+    ("toTitle", |a| Ok(string(word_title(&text("toTitle", a, 0)?)))),
     ("replaceAll", |a| {
         count("replaceAll", a, 3..=3)?;
         let (from, to) = (text("replaceAll", a, 0)?, text("replaceAll", a, 1)?);
@@ -44,7 +45,7 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
     }),
     ("regexReplaceAll", |a| {
         count("regexReplaceAll", a, 3..=3)?;
-        let expression = pattern("regexReplaceAll", a)?;
+        let expression = pattern("regexReplaceAll", a, 0)?;
         let with = text("regexReplaceAll", a, 1)?;
         Ok(string(
             expression.replace_all(&text("regexReplaceAll", a, 2)?, &*with),
@@ -52,7 +53,7 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
     }),
     ("regexMatch", |a| {
         count("regexMatch", a, 2..=2)?;
-        Ok(Value::Bool(pattern("regexMatch", a)?.is_match(&text(
+        Ok(Value::Bool(pattern("regexMatch", a, 0)?.is_match(&text(
             "regexMatch",
             a,
             1,
@@ -62,14 +63,10 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
         count("split", a, 2..=2)?;
         let (separator, s) = (text("split", a, 0)?, text("split", a, 1)?);
         let s = s.trim();
-        let parts: Vec<Value> = if s.is_empty() {
-            Vec::new()
-        } else if separator.is_empty() {
-            s.chars().map(|c| string(c.to_string())).collect()
-        } else {
-            s.split(&*separator).map(string).collect()
-        };
-        Ok(Value::List(parts.into()))
+        if s.is_empty() {
+            return Ok(strings::<&str>([]));
+        }
+        Ok(strings(go_split(s, &separator)))
     }),
     ("splitToMap", |a| {
         count("splitToMap", a, 3..=3)?;
@@ -80,13 +77,25 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
         );
         let s = s.trim();
         let mut entries = Vec::new();
-        for part in s.split(&*outer).filter(|_| !s.is_empty()) {
+        let parts = if s.is_empty() {
+            Vec::new()
+        } else {
+            go_split(s, &outer)
+        };
+        for part in parts {
             let Some((key, value)) = part.split_once(&*inner) else {
-                return fail("splitToMap: an item has no key separator");
+                continue;
             };
             entries.push((key.to_owned(), string(value)));
         }
-        Ok(map(entries))
+        let Value::Map(entries) = map(entries) else {
+            return Ok(Value::Nil);
+        };
+        Ok(Value::Typed(Arc::new(Typed {
+            name: "map[string]string".into(),
+            value: Value::Map(entries),
+            zero: Some(string("")),
+        })))
     }),
     ("mergeMap", |a| merge("mergeMap", a, false)),
     ("mergeMapWithOverride", |a| merge("mergeMapWithOverride", a, true)),
@@ -117,44 +126,47 @@ pub(super) fn title(s: &str) -> String {
         if inside {
             out.push(c);
         } else {
-            out.extend(c.to_uppercase());
+            out.push(upper_char(c));
         }
         inside = c.is_alphanumeric() || c == '_' || c == '\'';
     }
     out
 }
 
-fn pattern(name: &str, args: &[Value]) -> Result<Regex> {
-    let source = text(name, args, 0)?;
-    Regex::new(&source).or_else(|_| fail(format!("{name}: argument 1 is no regular expression")))
+/// `strings.Split`: nothing between characters where the separator is empty.
+pub(super) fn go_split<'a>(s: &'a str, separator: &str) -> Vec<&'a str> {
+    if separator.is_empty() {
+        return s.split("").filter(|part| !part.is_empty()).collect();
+    }
+    s.split(separator).collect()
+}
+
+/// The first letter of each word as Unicode cuts words: not at a dot, colon or apostrophe between letters.
+fn word_title(s: &str) -> String {
+    let chars: Vec<char> = s.chars().collect();
+    let mut out = String::with_capacity(s.len());
+    let mut inside = false;
+    for (i, c) in chars.iter().enumerate() {
+        let alphabetic = |c: Option<&char>| c.is_some_and(|c| c.is_alphabetic());
+        if inside || !c.is_alphabetic() {
+            out.push(*c);
+        } else {
+            let mut upper = c.to_uppercase();
+            out.extend(upper.next());
+            upper.for_each(|rest| out.extend(rest.to_lowercase()));
+        }
+        let joins = matches!(c, '.' | ':' | '\'' | '\u{2019}' | '\u{b7}')
+            && inside
+            && alphabetic(i.checked_sub(1).and_then(|before| chars.get(before)))
+            && alphabetic(chars.get(i + 1));
+        inside = c.is_alphanumeric() || *c == '_' || joins;
+    }
+    out
 }
 
 fn merge(name: &str, args: &[Value], overriding: bool) -> Result<Value> {
     count(name, args, 2..=2)?;
-    let (first, second) = (fields(name, args, 0)?, fields(name, args, 1)?);
-    let (weak, strong) = if overriding {
-        (&second, &first)
-    } else {
-        (&first, &second)
-    };
-    let mut out = (**weak).clone();
-    merge_into(&mut out, strong);
-    Ok(Value::Map(out.into()))
-}
-
-fn merge_into(
-    into: &mut std::collections::BTreeMap<Arc<str>, Value>,
-    from: &std::collections::BTreeMap<Arc<str>, Value>,
-) {
-    for (key, value) in from {
-        let merged = match (into.get(key), value) {
-            (Some(Value::Map(old)), Value::Map(new)) => {
-                let mut both = (**old).clone();
-                merge_into(&mut both, new);
-                Value::Map(both.into())
-            }
-            _ => value.clone(),
-        };
-        into.insert(Arc::clone(key), merged);
-    }
+    let mut into = (*fields(name, args, 0)?).clone();
+    super::sprig::merge_into(&mut into, &*fields(name, args, 1)?, overriding);
+    Ok(Value::Map(into.into()))
 }

@@ -46,7 +46,8 @@ pub(super) fn format(layout: &str, seconds: i64) -> String {
     let short = |text: &str| text.chars().take(3).collect::<String>();
     let hour12 = if hour % 12 == 0 { 12 } else { hour % 12 };
     // Longest tokens first, as Go does.
-    let tokens: [(&str, String); 24] = [
+    let day_of_year = seconds.div_euclid(86_400) - day_number(year) + 1;
+    let tokens: [(&str, String); 26] = [
         ("January", month_name.to_owned()),
         ("Monday", weekday.to_owned()),
         ("Z07:00", "Z".to_owned()),
@@ -54,6 +55,8 @@ pub(super) fn format(layout: &str, seconds: i64) -> String {
         ("Z0700", "Z".to_owned()),
         ("-0700", "+0000".to_owned()),
         ("2006", format!("{year:04}")),
+        ("002", format!("{day_of_year:03}")),
+        ("__2", format!("{day_of_year:3}")),
         ("Jan", short(month_name)),
         ("Mon", short(weekday)),
         ("MST", "UTC".to_owned()),
@@ -76,7 +79,19 @@ pub(super) fn format(layout: &str, seconds: i64) -> String {
     let mut rest = layout;
     while let Some(c) = rest.chars().next() {
         let found = tokens.iter().find(|(token, _)| rest.starts_with(token));
+        let zeros = rest.get(1..).unwrap_or_default();
+        let zeros = zeros.len() - zeros.trim_start_matches(['0', '9']).len();
         let (text, length) = match (found, c) {
+            // Fractions of a second: there are none, and nines leave them out.
+            (None, '.' | ',') if zeros > 0 && out.ends_with(|c: char| c.is_ascii_digit()) => {
+                let nines = rest.get(1..2) == Some("9");
+                let fraction = if nines {
+                    String::new()
+                } else {
+                    format!("{c}{}", "0".repeat(zeros))
+                };
+                (fraction, zeros + 1)
+            }
             (Some((token, text)), _) => (text.clone(), token.len()),
             (None, '4') => (minute.to_string(), 1),
             (None, '5') => (second.to_string(), 1),
@@ -93,6 +108,12 @@ fn name<'a>(names: &[&'a str], index: i64) -> &'a str {
         .ok()
         .and_then(|i| names.get(i).copied())
         .unwrap_or("")
+}
+
+/// The day number of a year's first day.
+fn day_number(year: i64) -> i64 {
+    let before = year - 1;
+    before * 365 + before.div_euclid(4) - before.div_euclid(100) + before.div_euclid(400) - 719_162
 }
 
 /// Year, month and day of a day number since 1970-01-01.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// From when until when a certificate is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Validity {
+pub(crate) struct Validity {
     pub(super) from: i64,
     pub(super) until: i64,
 }
@@ -30,6 +30,48 @@ impl Validity {
         let age = u64::try_from(now.as_second() - self.from).unwrap_or(0);
         at.saturating_sub(Duration::from_secs(age))
     }
+}
+
+/// A certificate with its key, as a template wrote it into a file.
+pub(crate) struct Present {
+    /// With `Cert`, `Key`, `CA` and `CAChain`.
+    pub(crate) json: serde_json::Value,
+    pub(crate) from: i64,
+    pub(crate) until: i64,
+}
+
+/// Finds the first certificate that is no authority, and a key, among the PEM blocks of a text.
+pub(crate) fn in_file(text: &str) -> Option<Present> {
+    let (mut own, mut key, mut chain) = (None, None, Vec::new());
+    let mut rest = text;
+    while let Some(start) = rest.find("-----BEGIN ") {
+        let block = rest.get(start..)?;
+        let kind = block.get(11..)?.split("-----").next()?;
+        let mark = format!("-----END {kind}-----");
+        let end = block.find(&mark)? + mark.len();
+        let pem = block.get(..end)?.to_owned();
+        rest = block.get(end..)?;
+        if kind.ends_with("PRIVATE KEY") {
+            key.get_or_insert(pem);
+        } else if kind == "CERTIFICATE" {
+            let der = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
+            let (_, certificate) = x509_parser::parse_x509_certificate(&der).ok()?;
+            if certificate.is_ca() {
+                chain.push(pem);
+            } else {
+                own.get_or_insert(pem);
+            }
+        }
+    }
+    let own = own?;
+    let validity = Validity::of(own.as_bytes())?;
+    Some(Present {
+        json: serde_json::json!({
+            "Cert": own, "Key": key?, "CA": chain.first().cloned().unwrap_or_default(), "CAChain": chain,
+        }),
+        from: validity.from,
+        until: validity.until,
+    })
 }
 
 /// Whether a certificate signed itself, so that it has no place in a chain.

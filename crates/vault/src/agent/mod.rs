@@ -1,7 +1,7 @@
 //! The agent inside a pod: logs in with the pod's service account, writes secrets and certificates into files that
 //! only live in memory, and keeps them and its token fresh. The token itself is never written anywhere.
 
-mod certificate;
+pub(crate) mod certificate;
 mod config;
 mod files;
 mod init;

@@ -126,14 +126,14 @@ impl Agent {
             if let Some(file) = self.config.files.get(*index) {
                 outputs.push(Output {
                     path: file.path.clone(),
-                    bytes: Secret::new(rendered.text.into_bytes()),
+                    bytes: Secret::new(rendered.text),
                     mode: octal(&file.mode).unwrap_or(0o640),
                     append: false,
                 });
             }
             outputs.extend(rendered.files.into_iter().map(|file| Output {
                 path: file.path.into(),
-                bytes: Secret::new(file.content.into_bytes()),
+                bytes: Secret::new(file.content),
                 mode: file.mode,
                 append: file.append,
             }));

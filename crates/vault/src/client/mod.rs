@@ -17,12 +17,16 @@ use transport::{Failure, Reply, Transport};
 pub use transport::Method;
 
 /// How to reach a Vault.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Config {
     /// `http://host:port` or `https://host:port`.
     pub address: String,
     /// The CA's certificates in PEM; without it the machine's roots count.
     pub ca: Option<Vec<u8>>,
+    /// Our certificate and its key in PEM, for Vaults that ask for one.
+    pub client_certificate: Option<(Vec<u8>, Secret<Vec<u8>>)>,
+    /// The name that Vault's certificate must have, if not the address's.
+    pub server_name: Option<String>,
     /// The namespace header, for Vaults that have namespaces.
     pub namespace: Option<String>,
     /// How long one attempt may take.
@@ -37,6 +41,8 @@ impl Config {
         Self {
             address: address.into(),
             ca: None,
+            client_certificate: None,
+            server_name: None,
             namespace: None,
             timeout: Duration::from_secs(30),
             retries: 4,
@@ -186,7 +192,9 @@ impl Client {
             };
             if again && attempt < self.0.retries {
                 let pause = backoff(Duration::from_millis(200), Duration::from_secs(5), attempt);
-                tracing::debug!(address = %self.0.address, path, attempt, ?pause, "vault did not answer well, trying again");
+                // The path may be made of a secret; its mount says enough.
+                let mount = path.split('/').next().unwrap_or_default();
+                tracing::debug!(address = %self.0.address, mount, attempt, ?pause, "vault did not answer well, trying again");
                 tokio::time::sleep(pause).await;
                 attempt += 1;
                 continue;

@@ -6,11 +6,11 @@ use herder_base::Secret;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Bytes;
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{ConfigBuilderExt, FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Hyper;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::pki_types::{CertificateDer, pem::PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use serde_json::Value as Json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,12 +105,16 @@ impl Transport {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(config.timeout.min(Duration::from_secs(5))));
-        let tls = tls(uri.scheme_str() == Some("https"), config.ca.as_deref())?;
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
+        let tls = tls(uri.scheme_str() == Some("https"), config)?;
+        let builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+        let builder = match &config.server_name {
+            Some(name) => {
+                let name = ServerName::try_from(name.clone()).map_err(|_| bad())?;
+                builder.with_server_name_resolver(FixedServerNameResolver::new(name))
+            }
+            None => builder,
+        };
+        let connector = builder.enable_http1().wrap_connector(tcp);
         let client = Hyper::builder(TokioExecutor::new())
             .pool_idle_timeout(Duration::from_secs(30))
             .pool_timer(TokioTimer::new())
@@ -208,13 +212,13 @@ impl Transport {
     }
 }
 
-fn tls(wanted: bool, ca: Option<&[u8]>) -> Result<rustls::ClientConfig, BuildError> {
+fn tls(wanted: bool, config: &Config) -> Result<rustls::ClientConfig, BuildError> {
     let builder =
         rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(BuildError::Tls)?;
     let mut roots = rustls::RootCertStore::empty();
-    match ca {
+    let builder = match &config.ca {
         Some(pem) => {
             for certificate in CertificateDer::pem_slice_iter(pem) {
                 roots
@@ -224,16 +228,19 @@ fn tls(wanted: bool, ca: Option<&[u8]>) -> Result<rustls::ClientConfig, BuildErr
             if roots.is_empty() {
                 return Err(BuildError::Ca);
             }
+            builder.with_root_certificates(roots)
         }
-        None if wanted => {
-            return Ok(builder
-                .with_native_roots()
-                .map_err(|_| BuildError::NoRoots)?
-                .with_no_client_auth());
-        }
-        None => {}
-    }
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+        None if wanted => builder.with_native_roots().map_err(|_| BuildError::NoRoots)?,
+        None => builder.with_root_certificates(roots),
+    };
+    let Some((certificate, key)) = &config.client_certificate else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(certificate)
+        .collect::<Result<_, _>>()
+        .map_err(|_| BuildError::ClientCertificate)?;
+    let key = PrivateKeyDer::from_pem_slice(key.expose()).map_err(|_| BuildError::ClientCertificate)?;
+    builder.with_client_auth_cert(chain, key).map_err(BuildError::Tls)
 }
 
 /// Percent-encodes what a URL path cannot hold; a query stays.

@@ -153,18 +153,19 @@ fn merge(a: &[Value], overwrite: bool) -> Result<Value> {
     Ok(Value::Map(into.into()))
 }
 
-/// As mergo does: maps are merged, empty values count as absent.
-fn merge_into(into: &mut Map, from: &Map, overwrite: bool) {
+/// As mergo does: maps are merged, empty values give way, and nothing takes the place of something absent.
+pub(crate) fn merge_into(into: &mut Map, from: &Map, overwrite: bool) {
     for (key, value) in from {
-        let merged = match (into.get(key), value) {
+        let merged = match (into.get(key).map(Value::base), value.base()) {
             (Some(Value::Map(old)), Value::Map(new)) => {
                 let mut both = (**old).clone();
                 merge_into(&mut both, new, overwrite);
                 Some(Value::Map(both.into()))
             }
-            (Some(old), new) if empty(old) || (overwrite && !empty(new)) => Some(new.clone()),
-            (Some(_), _) => None,
-            (None, new) => Some(new.clone()),
+            (Some(_), _) if overwrite => Some(value.clone()),
+            (Some(old), new) if empty(old) && !matches!(new, Value::Nil) => Some(value.clone()),
+            (None, new) if overwrite || !matches!(new, Value::Nil) => Some(value.clone()),
+            _ => None,
         };
         if let Some(merged) = merged {
             into.insert(Arc::clone(key), merged);

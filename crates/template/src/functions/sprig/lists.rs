@@ -2,9 +2,8 @@
 
 use super::super::Pure;
 use super::super::args::{any, count, fail, list};
-use super::{empty, int_at, strval};
+use super::{empty, int_at, int_of, strval};
 use crate::engine::{Result, Value};
-use crate::value::string;
 
 pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
     ("sprig_list", |a| Ok(Value::List(a.into()))),
@@ -47,12 +46,13 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
     ("sprig_sortAlpha", |a| {
         let mut texts = strings(any("sortAlpha", a, 0)?);
         texts.sort_unstable();
-        Ok(Value::List(texts.into_iter().map(string).collect()))
+        Ok(crate::value::strings(texts))
     }),
     ("sprig_toStrings", |a| {
-        Ok(Value::List(
-            strings(any("toStrings", a, 0)?).into_iter().map(string).collect(),
-        ))
+        Ok(crate::value::strings(match any("toStrings", a, 0)? {
+            Value::Nil => Vec::new(),
+            value => strings(value),
+        }))
     }),
 ];
 
@@ -63,7 +63,6 @@ fn strings(value: &Value) -> Vec<String> {
             .filter(|item| !matches!(item, Value::Nil))
             .map(strval)
             .collect(),
-        Value::Nil => Vec::new(),
         other => vec![strval(other)],
     }
 }
@@ -151,7 +150,7 @@ fn slice(a: &[Value]) -> Result<Value> {
     let items = list("slice", a, 0)?;
     let bound = |i: usize, otherwise: usize| {
         if a.len() > i {
-            int_at("slice", a, i).map(|n| usize::try_from(n).ok())
+            any("slice", a, i).map(|value| usize::try_from(int_of(value)).ok())
         } else {
             Ok(Some(otherwise))
         }
@@ -173,6 +172,7 @@ fn chunk(a: &[Value]) -> Result<Value> {
                 .map(|part| Value::List(part.into()))
                 .collect(),
         )),
-        _ => fail("chunk: the size must be at least one"),
+        Ok(0) => fail("chunk: the size must be at least one"),
+        _ => Ok(Value::List(Vec::new().into())),
     }
 }

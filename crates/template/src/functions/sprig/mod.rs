@@ -2,9 +2,12 @@
 //!
 //! Values are immutable here, so that `set` and `unset` return the changed map; for a variable the rewriter assigns it.
 
+mod cases;
+mod codes;
 mod dicts;
 mod lists;
 mod numbers;
+mod semver;
 mod text;
 
 use super::Pure;
@@ -12,7 +15,13 @@ use super::args::{any, fail};
 use crate::engine::print::display;
 use crate::engine::{Result, Value};
 
+pub(super) use cases::{lower, upper, upper_char};
+pub(super) use dicts::merge_into;
+
 pub(super) const TABLES: &[&[(&str, Pure)]] = &[
+    cases::FUNCTIONS,
+    codes::FUNCTIONS,
+    semver::FUNCTIONS,
     text::FUNCTIONS,
     lists::FUNCTIONS,
     dicts::FUNCTIONS,
@@ -27,6 +36,8 @@ pub(super) const BY_TYPE: &[&str] = &[
     "sprig_kindOf",
     "sprig_kindIs",
     "sprig_deepEqual",
+    "sprig_duration",
+    "sprig_durationRound",
 ];
 
 /// Functions that change the map in their first argument.
@@ -61,12 +72,10 @@ pub(super) const ELSEWHERE: &[(&str, &[&str])] = &[
             "sprig_mustToDate",
             "sprig_toDate",
             "sprig_unixEpoch",
-            "sprig_duration",
-            "sprig_durationRound",
         ],
     ),
     (
-        "a source of randomness",
+        "randomness or keys of its own (use Vault's pki and transit)",
         &[
             "sprig_randAlphaNum",
             "sprig_randAlpha",
@@ -118,7 +127,7 @@ fn text_of(name: &str, args: &[Value], i: usize) -> Result<String> {
 
 /// `cast.ToInt64`: what is no number is zero.
 fn int_of(value: &Value) -> i64 {
-    match value {
+    match value.base() {
         Value::Int(n) => *n,
         Value::Uint(n) => i64::try_from(*n).unwrap_or(i64::MAX),
         #[expect(
@@ -127,7 +136,7 @@ fn int_of(value: &Value) -> i64 {
         )]
         Value::Float(f) => *f as i64,
         Value::Bool(b) => i64::from(*b),
-        Value::String(s) => s.trim_start_matches('+').parse().unwrap_or(0),
+        Value::String(s) => crate::engine::parse_int(s).unwrap_or(0),
         _ => 0,
     }
 }
@@ -136,7 +145,7 @@ fn int_of(value: &Value) -> i64 {
 fn float_of(value: &Value) -> f64 {
     match value {
         Value::Bool(b) => f64::from(u8::from(*b)),
-        Value::String(s) => s.parse().unwrap_or(0.0),
+        Value::String(s) => crate::engine::parse_float(s).unwrap_or(0.0),
         other => other.as_float().unwrap_or(0.0),
     }
 }

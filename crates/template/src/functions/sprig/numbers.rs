@@ -4,7 +4,7 @@ use super::super::Pure;
 use super::super::args::{any, count, fail};
 use super::{float_of, int_at, int_of, strval};
 use crate::engine::{Result, Value};
-use crate::value::string;
+use crate::value::{int64, string};
 
 /// No list of numbers is longer than this.
 const LIMIT: usize = 1_000_000;
@@ -14,28 +14,28 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
         Ok(Value::Int(strval(any("atoi", a, 0)?).parse().unwrap_or(0)))
     }),
     ("sprig_int", |a| Ok(Value::Int(int_of(any("int", a, 0)?)))),
-    ("sprig_int64", |a| Ok(Value::Int(int_of(any("int64", a, 0)?)))),
+    ("sprig_int64", |a| Ok(int64(int_of(any("int64", a, 0)?)))),
     ("sprig_float64", |a| {
         Ok(Value::Float(float_of(any("float64", a, 0)?)))
     }),
     ("sprig_toDecimal", |a| {
-        Ok(Value::Int(
+        Ok(int64(
             i64::from_str_radix(&strval(any("toDecimal", a, 0)?), 8).unwrap_or(0),
         ))
     }),
     ("sprig_add1", |a| {
-        Ok(Value::Int(int_of(any("add1", a, 0)?).wrapping_add(1)))
+        Ok(int64(int_of(any("add1", a, 0)?).wrapping_add(1)))
     }),
     ("sprig_add", |a| {
-        Ok(Value::Int(a.iter().map(int_of).fold(0, i64::wrapping_add)))
+        Ok(int64(a.iter().map(int_of).fold(0, i64::wrapping_add)))
     }),
     ("sprig_sub", |a| {
-        Ok(Value::Int(
+        Ok(int64(
             int_of(any("sub", a, 0)?).wrapping_sub(int_of(any("sub", a, 1)?)),
         ))
     }),
     ("sprig_mul", |a| {
-        Ok(Value::Int(a.iter().map(int_of).fold(1, i64::wrapping_mul)))
+        Ok(int64(a.iter().map(int_of).fold(1, i64::wrapping_mul)))
     }),
     ("sprig_div", |a| divide("div", a, i64::checked_div)),
     ("sprig_mod", |a| divide("mod", a, i64::checked_rem)),
@@ -51,16 +51,19 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
         if a.iter().skip(1).any(|value| float_of(value) == 0.0) {
             return fail("divf: division by zero");
         }
-        fold("divf", a, |x, y| x / y)
+        // Quotients have sixteen decimals.
+        any("divf", a, 0)?;
+        let quotient = a.iter().map(float_of).reduce(quotient);
+        Ok(Value::Float(quotient.unwrap_or(0.0) + 0.0))
     }),
     ("sprig_max", |a| {
-        Ok(Value::Int(a.iter().map(int_of).max().unwrap_or(0)))
+        Ok(int64(a.iter().map(int_of).max().unwrap_or(0)))
     }),
     ("sprig_biggest", |a| {
-        Ok(Value::Int(a.iter().map(int_of).max().unwrap_or(0)))
+        Ok(int64(a.iter().map(int_of).max().unwrap_or(0)))
     }),
     ("sprig_min", |a| {
-        Ok(Value::Int(a.iter().map(int_of).min().unwrap_or(0)))
+        Ok(int64(a.iter().map(int_of).min().unwrap_or(0)))
     }),
     ("sprig_maxf", |a| fold("maxf", a, f64::max)),
     ("sprig_minf", |a| fold("minf", a, f64::min)),
@@ -102,7 +105,7 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
 
 fn divide(name: &str, a: &[Value], with: fn(i64, i64) -> Option<i64>) -> Result<Value> {
     match with(int_of(any(name, a, 0)?), int_of(any(name, a, 1)?)) {
-        Some(n) => Ok(Value::Int(n)),
+        Some(n) => Ok(int64(n)),
         None => fail(format!("{name}: division by zero")),
     }
 }
@@ -113,9 +116,35 @@ fn fold(name: &str, a: &[Value], with: fn(f64, f64) -> f64) -> Result<Value> {
     Ok(Value::Float(decimal(folded)))
 }
 
+/// A quotient of decimals with sixteen places.
+fn quotient(x: f64, y: f64) -> f64 {
+    // Mantissa and how many of its digits are behind the point.
+    let parts = |f: f64| {
+        let text = f.abs().to_string();
+        let places = text.split_once('.').map_or(0, |(_, places)| places.len());
+        Some((
+            text.replace('.', "").parse::<i128>().ok()?,
+            u32::try_from(places).ok()?,
+        ))
+    };
+    let exact = || {
+        let ((n, n_places), (d, d_places)) = (parts(x)?, parts(y)?);
+        let n = n.checked_mul(10i128.checked_pow(16 + d_places)?)?;
+        let d = d.checked_mul(10i128.checked_pow(n_places)?)?;
+        let q = n.checked_add(d / 2)?.checked_div(d)?;
+        format!("{q}e-16").parse::<f64>().ok()
+    };
+    let magnitude = exact().unwrap_or((x / y).abs());
+    if (x < 0.0) == (y < 0.0) {
+        magnitude
+    } else {
+        -magnitude
+    }
+}
+
 /// Sprig computes in decimals; rounding to fifteen digits gives the same for what templates compute.
 fn decimal(value: f64) -> f64 {
-    format!("{value:.14e}").parse().unwrap_or(value)
+    format!("{value:.14e}").parse().unwrap_or(value) + 0.0
 }
 
 fn steps(start: i64, stop: i64, step: i64) -> Result<Vec<i64>> {

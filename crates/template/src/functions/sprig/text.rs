@@ -2,25 +2,17 @@
 
 use super::super::Pure;
 use super::super::args::{any, count, fail, fields, list};
-use super::super::hash::hex;
+use super::super::regex::pattern;
+use super::super::text::go_split;
 use super::super::{encode, text as general};
 use super::{int_at, strval, text_of};
 use crate::engine::print::display;
 use crate::engine::{Result, Value};
-use crate::value::{from_json_floats, map, string};
-use base64::Engine as _;
-use regex::Regex;
-use sha2::{Digest, Sha256, Sha512};
+use crate::value::{from_json_floats, map, string, strings};
 
 pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
     ("sprig_hello", |_| Ok(string("Hello!"))),
     ("sprig_trim", |a| Ok(string(text_of("trim", a, 0)?.trim()))),
-    ("sprig_upper", |a| {
-        Ok(string(text_of("upper", a, 0)?.to_uppercase()))
-    }),
-    ("sprig_lower", |a| {
-        Ok(string(text_of("lower", a, 0)?.to_lowercase()))
-    }),
     ("sprig_title", |a| {
         Ok(string(general::title(&text_of("title", a, 0)?)))
     }),
@@ -28,14 +20,6 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
         Ok(string(words(&text_of("untitle", a, 0)?, |c| {
             c.to_lowercase().collect()
         })))
-    }),
-    ("sprig_repeat", |a| {
-        let times = usize::try_from(int_at("repeat", a, 0)?).unwrap_or(0);
-        let s = text_of("repeat", a, 1)?;
-        if s.len().saturating_mul(times) > 10 << 20 {
-            return fail("repeat: the result is larger than 10 MiB");
-        }
-        Ok(string(s.repeat(times)))
     }),
     ("sprig_trimAll", trim_all),
     ("sprig_trimall", trim_all),
@@ -54,26 +38,6 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
                 .filter(|c| !c.is_whitespace())
                 .collect::<String>(),
         ))
-    }),
-    ("sprig_initials", |a| {
-        let s = text_of("initials", a, 0)?;
-        Ok(string(
-            s.split_whitespace()
-                .filter_map(|word| word.chars().next())
-                .collect::<String>(),
-        ))
-    }),
-    ("sprig_swapcase", |a| {
-        Ok(string(swap_case(&text_of("swapcase", a, 0)?)))
-    }),
-    ("sprig_snakecase", |a| {
-        Ok(string(parts(&text_of("snakecase", a, 0)?).join("_")))
-    }),
-    ("sprig_kebabcase", |a| {
-        Ok(string(parts(&text_of("kebabcase", a, 0)?).join("-")))
-    }),
-    ("sprig_camelcase", |a| {
-        Ok(string(pascal(&text_of("camelcase", a, 0)?)))
     }),
     ("sprig_contains", |a| {
         Ok(Value::Bool(
@@ -117,10 +81,14 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
         let (width, s) = (int_at("trunc", a, 0)?, text_of("trunc", a, 1)?);
         let length = i64::try_from(s.len()).unwrap_or(i64::MAX);
         let (from, to) = match width {
-            width if width < 0 => ((length + width).max(0), length),
+            width if width < 0 => (length.saturating_add(width).max(0), length),
             width => (0, width.min(length)),
         };
-        Ok(string(cut(&s, if length + width > 0 { from } else { 0 }, to)))
+        Ok(string(cut(
+            &s,
+            if length.saturating_add(width) > 0 { from } else { 0 },
+            to,
+        )))
     }),
     ("sprig_substr", |a| {
         let (start, end, s) = (
@@ -136,60 +104,6 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
         };
         Ok(string(cut(&s, start.max(0), end)))
     }),
-    ("sprig_abbrev", |a| {
-        let (width, s) = (int_at("abbrev", a, 0)?, text_of("abbrev", a, 1)?);
-        let keep = usize::try_from(width - 3).unwrap_or(0);
-        let fits = width < 4 || s.chars().count() <= keep + 3;
-        Ok(string(if fits {
-            s
-        } else {
-            s.chars().take(keep).collect::<String>() + "..."
-        }))
-    }),
-    ("sprig_wrap", |a| {
-        Ok(string(wrap(&text_of("wrap", a, 1)?, int_at("wrap", a, 0)?, "\n")))
-    }),
-    ("sprig_wrapWith", |a| {
-        Ok(string(wrap(
-            &text_of("wrapWith", a, 2)?,
-            int_at("wrapWith", a, 0)?,
-            &text_of("wrapWith", a, 1)?,
-        )))
-    }),
-    ("sprig_sha256sum", |a| {
-        Ok(string(hex(&Sha256::digest(
-            text_of("sha256sum", a, 0)?.as_bytes(),
-        ))))
-    }),
-    ("sprig_sha512sum", |a| {
-        Ok(string(hex(&Sha512::digest(
-            text_of("sha512sum", a, 0)?.as_bytes(),
-        ))))
-    }),
-    ("sprig_adler32sum", |a| {
-        let (x, y) = text_of("adler32sum", a, 0)?
-            .bytes()
-            .fold((1u32, 0u32), |(x, y), byte| {
-                let x = (x + u32::from(byte)) % 65521;
-                (x, (y + x) % 65521)
-            });
-        Ok(string((y << 16 | x).to_string()))
-    }),
-    ("sprig_b64enc", |a| {
-        Ok(string(
-            base64::engine::general_purpose::STANDARD.encode(text_of("b64enc", a, 0)?),
-        ))
-    }),
-    (
-        "sprig_b64dec",
-        |a| match base64::engine::general_purpose::STANDARD
-            .decode(text_of("b64dec", a, 0)?)
-            .map(String::from_utf8)
-        {
-            Ok(Ok(text)) => Ok(string(text)),
-            _ => fail("b64dec: the text is no base64 of UTF-8"),
-        },
-    ),
     ("sprig_base", |a| Ok(string(base(&text_of("base", a, 0)?)))),
     ("sprig_osBase", |a| Ok(string(base(&text_of("base", a, 0)?)))),
     ("sprig_dir", |a| Ok(string(dir(&text_of("dir", a, 0)?)))),
@@ -250,8 +164,8 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
     }),
     ("sprig_split", |a| {
         let (separator, s) = (text_of("split", a, 0)?, text_of("split", a, 1)?);
-        Ok(map(s
-            .split(&separator)
+        Ok(map(go_split(&s, &separator)
+            .into_iter()
             .enumerate()
             .map(|(i, part)| (format!("_{i}"), string(part)))))
     }),
@@ -265,7 +179,7 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
     }),
     ("sprig_splitList", |a| {
         let (separator, s) = (text_of("splitList", a, 0)?, text_of("splitList", a, 1)?);
-        Ok(Value::List(s.split(&separator).map(string).collect()))
+        Ok(strings(go_split(&s, &separator)))
     }),
     ("sprig_join", |a| {
         let separator = text_of("join", a, 0)?;
@@ -327,54 +241,6 @@ fn words(s: &str, change: fn(char) -> String) -> String {
     })
 }
 
-fn swap_case(s: &str) -> String {
-    s.chars().fold(String::new(), |mut out, c| {
-        if c.is_lowercase() {
-            out.extend(c.to_uppercase());
-        } else {
-            out.extend(c.to_lowercase());
-        }
-        out
-    })
-}
-
-/// The words of an identifier in lower case.
-fn parts(s: &str) -> Vec<String> {
-    let chars: Vec<char> = s.chars().collect();
-    let mut out: Vec<String> = vec![String::new()];
-    for (i, c) in chars.iter().enumerate() {
-        let (before, after) = (i.checked_sub(1).and_then(|i| chars.get(i)), chars.get(i + 1));
-        if c.is_whitespace() || matches!(c, '_' | '-' | '.') {
-            out.push(String::new());
-            continue;
-        }
-        let starts = c.is_uppercase() && before.is_some_and(|b| b.is_lowercase() || b.is_ascii_digit())
-            || c.is_uppercase()
-                && before.is_some_and(|b| b.is_uppercase())
-                && after.is_some_and(|a| a.is_lowercase());
-        if starts {
-            out.push(String::new());
-        }
-        if let Some(word) = out.last_mut() {
-            word.extend(c.to_lowercase());
-        }
-    }
-    out.retain(|word| !word.is_empty());
-    out
-}
-
-fn pascal(s: &str) -> String {
-    s.split(|c: char| c.is_whitespace() || matches!(c, '_' | '-' | '.'))
-        .fold(String::new(), |mut out, word| {
-            let mut chars = word.chars();
-            if let Some(first) = chars.next() {
-                out.extend(first.to_uppercase());
-                out.push_str(chars.as_str());
-            }
-            out
-        })
-}
-
 fn quoted(args: &[Value], quote: fn(&str) -> String) -> String {
     args.iter()
         .filter(|v| !matches!(v, Value::Nil))
@@ -406,28 +272,8 @@ fn cut(s: &str, from: i64, to: i64) -> String {
     s.get(from..to).unwrap_or_default().to_owned()
 }
 
-fn wrap(s: &str, width: i64, newline: &str) -> String {
-    let width = usize::try_from(width).unwrap_or(1).max(1);
-    let mut lines: Vec<String> = Vec::new();
-    for word in s.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines.join(newline)
-}
-
-fn pattern(name: &str, args: &[Value]) -> Result<Regex> {
-    Regex::new(&text_of(name, args, 0)?)
-        .or_else(|_| fail(format!("{name}: argument 1 is no regular expression")))
-}
-
 fn regex_match(a: &[Value]) -> Result<Value> {
-    Ok(Value::Bool(pattern("regexMatch", a)?.is_match(&text_of(
+    Ok(Value::Bool(pattern("regexMatch", a, 0)?.is_match(&text_of(
         "regexMatch",
         a,
         1,
@@ -437,7 +283,7 @@ fn regex_match(a: &[Value]) -> Result<Value> {
 fn regex_find(a: &[Value]) -> Result<Value> {
     let s = text_of("regexFind", a, 1)?;
     Ok(string(
-        pattern("regexFind", a)?
+        pattern("regexFind", a, 0)?
             .find(&s)
             .map_or("", |found| found.as_str()),
     ))
@@ -447,7 +293,7 @@ fn regex_find_all(a: &[Value]) -> Result<Value> {
     let s = text_of("regexFindAll", a, 1)?;
     let n = usize::try_from(int_at("regexFindAll", a, 2)?).unwrap_or(usize::MAX);
     Ok(Value::List(
-        pattern("regexFindAll", a)?
+        pattern("regexFindAll", a, 0)?
             .find_iter(&s)
             .take(n)
             .map(|found| string(found.as_str()))
@@ -460,7 +306,7 @@ fn regex_replace(a: &[Value], literal: bool) -> Result<Value> {
         text_of("regexReplaceAll", a, 1)?,
         text_of("regexReplaceAll", a, 2)?,
     );
-    let expression = pattern("regexReplaceAll", a)?;
+    let expression = pattern("regexReplaceAll", a, 0)?;
     Ok(string(if literal {
         expression.replace_all(&s, regex::NoExpand(&with))
     } else {
@@ -470,7 +316,7 @@ fn regex_replace(a: &[Value], literal: bool) -> Result<Value> {
 
 fn regex_split(a: &[Value]) -> Result<Value> {
     let (s, n) = (text_of("regexSplit", a, 1)?, int_at("regexSplit", a, 2)?);
-    let expression = pattern("regexSplit", a)?;
+    let expression = pattern("regexSplit", a, 0)?;
     let parts: Vec<Value> = match usize::try_from(n) {
         Ok(n) => expression.splitn(&s, n).map(string).collect(),
         Err(_) => expression.split(&s).map(string).collect(),

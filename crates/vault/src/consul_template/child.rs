@@ -1,0 +1,108 @@
+//! The program that is looked after: started when everything is rendered, told of changes, ended with this process.
+
+use super::command::{CommandError, environment, program};
+use super::settings::Exec;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+/// The program, running or not.
+#[derive(Debug)]
+pub(super) struct Child {
+    exec: Exec,
+    running: Option<tokio::process::Child>,
+}
+
+impl Child {
+    /// Not started yet.
+    pub(super) fn new(exec: Exec) -> Self {
+        Self { exec, running: None }
+    }
+
+    /// Whether there is a program at all.
+    pub(super) fn wanted(&self) -> bool {
+        !self.exec.command.is_empty() && self.exec.enabled.unwrap_or(true)
+    }
+
+    /// Everything is rendered: starts the program, or tells it of a change.
+    pub(super) async fn rendered(&mut self, changed: bool) -> Result<(), CommandError> {
+        if !self.wanted() {
+            return Ok(());
+        }
+        match (&self.running, changed, self.exec.reload_signal) {
+            (None, ..) => self.start(),
+            (Some(_), false, _) => Ok(()),
+            (Some(_), true, Some(reload)) => {
+                tracing::info!("telling the program of the change with {reload}");
+                self.signal(reload);
+                Ok(())
+            }
+            (Some(_), true, None) => {
+                tracing::info!("starting the program anew for the change");
+                self.end(true).await;
+                self.start()
+            }
+        }
+    }
+
+    fn start(&mut self) -> Result<(), CommandError> {
+        let Some(mut command) = program(&self.exec.command) else {
+            return Ok(());
+        };
+        command
+            .env_clear()
+            .envs(environment(&self.exec))
+            .kill_on_drop(true);
+        let shown = self.exec.command.join(" ");
+        match command.spawn() {
+            Ok(child) => {
+                tracing::info!("started the program");
+                self.running = Some(child);
+                Ok(())
+            }
+            Err(source) => Err(CommandError::Start {
+                command: shown,
+                source,
+            }),
+        }
+    }
+
+    /// Waits until the program ends by itself; for ever if there is none.
+    pub(super) async fn ended(&mut self) -> std::io::Result<ExitStatus> {
+        match &mut self.running {
+            None => std::future::pending().await,
+            Some(child) => {
+                let status = child.wait().await?;
+                self.running = None;
+                Ok(status)
+            }
+        }
+    }
+
+    /// Passes a signal on. Says whether there was a program to get it.
+    pub(super) fn signal(&self, signal: Signal) -> bool {
+        let pid = self.running.as_ref().and_then(tokio::process::Child::id);
+        match pid.and_then(|pid| i32::try_from(pid).ok()) {
+            Some(pid) => kill(Pid::from_raw(pid), signal).is_ok(),
+            None => false,
+        }
+    }
+
+    /// Ends the program: with its signal first, then for certain.
+    pub(super) async fn end(&mut self, splay: bool) {
+        if self.running.is_none() {
+            return;
+        }
+        if splay && let Some(splay) = self.exec.splay {
+            tokio::time::sleep(splay.mul_f64(crate::jitter::unit())).await;
+        }
+        self.signal(self.exec.kill_signal.unwrap_or(Signal::SIGINT));
+        let limit = self.exec.kill_timeout.unwrap_or(Duration::from_secs(30));
+        if let Some(mut child) = self.running.take()
+            && tokio::time::timeout(limit, child.wait()).await.is_err()
+        {
+            let _ = child.kill().await;
+        }
+    }
+}
