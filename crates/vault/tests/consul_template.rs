@@ -172,6 +172,13 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     panic!("never: {what}");
 }
 
+/// The loop beside the test.
+fn background(invocation: Invocation) -> JoinSet<Result<End, RunError>> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { run(&invocation, Arc::new(SystemClock), &mut Vec::new()).await });
+    tasks
+}
+
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
 }
@@ -325,9 +332,9 @@ async fn waits_for_a_sealed_or_missing_vault_and_goes_on() {
     let config = template("{{with secret \"secret/shop/db\"}}{{.Data.data.user}}{{end}}", "")
         .replace("attempts = 3", "attempts = 0");
     let invocation = estate.invocation(&config, &["-once"]);
-    let task = tokio::spawn(async move { run(&invocation, Arc::new(SystemClock), &mut Vec::new()).await });
+    let mut task = background(invocation);
     tokio::time::sleep(Duration::from_millis(400)).await;
-    assert!(!task.is_finished() && !estate.path("out").exists());
+    assert!(task.try_join_next().is_none() && !estate.path("out").exists());
     let limited =
         template("{{with secret \"secret/shop/db\"}}x{{end}}", "").replace("DIR/out", "DIR/limited");
     let error = estate.run(&limited, &["-once"]).await.unwrap_err();
@@ -343,8 +350,9 @@ async fn waits_for_a_sealed_or_missing_vault_and_goes_on() {
         .await
         .unwrap();
     assert_eq!(
-        tokio::time::timeout(Duration::from_secs(20), task)
+        tokio::time::timeout(Duration::from_secs(20), task.join_next())
             .await
+            .unwrap()
             .unwrap()
             .unwrap()
             .unwrap(),
@@ -363,7 +371,7 @@ async fn looks_after_a_program_and_tells_it_of_changes() {
         "{VAULT}template {{ contents = \"{{{{ file \\\"DIR/in\\\" }}}}\" destination = \"DIR/out\" }}\nexec {{ command = [\"/bin/sh\", \"-c\", \"{script}\"] reload_signal = \"SIGHUP\" kill_signal = \"SIGTERM\" kill_timeout = \"5s\" env {{ custom = [\"OWN=1\"] }} }}"
     );
     let invocation = estate.invocation(&config, &[]);
-    let task = tokio::spawn(async move { run(&invocation, Arc::new(SystemClock), &mut Vec::new()).await });
+    let mut task = background(invocation);
     until("the program starts", || estate.read("log").contains("started")).await;
     assert_eq!(
         estate.read("out"),
@@ -373,8 +381,7 @@ async fn looks_after_a_program_and_tells_it_of_changes() {
     std::fs::write(estate.path("in"), "second").unwrap();
     until("the change arrives", || estate.read("out") == "second").await;
     until("the program is told", || estate.read("log").contains("reloaded")).await;
-    task.abort();
-    let _ = task.await;
+    task.shutdown().await;
     // A program that ends gives its code.
     let config = format!(
         "{VAULT}template {{ contents = \"x\" destination = \"DIR/out2\" }}\nexec {{ command = \"test -f DIR/out2 && exit 5\" }}"
@@ -389,11 +396,11 @@ async fn holds_a_change_until_it_rests() {
     std::fs::write(estate.path("in"), "0").unwrap();
     let config = template("{{ file \"DIR/in\" }}", "wait { min = \"1500ms\" max = \"30s\" }");
     let invocation = estate.invocation(&config, &[]);
-    let task = tokio::spawn(async move { run(&invocation, Arc::new(SystemClock), &mut Vec::new()).await });
+    let mut task = background(invocation);
     tokio::time::sleep(Duration::from_millis(700)).await;
     assert!(!estate.path("out").exists(), "it is held");
     until("it is written", || estate.read("out").trim() == "0").await;
-    task.abort();
+    task.shutdown().await;
     estate.stop().await;
 }
 
@@ -438,7 +445,7 @@ async fn no_secret_value_shows_anywhere_else() {
         exec {{ command = \"env > DIR/exec-env; cat /proc/self/cmdline > DIR/exec-line; sleep 30\" kill_timeout = \"1s\" }}"
     );
     let invocation = estate.invocation(&config, &["-log-level", "trace"]);
-    let task = tokio::spawn(async move { run(&invocation, Arc::new(SystemClock), &mut Vec::new()).await });
+    let mut task = background(invocation);
     until("the program runs", || estate.path("exec-line").exists()).await;
     for value in PLANTED {
         assert!(estate.read("out").contains(value), "it is where it belongs");
@@ -450,8 +457,7 @@ async fn no_secret_value_shows_anywhere_else() {
             listing += &String::from_utf8_lossy(&std::fs::read(entry.path().join(name)).unwrap_or_default());
         }
     }
-    task.abort();
-    let _ = task.await;
+    task.shutdown().await;
     // Templates that fail in the middle of secrets.
     let mut shown = String::new();
     for wrong in [
@@ -527,7 +533,7 @@ async fn a_new_token_in_its_file_is_used_and_leases_follow() {
             .replace("attempts = 3", "attempts = 0")
     );
     let invocation = estate.invocation(&config, &[]);
-    let task = tokio::spawn(async move { run(&invocation, Arc::new(SystemClock), &mut Vec::new()).await });
+    let mut task = background(invocation);
     until("the first rendering", || estate.read("out").trim() == "shop").await;
     tokio::time::sleep(Duration::from_millis(2500)).await;
     std::fs::write(estate.path("token"), estate.new_token("1h").await).unwrap();
@@ -540,7 +546,7 @@ async fn a_new_token_in_its_file_is_used_and_leases_follow() {
         estate.read("out").trim() == "changed"
     })
     .await;
-    assert!(!task.is_finished());
-    task.abort();
+    assert!(task.try_join_next().is_none());
+    task.shutdown().await;
     estate.stop().await;
 }

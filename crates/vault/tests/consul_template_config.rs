@@ -437,3 +437,41 @@ fn every_flag_is_read_and_helped() {
         assert!(help.contains(&format!("-{} ", flag.name)), "{}", flag.name);
     }
 }
+
+#[test]
+fn random_texts_are_read_or_refused() {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = |n: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state >> 20).unwrap() % n
+    };
+    let pieces = [
+        "{", "}", "[", "]", "\"", "=", ":", ",", "<<A\n", "<<-\n", "\nA\n", "/*", "*/", "#", "\\", "\n", "1",
+        "0777", "-", "true", "vault", "template", "wait", "ß", "\0", "$",
+    ];
+    let mut refused = 0;
+    for _ in 0..20_000 {
+        let mut text = SETTINGS[next(SETTINGS.len())].0.to_owned();
+        for _ in 0..next(6) {
+            let mut at = next(text.len() + 1);
+            while !text.is_char_boundary(at) {
+                at -= 1;
+            }
+            if next(3) == 0 {
+                text.truncate(at);
+            } else {
+                text.insert_str(at, pieces[next(pieces.len())]);
+            }
+        }
+        refused += usize::from(read_text(&mut Settings::default(), "c", &text).is_err());
+    }
+    assert!(refused > 1000 && refused < 19_000, "{refused}");
+    let deep = "vault { retry {".repeat(10_000);
+    assert!(read_text(&mut Settings::default(), "c", &deep).is_err());
+    let deep = format!("a = {}", "[".repeat(10_000));
+    assert!(read_text(&mut Settings::default(), "c", &deep).is_err());
+    let deep = format!("{{\"a\": {}", "[".repeat(10_000));
+    assert!(read_text(&mut Settings::default(), "c", &deep).is_err());
+}

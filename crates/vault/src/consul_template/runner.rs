@@ -288,7 +288,7 @@ impl Runner {
         let mut changed = false;
         let mut problem = None;
         for (i, job) in self.jobs.iter_mut().enumerate() {
-            if !job.ripe().is_some_and(|at| at <= now) {
+            if job.ripe().is_none_or(|at| at > now) {
                 continue;
             }
             match job.write() {

@@ -217,7 +217,7 @@ impl Keeper {
             self.begin().await?;
             return Ok(true);
         }
-        if !self.renew_at.is_some_and(|at| at <= Instant::now()) {
+        if self.renew_at.is_none_or(|at| at > Instant::now()) {
             return Ok(false);
         }
         let renewed = if self.client.identity().renewable {
