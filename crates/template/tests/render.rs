@@ -8,8 +8,9 @@
     reason = "a test ends where it fails"
 )]
 
-use herder_template::{Error, ErrorKind, Options, Rendered, Request, SourceError, Sources, Template};
+use herder_template::{Error, ErrorKind, Known, Options, Rendered, Request, SourceError, Sources, Template};
 use serde_json::{Value as Json, json};
+use std::sync::Arc;
 
 struct Fixed(usize);
 
@@ -132,7 +133,7 @@ fn renders_as_go_and_consul_template_do() {
         ),
         (
             r#"{{with parseYAML "a: 1\nt: {b: x, l: [1, 2]}"}}{{toTOML .}}{{end}}"#,
-            "a = 1\n\n[t]\nb = \"x\"\nl = [1, 2]",
+            "a = 1\n\n[t]\n  b = \"x\"\n  l = [1, 2]",
         ),
         (
             r#"{{with splitToMap "," "=" "a=1,b=2"}}{{.a}}{{.b}}{{end}}"#,
@@ -317,6 +318,136 @@ fn reports_what_it_depends_on_and_writes() {
         (file.path.as_str(), file.mode, file.content.as_slice()),
         ("/x", 0o640, b"u\n".as_slice())
     );
+}
+
+/// What one evaluation gives while answers are there or still missing, as consul-template's own tests have it.
+#[test]
+fn evaluates_with_what_is_known() {
+    let secret = |path: &str| Request::Secret { path: path.into() };
+    let write = |path: &str, pairs: &[(&str, &str)]| Request::Write {
+        path: path.into(),
+        data: pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect(),
+    };
+    let pki = || Request::PkiCert {
+        path: "pki/issue/egs-dot-com".into(),
+        data: [].into(),
+    };
+    let leased =
+        |data: Json| json!({"lease_id": "abcd1234", "lease_duration": 120, "renewable": true, "data": data});
+    let list = || Request::List {
+        path: "secret".into(),
+    };
+    for (text, known, expected) in [
+        (
+            r#"{{ with secret "secret/foo" }}{{ .Data.zip }}{{ end }}"#,
+            vec![(secret("secret/foo"), leased(json!({"zip": "zap"})))],
+            "zap",
+        ),
+        (
+            r#"{{ with secret "secret/foo" }}{{ .LeaseID }} {{ .LeaseDuration }} {{ .Renewable }}{{ end }}"#,
+            vec![(secret("secret/foo"), leased(json!({})))],
+            "abcd1234 120 true",
+        ),
+        (
+            r#"{{ $v := secret "secret/foo" }}{{ $v.Data.zip }}"#,
+            vec![],
+            "<no value>",
+        ),
+        (
+            r#"{{with secret "secret/foo"}}{{.Data.zip}}{{end}}:{{with secret "secret/foo?version=1"}}{{.Data.zip}}{{end}}"#,
+            vec![
+                (secret("secret/foo"), leased(json!({"zip": "zap"}))),
+                (secret("secret/foo?version=1"), leased(json!({"zip": "zed"}))),
+            ],
+            "zap:zed",
+        ),
+        (
+            r#"{{ with secret "secret/nope" }}{{ .Data.zip }}{{ end }}"#,
+            vec![],
+            "",
+        ),
+        (
+            r#"{{ if secret "secret/nope" }}yes{{ else }}no{{ end }}"#,
+            vec![],
+            "no",
+        ),
+        (
+            r#"{{ with secret "secret/nope" }}{{ .Data.foo.bar }}{{ end }}"#,
+            vec![],
+            "",
+        ),
+        (
+            r#"{{ with secret "transit/encrypt/foo" "plaintext=a" }}{{ .Data.ciphertext }}{{ end }}"#,
+            vec![(
+                write("transit/encrypt/foo", &[("plaintext", "a")]),
+                leased(json!({"ciphertext": "encrypted"})),
+            )],
+            "encrypted",
+        ),
+        (
+            r#"{{ with secret "transit/encrypt/foo" "" }}{{ .Data.ciphertext }}{{ end }}"#,
+            vec![(
+                write("transit/encrypt/foo", &[]),
+                leased(json!({"ciphertext": "encrypted"})),
+            )],
+            "encrypted",
+        ),
+        (
+            r#"{{ with secret "secret/nope" "a=b" }}{{ .Data.zip }}{{ end }}"#,
+            vec![],
+            "",
+        ),
+        (
+            r#"{{ if secret "secret/nope" "a=b" }}yes{{ else }}no{{ end }}"#,
+            vec![],
+            "no",
+        ),
+        (
+            r#"{{ secrets "secret/" }}"#,
+            vec![(list(), json!(["bar", "foo"]))],
+            "[bar foo]",
+        ),
+        (r#"{{ secrets "secret/" }}"#, vec![], "[]"),
+        (
+            r#"{{ if secrets "secret/" }}yes{{ else }}no{{ end }}"#,
+            vec![],
+            "no",
+        ),
+        (r#"{{ with secrets "secret/" }}{{ . }}{{ end }}"#, vec![], ""),
+        (
+            r#"{{ with pkiCert "pki/issue/egs-dot-com" }}{{.Cert}}{{end}}"#,
+            vec![(pki(), json!({"Cert": "PEM"}))],
+            "PEM",
+        ),
+        (
+            r#"{{ with pkiCert "pki/issue/egs-dot-com" }}{{.Data.Cert}}{{end}}"#,
+            vec![(pki(), json!({"Cert": "PEM"}))],
+            "PEM",
+        ),
+        (
+            r#"{{ file "/x" }}"#,
+            vec![(Request::File { path: "/x".into() }, json!("content"))],
+            "content",
+        ),
+    ] {
+        let missing = known.is_empty();
+        let mut answers = Known::default();
+        for (request, answer) in known {
+            answers.insert(request, answer);
+        }
+        let evaluation = Template::parse("t", text, &Options::default())
+            .unwrap()
+            .evaluate(Arc::new(answers));
+        assert_eq!(
+            String::from_utf8_lossy(&evaluation.text.unwrap()),
+            expected,
+            "{text}"
+        );
+        assert_eq!(evaluation.missing.is_empty(), !missing, "{text}");
+    }
 }
 
 proptest::proptest! {

@@ -409,3 +409,39 @@ async fn says_what_is_wrong_with_the_way() {
     );
     estate.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn consul_template_logs_in_again_before_its_token_ends() {
+    use herder_vault::consul_template::{Invocation, run};
+    let estate = Estate::start().await;
+    sync(&estate.root, &policies(), &roles(Duration::from_secs(3)))
+        .await
+        .unwrap();
+    // The pod's configuration is made for its token's file.
+    let token = estate.pod("shop", "staging:shop", &json!({})).token_file;
+    let out = estate.dir.path().join("logged-in");
+    let config = format!(
+        "vault {{ address = {:?} k8s_auth_role_name = \"shop\" k8s_service_account_token_path = {token:?} default_lease_duration = \"200ms\" retry {{ attempts = 1 }} }}\ntemplate {{ contents = \"{{{{with secret \\\"secret/shop/db\\\"}}}}{{{{.Data.data.user}}}}{{{{end}}}}\" destination = {out:?} }}",
+        estate.address
+    );
+    let invocation = Invocation::read(&[], Some(&config)).unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { run(&invocation, clock(), &mut Vec::new()).await });
+    // Longer than any one token lives, it goes on with what is new.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    assert!(tasks.try_join_next().is_none(), "it runs without a failure");
+    estate
+        .root
+        .write("secret/shop/db", &json!({"user": "renewed"}))
+        .await
+        .unwrap();
+    for _ in 0..100 {
+        if std::fs::read_to_string(&out).unwrap_or_default() == "renewed" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), "renewed");
+    tasks.shutdown().await;
+    estate.stop().await;
+}
