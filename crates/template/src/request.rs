@@ -31,7 +31,7 @@ pub enum Request {
         /// The request's fields.
         data: BTreeMap<String, String>,
     },
-    /// `file "path"`: a file's text as a JSON string.
+    /// `file "path"`: a file's text as a JSON string, or its bytes as a list of numbers if it is no text.
     File {
         /// The path as written.
         path: String,

@@ -259,8 +259,12 @@ impl Fetcher {
             {
                 return Err(Fetch::Local("it is outside of sandbox_path".to_owned()));
             }
-            Request::File { path } => match tokio::fs::read_to_string(path).await {
-                Ok(text) => Json::String(text),
+            Request::File { path } => match tokio::fs::read(path).await {
+                // What is no text is a list of its bytes.
+                Ok(bytes) => match String::from_utf8(bytes) {
+                    Ok(text) => Json::String(text),
+                    Err(error) => json!(error.into_bytes()),
+                },
                 Err(error) => return Err(Fetch::Local(chain(&error).to_string())),
             },
             Request::Env { name } => std::env::var(name).map_or(Json::Null, Json::String),

@@ -387,6 +387,15 @@ async fn looks_after_a_program_and_tells_it_of_changes() {
         "{VAULT}template {{ contents = \"x\" destination = \"DIR/out2\" }}\nexec {{ command = \"test -f DIR/out2 && exit 5\" }}"
     );
     assert_eq!(estate.run(&config, &[]).await.unwrap(), End::Program(5));
+    assert_eq!(estate.run(&config, &["-once"]).await.unwrap(), End::Program(5));
+    // A file that is no text goes through as it is.
+    std::fs::write(estate.path("in"), [0xfe, 0x00, 0xff]).unwrap();
+    let config = template("{{ file \"DIR/in\" }}", "");
+    estate.run(&config, &["-once"]).await.unwrap();
+    assert_eq!(
+        std::fs::read(estate.path("out")).unwrap(),
+        [0xfe, 0x00, 0xff, b'\n']
+    );
     estate.stop().await;
 }
 

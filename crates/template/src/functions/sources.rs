@@ -120,10 +120,20 @@ pub(super) fn register(map: &mut FuncMap, round: &Arc<Round>) {
     });
     add("file", |round, args| {
         count("file", args, 1..=1)?;
-        let path = text("file", args, 0)?.to_string();
-        Ok(round
-            .ask(Request::File { path })
-            .map_or_else(|| string(""), from_json))
+        let path = text("file", args, 0)?.trim().to_owned();
+        if path.is_empty() {
+            return Ok(string(""));
+        }
+        Ok(match round.ask(Request::File { path }) {
+            None => string(""),
+            // A file that is no text: its bytes.
+            Some(Json::Array(bytes)) => {
+                let bytes = bytes.iter().filter_map(Json::as_u64);
+                let bytes: Vec<u8> = bytes.filter_map(|byte| u8::try_from(byte).ok()).collect();
+                Value::from_bytes(&bytes)
+            }
+            Some(answer) => from_json(answer),
+        })
     });
     add("env", |round, args| {
         count("env", args, 1..=1)?;

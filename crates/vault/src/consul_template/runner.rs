@@ -174,8 +174,8 @@ impl Runner {
                 },
             };
             match result {
-                Ok(true) => return Ok(End::Done),
-                Ok(false) => self.failures = 0,
+                Ok(Some(end)) => return Ok(end),
+                Ok(None) => self.failures = 0,
                 Err(error) => self.failed(error, &invocation.settings)?,
             }
             let wake = self.wake(&invocation.settings);
@@ -199,12 +199,12 @@ impl Runner {
         }
     }
 
-    /// Renders and writes once over. True if everything is done for good.
+    /// Renders and writes once over. Says how it ends if everything is done for good.
     async fn pass(
         &mut self,
         invocation: &Invocation,
         out: &mut (dyn Write + Send),
-    ) -> Result<bool, RunError> {
+    ) -> Result<Option<End>, RunError> {
         let needs_vault = invocation.settings.vault.enabled.unwrap_or(true);
         if !self.begun && needs_vault {
             self.keeper.begin().await?;
@@ -254,7 +254,7 @@ impl Runner {
                     source,
                 })?;
             }
-            return Ok(true);
+            return Ok(Some(End::Done));
         }
         let changed = self.write_ripe().await?;
         if let Some(error) = problem {
@@ -263,7 +263,7 @@ impl Runner {
         if self.jobs.iter().all(Job::is_written) {
             self.child.rendered(changed).await?;
             if once && !self.child.wanted() {
-                return Ok(true);
+                return Ok(Some(End::Done));
             }
             if once {
                 let status = self.child.ended().await;
@@ -271,14 +271,10 @@ impl Runner {
                     what: "cannot wait for the program",
                     source,
                 })?;
-                return if status.success() {
-                    Ok(true)
-                } else {
-                    Err(RunError::Command(format!("the program ended with {status}")))
-                };
+                return Ok(Some(End::Program(code(status))));
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// Writes what has rested, then runs each command of what changed once.
