@@ -33,8 +33,8 @@ pub enum ErrorKind {
     /// It uses a function that the options forbid.
     #[error("function `{0}` is denied by the configuration")]
     DeniedFunction(String),
-    /// It uses a function of a product that is not part of this one.
-    #[error("function `{0}` reads from {1}, which is not supported: keep the value in Vault or in git")]
+    /// It uses a function that needs what is not part of this.
+    #[error("function `{0}` is not part of this, as it needs {1}")]
     Unsupported(String, &'static str),
     /// Evaluating it failed.
     #[error("{0}")]

@@ -47,12 +47,10 @@ fn convert(json: &Json, floats: bool) -> Value {
 /// The engine's value as JSON; floats without a fraction print as Go prints them (`1` and not `1.0`).
 pub(crate) fn to_json(value: &Value) -> Json {
     match value.base() {
-        Value::Missing
-        | Value::Nil
-        | Value::Function(_)
-        | Value::Complex(..)
-        | Value::Typed(_)
-        | Value::Object(_) => Json::Null,
+        Value::Missing | Value::Nil | Value::Function(_) | Value::Complex(..) | Value::Typed(_) => Json::Null,
+        Value::Object(object) => object
+            .plain()
+            .map_or(Json::Null, |fields| to_json(&Value::Map(fields))),
         Value::Bytes(bytes) => Json::String(String::from_utf8_lossy(bytes).into_owned()),
         Value::Bool(b) => Json::Bool(*b),
         Value::Int(n) => Json::Number((*n).into()),

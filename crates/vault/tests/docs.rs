@@ -64,7 +64,7 @@ fn tables() -> String {
     for (name, refused) in herder_template::functions() {
         let count = cases.get(name).copied().unwrap_or(0);
         let state = match refused {
-            Some(about) => format!("refused: {about}"),
+            Some(about) => format!("refused, as it needs {about}"),
             None if count > 0 => "the same".to_owned(),
             None if matches!(name, "secret" | "secrets" | "pkiCert" | "file" | "writeToFile") => {
                 "the same, against the embedded server".to_owned()

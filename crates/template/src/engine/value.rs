@@ -96,6 +96,10 @@ pub trait Object: Send + Sync {
     fn is_true(&self) -> bool {
         true
     }
+    /// Its fields as a map, for functions that write values.
+    fn plain(&self) -> Option<Map> {
+        None
+    }
     /// Its entries, if `range`, `index` and `len` work on it.
     fn entries(&self) -> Option<Vec<(Value, Value)>> {
         None

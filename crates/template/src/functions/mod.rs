@@ -6,6 +6,7 @@ mod encode;
 mod hash;
 mod math;
 mod regex;
+mod response;
 mod scratch;
 mod sources;
 mod spew;
@@ -30,7 +31,7 @@ pub(crate) type Pure = fn(&[Value]) -> crate::engine::Result<Value>;
 /// Functions that are part of consul-template and read from elsewhere.
 const ELSEWHERE: &[(&str, &[&str])] = &[
     (
-        "Consul",
+        "Consul: keep the value in Vault or in git",
         &[
             "datacenters",
             "exportedServices",
@@ -59,7 +60,7 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "Nomad",
+        "Nomad: keep the value in Vault or in git",
         &[
             "nomadServices",
             "nomadService",
@@ -77,7 +78,10 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
         "nowhere and prints values to the log",
         &["spew_dump", "spew_printf"],
     ),
-    ("the machine's network", &["sockaddr"]),
+    (
+        "the machine's network: give the address in a variable and read it with `env`",
+        &["sockaddr"],
+    ),
 ];
 
 static PURE: LazyLock<BTreeMap<&'static str, Pure>> = LazyLock::new(|| {

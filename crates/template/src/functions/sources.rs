@@ -1,6 +1,7 @@
 //! Functions that ask for something, keep something during a round, or write files beside the output.
 
 use super::args::{any, bytes, count, fail, text};
+use super::response::Response;
 use super::scratch::{Notes, Scratch};
 use crate::engine::{FuncMap, Result, Value};
 use crate::known::Known;
@@ -111,8 +112,11 @@ pub(super) fn register(map: &mut FuncMap, round: &Arc<Round>) {
                 // `.Data.Cert` works as well as `.Cert`.
                 Value::Map(entries) => {
                     let mut entries = (**entries).clone();
+                    for hidden in ["Expiration", "ReplaceAt"] {
+                        entries.remove(hidden);
+                    }
                     entries.insert(Arc::from("Data"), certificate.clone());
-                    Value::Map(entries.into())
+                    object("dependency.PemEncoded", Value::Map(entries.into()))
                 }
                 _ => certificate,
             }
@@ -223,17 +227,28 @@ fn secret(round: &Arc<Round>, args: &[Value]) -> Result<Value> {
             return Value::Nil;
         }
         let field = |name: &str| response.get(name).map_or(Value::Nil, from_json);
-        map([
-            ("RequestID", field("request_id")),
-            ("LeaseID", field("lease_id")),
-            ("LeaseDuration", field("lease_duration")),
-            ("Renewable", field("renewable")),
-            ("Data", field("data")),
-            ("Auth", field("auth")),
-            ("WrapInfo", field("wrap_info")),
-            ("Warnings", field("warnings")),
-        ])
+        object(
+            "*dependency.Secret",
+            map([
+                ("RequestID", field("request_id")),
+                ("LeaseID", field("lease_id")),
+                ("LeaseDuration", field("lease_duration")),
+                ("Renewable", field("renewable")),
+                ("Data", field("data")),
+                ("Auth", field("auth")),
+                ("WrapInfo", field("wrap_info")),
+                ("Warnings", field("warnings")),
+            ]),
+        )
     }))
+}
+
+/// A map as a value that has these fields and no other.
+fn object(name: &'static str, fields: Value) -> Value {
+    match fields {
+        Value::Map(fields) => Value::Object(Arc::new(Response(name, fields))),
+        other => other,
+    }
 }
 
 fn variable(round: &Arc<Round>, name: &str, args: &[Value]) -> Result<Option<Value>> {

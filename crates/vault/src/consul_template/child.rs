@@ -106,3 +106,32 @@ impl Child {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn ends_for_certain_what_does_not_listen() {
+        let line = "trap '' INT TERM; while true; do sleep 0.05; done".to_owned();
+        let mut child = Child::new(Exec {
+            command: vec!["/bin/sh".to_owned(), "-c".to_owned(), line],
+            kill_timeout: Some(Duration::from_millis(200)),
+            ..Exec::default()
+        });
+        assert!(child.wanted());
+        assert!(!child.signal(Signal::SIGUSR1), "there is no program yet");
+        child.rendered(true).await.unwrap();
+        assert!(child.signal(Signal::SIGCONT));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let start = std::time::Instant::now();
+        child.end(false).await;
+        assert!(start.elapsed() >= Duration::from_millis(200) && start.elapsed() < Duration::from_secs(5));
+        assert!(!child.signal(Signal::SIGCONT), "it is gone");
+        let missing = Exec {
+            command: vec!["/no/such/program".to_owned(), "x".to_owned()],
+            ..Exec::default()
+        };
+        assert!(Child::new(missing).rendered(true).await.is_err());
+    }
+}

@@ -113,3 +113,59 @@ pub(super) async fn run(words: &[String], exec: &Exec, limit: Duration) -> Resul
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_allowed_and_denied() {
+        let exec = |pristine, allow: &[&str], deny: &[&str]| {
+            let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+            environment(&Exec {
+                pristine: Some(pristine),
+                allowlist: names(allow),
+                denylist: names(deny),
+                custom: vec!["OWN=a=b".to_owned(), "EMPTY".to_owned()],
+                ..Exec::default()
+            })
+        };
+        let all = exec(false, &[], &[]);
+        assert!(all.contains_key("PATH") && all["OWN"] == "a=b" && all["EMPTY"].is_empty());
+        let none = exec(true, &[], &[]);
+        assert_eq!(none.keys().collect::<Vec<_>>(), ["EMPTY", "OWN"]);
+        let some = exec(false, &["PA*"], &[]);
+        assert!(some.contains_key("PATH") && !some.contains_key("HOME"));
+        let others = exec(false, &[], &["PA*"]);
+        assert!(!others.contains_key("PATH") && others.contains_key("OWN"));
+    }
+
+    #[test]
+    fn a_simple_line_makes_way_for_its_program() {
+        let shown = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+            let command = program(&words).unwrap();
+            let command = command.as_std();
+            let arguments = command.get_args().map(|a| a.to_string_lossy().into_owned());
+            format!(
+                "{} {}",
+                command.get_program().to_string_lossy(),
+                arguments.collect::<Vec<_>>().join(" ")
+            )
+        };
+        assert_eq!(shown(&["app -x"]), "/bin/sh -c exec app -x");
+        for line in [
+            "a; b",
+            "a && b",
+            "a | b",
+            "A=1 b",
+            "if true; then a; fi",
+            "exec a",
+            "cd /x",
+        ] {
+            assert_eq!(shown(&[line]), format!("/bin/sh -c {line}"));
+        }
+        assert_eq!(shown(&["app", "-x"]), "app -x");
+        assert!(program(&[]).is_none());
+    }
+}

@@ -56,7 +56,7 @@ pub(crate) fn in_place(name: &str) -> bool {
 /// Sprig's functions that are refused, with what they read from.
 pub(super) const ELSEWHERE: &[(&str, &[&str])] = &[
     (
-        "the clock in a way that differs each time",
+        "the clock, so that each rendering would differ: use `timestamp`",
         &[
             "sprig_ago",
             "sprig_date",
@@ -75,7 +75,7 @@ pub(super) const ELSEWHERE: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "randomness or keys of its own (use Vault's pki and transit)",
+        "randomness or keys of its own, so that each rendering would differ: use Vault's pki and transit",
         &[
             "sprig_randAlphaNum",
             "sprig_randAlpha",
@@ -100,11 +100,11 @@ pub(super) const ELSEWHERE: &[(&str, &[&str])] = &[
             "sprig_decryptAES",
         ],
     ),
+    ("the environment: use `env`", &["sprig_env", "sprig_expandenv"]),
     (
-        "the machine's environment (use `env`)",
-        &["sprig_env", "sprig_expandenv"],
+        "the machine's network: give the address in a variable",
+        &["sprig_getHostByName"],
     ),
-    ("the machine's network", &["sprig_getHostByName"]),
 ];
 
 /// Sprig's idea of empty is the engine's idea of false.
