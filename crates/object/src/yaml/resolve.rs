@@ -99,9 +99,8 @@ fn plain(text: &str, no_time: bool, dialect: Dialect) -> Resolved {
         b'.' => match text {
             ".nan" | ".NaN" | ".NAN" => Resolved::Float(f64::NAN),
             ".inf" | ".Inf" | ".INF" => Resolved::Float(f64::INFINITY),
-            _ if go::is_yaml_float(&text.replace('_', "")) => {
-                go::parse_float(&text.replace('_', "")).map_or(Resolved::String, Resolved::Float)
-            }
+            // Unlike after a digit, underscores are not taken out before a float is tried.
+            _ if go::is_yaml_float(text) => go::parse_float(text).map_or(Resolved::String, Resolved::Float),
             _ => Resolved::String,
         },
         b'+' | b'-' | b'0'..=b'9' => number(text, no_time),
@@ -192,6 +191,8 @@ mod tests {
             ("08", Resolved::Float(8.0)),
             ("1.", Resolved::Float(1.0)),
             (".5", Resolved::Float(0.5)),
+            (".5_", Resolved::String),
+            ("0.5_", Resolved::Float(0.5)),
             ("1:30", Resolved::String),
             (
                 "2001-01-01",
