@@ -99,13 +99,25 @@ fn plain(text: &str, no_time: bool, dialect: Dialect) -> Resolved {
         b'.' => match text {
             ".nan" | ".NaN" | ".NAN" => Resolved::Float(f64::NAN),
             ".inf" | ".Inf" | ".INF" => Resolved::Float(f64::INFINITY),
-            // Unlike after a digit, underscores are not taken out before a float is tried.
-            _ if go::is_yaml_float(text) => go::parse_float(text).map_or(Resolved::String, Resolved::Float),
+            // Unlike after a digit, underscores are not just taken out: they have to stand as in Go's own numbers.
+            _ if underscores_separate_digits(text) && go::is_yaml_float(&text.replace('_', "")) => {
+                go::parse_float(&text.replace('_', "")).map_or(Resolved::String, Resolved::Float)
+            }
             _ => Resolved::String,
         },
         b'+' | b'-' | b'0'..=b'9' => number(text, no_time),
         _ => Resolved::String,
     }
+}
+
+fn underscores_separate_digits(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('_').collect();
+    parts.windows(2).all(|pair| match pair {
+        [before, after] => {
+            before.ends_with(|c: char| c.is_ascii_digit()) && after.starts_with(|c: char| c.is_ascii_digit())
+        }
+        _ => true,
+    })
 }
 
 fn word(text: &str, dialect: Dialect) -> Resolved {
@@ -192,6 +204,8 @@ mod tests {
             ("1.", Resolved::Float(1.0)),
             (".5", Resolved::Float(0.5)),
             (".5_", Resolved::String),
+            ("._5", Resolved::String),
+            (".5_1", Resolved::Float(0.51)),
             ("0.5_", Resolved::Float(0.5)),
             ("1:30", Resolved::String),
             (
