@@ -6,6 +6,7 @@ use crate::run::{Interp, Limits, Throw, ThrowKind};
 use crate::xml::print;
 use herder_base::{Diagnostic, Location, Tree, normalise};
 use std::collections::{BTreeMap, HashMap};
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
 /// How scripts are read.
@@ -47,6 +48,19 @@ pub struct Item {
     pub warnings: Vec<Diagnostic>,
 }
 
+impl Item {
+    /// The name of its file without ending: `/` is written `__`, and a view's begins with `VIEW__`.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        let view = if self.kind == ItemKind::View {
+            "VIEW__"
+        } else {
+            ""
+        };
+        format!("{view}{}", self.name.replace('/', "__"))
+    }
+}
+
 /// What a script makes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Compiled {
@@ -78,23 +92,43 @@ const STACK: usize = 512 * 1024 * 1024;
 /// Runs a script of a tree. Whatever it does, it ends: within limits, with what it has made so far and a diagnostic.
 #[must_use]
 pub fn compile(tree: &Tree, script: &str, options: &Options) -> Compiled {
-    let failed = |message: String| Compiled {
+    compile_all(tree, &[script], options)
+        .pop()
+        .unwrap_or_default()
+}
+
+/// Runs scripts of a tree, each for itself: what one does wrong leaves the others unharmed. The results are in the
+/// order of the scripts.
+#[must_use]
+pub fn compile_all<S: AsRef<str> + Sync>(tree: &Tree, scripts: &[S], options: &Options) -> Vec<Compiled> {
+    let failed = |script: &str, message: &str| Compiled {
         diagnostics: vec![Diagnostic::error("job-dsl", message).at(Location::new(script, 0, 0))],
         ..Compiled::default()
     };
-    let work = || compile_here(tree, script, options);
+    let work = || -> Vec<Compiled> {
+        let one = |script: &S| {
+            let script = script.as_ref();
+            // The limits are meant to hold always; a fault of this program must still harm one script only.
+            std::panic::catch_unwind(AssertUnwindSafe(|| compile_here(tree, script, options)))
+                .unwrap_or_else(|_| failed(script, "the script stopped its reader"))
+        };
+        scripts.iter().map(one).collect()
+    };
     // A thread of its own, since how deep a script may nest must not depend on who asks.
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .name("job-dsl".to_owned())
             .stack_size(STACK)
             .spawn_scoped(scope, work);
-        match thread {
-            Ok(thread) => thread
-                .join()
-                .unwrap_or_else(|_| failed("the script stopped its reader".to_owned())),
-            Err(error) => failed(format!("no thread can be started to read it: {error}")),
-        }
+        let why = match thread.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(made)) => return made,
+            Ok(Err(_)) => "the script stopped its reader".to_owned(),
+            Err(error) => format!("no thread can be started to read it: {error}"),
+        };
+        scripts
+            .iter()
+            .map(|script| failed(script.as_ref(), &why))
+            .collect()
     })
 }
 

@@ -74,7 +74,7 @@ impl Tables {
             outer: outer.cloned(),
         });
         let mut options = Vec::new();
-        self.catalogue.options(&spec, &mut options);
+        spec.options(&mut options);
         let env = self.env(Rc::clone(&scope), &context);
         for option in options {
             if let Some(first) = &option.first {
@@ -155,7 +155,7 @@ impl Tables {
             return Ok(Some(Value::Null));
         }
         let mut methods = Vec::new();
-        self.catalogue.methods(&context.spec, name, &mut methods);
+        context.spec.methods(name, &mut methods);
         if methods.is_empty() {
             return Ok(None);
         }
@@ -280,7 +280,7 @@ impl Tables {
         args: &[Value],
     ) -> Result<bool, Throw> {
         let mut options = Vec::new();
-        self.catalogue.options(&context.spec, &mut options);
+        context.spec.options(&mut options);
         options.retain(|option| option.method == name);
         // Code knows more than a plain value of the same name.
         options.sort_by_key(|option| !matches!(option.kind, OptionKind::Code(_)));
@@ -382,7 +382,7 @@ impl Tables {
                 rest.get(1..).unwrap_or_default()
             );
             let mut options = Vec::new();
-            self.catalogue.options(&context.spec, &mut options);
+            context.spec.options(&mut options);
             let known = options
                 .iter()
                 .find(|option| {
@@ -404,10 +404,8 @@ impl Tables {
     /// Whether a context knows a name.
     pub(crate) fn knows(&self, context: &Rc<Context>, name: &str) -> bool {
         let mut options = Vec::new();
-        self.catalogue.options(&context.spec, &mut options);
-        let mut methods = Vec::new();
-        self.catalogue.methods(&context.spec, name, &mut methods);
-        !methods.is_empty() || options.iter().any(|option| option.method == name)
+        context.spec.options(&mut options);
+        context.spec.has_method(name) || options.iter().any(|option| option.method == name)
     }
 }
 

@@ -176,7 +176,7 @@ impl DslHost {
             first,
             previous_names: RefCell::default(),
         });
-        let context_spec = self.tables.catalogue.context(&item_spec.context).ok_or_else(|| {
+        let context_spec = self.tables.catalogue.context(item_spec.context).ok_or_else(|| {
             Throw::exception(
                 "InternalError",
                 format!("the tables have no context {}", item_spec.context),
@@ -380,7 +380,7 @@ impl Host for DslHost {
                 return Ok(Some(Value::Bool(self.tables.knows(context, &wanted))));
             }
             // Views within views are items of their own kind.
-            if matches!(context.spec.name.as_str(), "nestedViews" | "folderViews")
+            if matches!(context.spec.name, "nestedViews" | "folderViews")
                 && let Some((spec, _)) = ITEMS
                     .iter()
                     .find(|(item, kind)| *item == name && *kind == Kind::View)
@@ -550,7 +550,7 @@ impl Host for DslHost {
         };
         // Methods of the script's own objects are not the DSL's.
         match &context {
-            Some(context) if !self.tables.catalogue.keeps(&context.spec) => {
+            Some(context) if !context.spec.keeps() => {
                 let message = format!("`{name}` is not known in `{}`; it is left out", context.spec.name);
                 self.remark("unknown-method", place, message, Some(item.name.clone()));
                 Ok(Some(Value::Null))

@@ -5,6 +5,8 @@ mod context;
 mod files;
 mod host;
 mod item;
+mod options;
+mod outline;
 mod template;
 
 pub(crate) use host::DslHost;

@@ -1,6 +1,6 @@
 //! Templates of XML: read from tables, filled in from values.
 
-use super::catalogue::{Outline, matching};
+use super::outline::{Outline, matching};
 use crate::run::{Env, Interp, Scope, Throw, Value};
 use crate::syntax::{Expr, ExprKind, Name, parse_expression};
 use crate::xml::{Element, Node};
@@ -59,7 +59,7 @@ pub(crate) fn parse_refs(lines: &[&Outline]) -> Result<Vec<Line>, (usize, String
 fn parse_line(outline: &Outline) -> Result<Line, (usize, String)> {
     let at = |why: String| (outline.number, format!("`{}`: {why}", outline.text));
     let expression = |text: &str| parse_expression(text.trim()).map_err(|error| at(error.message));
-    let text = outline.text.as_str();
+    let text = outline.text;
     let below = parse_lines(&outline.below)?;
     let path = |text: &str| -> Vec<String> {
         text.split('/')

@@ -1,0 +1,251 @@
+//! A seed run: what many scripts make, together, and what applying it would change. All or nothing is decided here: a
+//! run is one value, and whoever applies it applies that value.
+
+use crate::compile::{Compiled, Item, ItemKind};
+use crate::diff::{Difference, diff};
+use herder_base::{Diagnostic, Location, Severity};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What all scripts of a repository make.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seed {
+    /// Items by file name, see [`Item::file_name`].
+    pub items: BTreeMap<String, Made>,
+    /// What is wrong with scripts, or worth knowing.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Jobs that scripts ask to be started.
+    pub queued: Vec<String>,
+    /// Scripts that could not be read to their end: items that are missing may be theirs.
+    pub broken: BTreeSet<String>,
+}
+
+/// An item and the script it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// The script.
+    pub script: String,
+    /// The item.
+    pub item: Item,
+}
+
+impl Seed {
+    /// Puts the scripts' results together. Of two scripts that make the same item the first in order has it.
+    #[must_use]
+    pub fn new(compiled: impl IntoIterator<Item = (String, Compiled)>) -> Self {
+        let mut seed = Self::default();
+        for (script, made) in compiled {
+            if made.diagnostics.iter().any(|d| d.severity == Severity::Error) {
+                seed.broken.insert(script.clone());
+            }
+            seed.diagnostics.extend(made.diagnostics);
+            seed.queued.extend(made.queued);
+            for item in made.items {
+                let key = item.file_name();
+                if let Some(first) = seed.items.get(&key) {
+                    let message = format!("`{}` is made by {} already", item.name, first.script);
+                    seed.diagnostics.push(
+                        Diagnostic::error("duplicate", message)
+                            .at(Location::new(&script, 0, 0))
+                            .hint("the first one counts"),
+                    );
+                    continue;
+                }
+                let script = script.clone();
+                seed.items.insert(key, Made { script, item });
+            }
+        }
+        seed
+    }
+}
+
+/// What is done with items that no script makes any more, as Job DSL says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Removed {
+    /// They stay.
+    #[default]
+    Ignore,
+    /// They stay but nothing starts them. Views and folders cannot be disabled: they stay.
+    Disable,
+    /// They go.
+    Delete,
+}
+
+/// What happens to one item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// It is new.
+    Create,
+    /// It changes.
+    Update(Vec<Difference>),
+    /// It stays, and is told not to start any more.
+    Disable,
+    /// It goes.
+    Delete,
+    /// It would go, but a script could not be read, so that nobody knows.
+    Hold,
+}
+
+/// What applying a seed run would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SeedPlan {
+    /// By file name; what stays as it is has no entry.
+    pub steps: BTreeMap<String, Step>,
+    /// How many stay as they are.
+    pub unchanged: usize,
+}
+
+impl SeedPlan {
+    /// Compares what is there, XML by file name, with what a seed run makes.
+    #[must_use]
+    pub fn new(before: &BTreeMap<String, String>, seed: &Seed, removed: Removed) -> Self {
+        let mut plan = Self::default();
+        for (key, made) in &seed.items {
+            match before.get(key) {
+                None => {
+                    plan.steps.insert(key.clone(), Step::Create);
+                }
+                Some(xml) => {
+                    let differences = diff(xml, &made.item.xml);
+                    if differences.is_empty() {
+                        plan.unchanged += 1;
+                    } else {
+                        plan.steps.insert(key.clone(), Step::Update(differences));
+                    }
+                }
+            }
+        }
+        for (key, xml) in before.iter().filter(|(key, _)| !seed.items.contains_key(*key)) {
+            let step = match removed {
+                Removed::Ignore => None,
+                _ if !seed.broken.is_empty() => Some(Step::Hold),
+                Removed::Delete => Some(Step::Delete),
+                Removed::Disable => can_be_disabled(key, xml).then_some(Step::Disable),
+            };
+            match step {
+                Some(step) => {
+                    plan.steps.insert(key.clone(), step);
+                }
+                None => plan.unchanged += 1,
+            }
+        }
+        plan
+    }
+
+    /// The items after it is applied. Applying is writing this, at once or not at all.
+    #[must_use]
+    pub fn apply(&self, before: &BTreeMap<String, String>, seed: &Seed) -> BTreeMap<String, String> {
+        let mut after = before.clone();
+        for (key, step) in &self.steps {
+            match step {
+                Step::Create | Step::Update(_) => {
+                    if let Some(made) = seed.items.get(key) {
+                        after.insert(key.clone(), made.item.xml.clone());
+                    }
+                }
+                Step::Delete => {
+                    after.remove(key);
+                }
+                Step::Disable => {
+                    if let Some(xml) = after.get_mut(key) {
+                        *xml = disabled(xml);
+                    }
+                }
+                Step::Hold => {}
+            }
+        }
+        after
+    }
+}
+
+fn can_be_disabled(key: &str, xml: &str) -> bool {
+    !key.starts_with("VIEW__")
+        && crate::import(key, key, xml)
+            .is_ok_and(|item| item.kind == ItemKind::Job && item.job.is_some_and(|job| !job.disabled))
+}
+
+/// The same job with `disabled` set.
+fn disabled(xml: &str) -> String {
+    match crate::xml::read(xml) {
+        Ok(root) => {
+            root.child("disabled").set_text("true");
+            crate::xml::print(&root)
+        }
+        Err(_) => xml.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Options, compile_all};
+    use herder_base::Tree;
+
+    fn seed(files: &[(&str, &str)]) -> Seed {
+        let tree = Tree::from_texts(files.iter().copied()).unwrap();
+        let scripts: Vec<String> = files.iter().map(|(path, _)| (*path).to_owned()).collect();
+        let made = compile_all(&tree, &scripts, &Options::default());
+        Seed::new(scripts.into_iter().zip(made))
+    }
+
+    fn before(seed: &Seed) -> BTreeMap<String, String> {
+        SeedPlan::new(&BTreeMap::new(), seed, Removed::Ignore).apply(&BTreeMap::new(), seed)
+    }
+
+    #[test]
+    fn plans_what_changes_and_applies_it() {
+        let old = before(&seed(&[(
+            "a.groovy",
+            "job('same')\njob('changed') { description 'old' }\njob('gone')\nlistView('v')",
+        )]));
+        let new = seed(&[(
+            "a.groovy",
+            "job('same')\njob('changed') { description 'new' }\njob('f/new')",
+        )]);
+        let plan = SeedPlan::new(&old, &new, Removed::Disable);
+        assert_eq!(plan.unchanged, 2);
+        assert_eq!(plan.steps.get("f__new"), Some(&Step::Create));
+        assert_eq!(plan.steps.get("gone"), Some(&Step::Disable));
+        let Some(Step::Update(changed)) = plan.steps.get("changed") else {
+            panic!("{plan:?}")
+        };
+        assert_eq!(changed.len(), 1);
+        assert_eq!(changed[0].path, "description");
+        let after = plan.apply(&old, &new);
+        assert!(after["gone"].contains("<disabled>true</disabled>"));
+        // A second run finds nothing to do.
+        assert!(SeedPlan::new(&after, &new, Removed::Disable).steps.is_empty());
+        let deleted = SeedPlan::new(&old, &new, Removed::Delete).apply(&old, &new);
+        assert_eq!(
+            deleted.keys().map(String::as_str).collect::<Vec<_>>(),
+            ["changed", "f__new", "same"]
+        );
+        assert!(
+            !SeedPlan::new(&old, &new, Removed::Ignore)
+                .steps
+                .contains_key("gone")
+        );
+    }
+
+    #[test]
+    fn a_broken_script_removes_nothing_and_harms_no_other() {
+        let old = before(&seed(&[("a.groovy", "job('a')"), ("b.groovy", "job('b')")]));
+        let new = seed(&[
+            ("a.groovy", "job('a2')\njob('x'"),
+            ("b.groovy", "job('b') { description 'd' }"),
+        ]);
+        let plan = SeedPlan::new(&old, &new, Removed::Delete);
+        assert_eq!(plan.steps.get("a"), Some(&Step::Hold));
+        assert!(matches!(plan.steps.get("b"), Some(Step::Update(_))));
+        assert_eq!(new.broken.iter().collect::<Vec<_>>(), ["a.groovy"]);
+    }
+
+    #[test]
+    fn two_scripts_cannot_make_one_job() {
+        let twice = seed(&[
+            ("a.groovy", "job('x') { description 'a' }"),
+            ("b.groovy", "job('x')"),
+        ]);
+        assert_eq!(twice.items["x"].script, "a.groovy");
+        assert_eq!(twice.diagnostics[0].code, "duplicate");
+    }
+}
