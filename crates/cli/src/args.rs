@@ -55,8 +55,11 @@ pub(crate) enum Command {
     Promote(commands::promote::Args),
     /// Bring developer environments up and down
     Env(commands::env::Args),
-    /// List jobs, start them, follow their runs
+    /// List jobs, start them, follow their runs; compile and plan Job DSL
+    #[command(alias = "jobs")]
     Job(commands::job::Args),
+    /// Take over jobs from another system
+    Import(commands::import::Args),
     /// Read and write secrets by Vault path
     Secret(commands::secret::Args),
     /// Run the embedded Kubernetes alone

@@ -10,6 +10,7 @@ pub(crate) mod demo;
 pub(crate) mod demo_app;
 pub(crate) mod down;
 pub(crate) mod env;
+pub(crate) mod import;
 pub(crate) mod job;
 pub(crate) mod kubectl;
 pub(crate) mod kustomize;
@@ -41,6 +42,7 @@ pub(crate) fn run(herder: Herder) -> Result<()> {
         Command::Promote(args) => wait(1, global.verbose, promote::run(global, args)),
         Command::Env(args) => wait(1, global.verbose, env::run(global, args)),
         Command::Job(args) => wait(1, global.verbose, job::run(global, args)),
+        Command::Import(args) => wait(1, global.verbose, import::run(global, args)),
         Command::Secret(args) => {
             let dir = crate::platform::find_dir(global.dir.as_deref());
             wait(1, global.verbose, async move {

@@ -6,7 +6,7 @@
 //! context NAME [: BASE …]                methods may be looked up in bases too
 //!   keep                                  unknown calls are kept as elements
 //!   METHOD(params) [{} | {CONTEXT}]       with a closure: of options below, or of a context
-//!     .option .flag? .list[] .map{} …     options of the closure, see `options`
+//!     .option .flag? .list[] .map{} .pairs% … options of the closure, see `options`
 //!     Element [expression]                what it makes; expressions are Groovy
 //!       Child(attribute: expression)
 //!     if expression / else / for x in expression / nodes expression
@@ -112,6 +112,8 @@ pub(crate) enum OptionKind {
     List,
     /// `x(key, value)`, `x(map)` puts.
     Map,
+    /// `x(key, value)`, `x(map)` adds `key=value`.
+    Pairs,
     /// `x { … }`: the nodes of a context are added.
     Nodes(String),
     /// `x()` sets this.

@@ -23,6 +23,19 @@ pub(crate) struct Context {
     pub(crate) outer: Option<Rc<Context>>,
 }
 
+impl Context {
+    /// The steps within the steps of a special kind of job are of that kind too.
+    fn derived(&self, name: &str) -> Option<Rc<ContextSpec>> {
+        if name != "steps" {
+            return None;
+        }
+        if self.spec.bases.iter().any(|base| base.name == name) {
+            return Some(Rc::clone(&self.spec));
+        }
+        self.outer.as_ref().and_then(|outer| outer.derived(name))
+    }
+}
+
 /// A context as a value.
 pub(crate) struct ContextRef(pub(crate) Rc<Context>);
 
@@ -76,7 +89,8 @@ impl Tables {
         let mut options = Vec::new();
         spec.options(&mut options);
         let env = self.env(Rc::clone(&scope), &context);
-        for option in options {
+        // A context's own first values count, not its bases'.
+        for option in options.into_iter().rev() {
             if let Some(first) = &option.first {
                 let value = interp.eval(first, &env)?;
                 scope.declare(&option.field, value);
@@ -163,12 +177,21 @@ impl Tables {
         for method in methods {
             let closures = match &method.closure {
                 ClosureSpec::None => 0,
-                _ => usize::from(matches!(args.last(), Some(Value::Closure(_)))),
+                _ => usize::from(match args.last() {
+                    Some(Value::Closure(_)) => true,
+                    // No closure is an empty one, where null is not meant for a parameter.
+                    Some(Value::Null) => fits(interp, &method.params, args).is_none(),
+                    _ => false,
+                }),
             };
             let plain = args.get(..args.len() - closures).unwrap_or_default();
             // What runs the closure is meant rather than what takes it as one more argument.
+            let bonus = match args.last() {
+                Some(Value::Closure(_)) if closures == 1 => 6,
+                _ => 0,
+            };
             if let Some(score) =
-                fits(interp, &method.params, plain).map(|score| score + if closures == 1 { 6 } else { 0 })
+                fits(interp, &method.params, plain).map(|score| score + bonus)
                 && best.as_ref().is_none_or(|(found, ..)| score > *found)
             {
                 best = Some((score, method, closures));
@@ -334,21 +357,39 @@ impl Tables {
                         }
                     }
                 }
+                OptionKind::Pairs => {
+                    let list = context.scope.get(field).unwrap_or(Value::Null);
+                    let mut items = interp.items(&list)?;
+                    let mut add = |key: String, value: &Value| -> Result<(), Throw> {
+                        items.push(Value::text(format!("{key}={}", interp.show(value)?)));
+                        Ok(())
+                    };
+                    match args {
+                        [Value::Map(more)] => {
+                            for (key, value) in more.pairs() {
+                                add(key.value().show(), &value)?;
+                            }
+                        }
+                        [key, value] => add(interp.show(key)?, value)?,
+                        _ => continue,
+                    }
+                    set(Value::list(items));
+                }
                 OptionKind::Nodes(inner) => {
-                    let Some(spec) = self.catalogue.context(inner) else {
+                    let Some(spec) = context.derived(inner).or_else(|| self.catalogue.context(inner)) else {
                         continue;
                     };
                     let list = context.scope.get(field).unwrap_or(Value::Null);
                     let mut items = interp.items(&list)?;
+                    let inner = self.open(interp, spec, context.item.clone(), Some(context))?;
                     if let Some(Value::Closure(closure)) = args.last() {
-                        let inner = self.open(interp, spec, context.item.clone(), Some(context))?;
                         self.run(interp, &inner, closure, Vec::new())?;
-                        items.extend(inner.nodes.borrow().iter().cloned().map(Value::Node));
-                        // Options of the nested context are seen under its field's name.
-                        let fields: Vec<(Name, Value)> = inner.scope.variables.borrow().clone();
-                        for (key, value) in fields {
-                            context.scope.declare(&format!("{field}_{key}").into(), value);
-                        }
+                    }
+                    items.extend(inner.nodes.borrow().iter().cloned().map(Value::Node));
+                    // Options of the nested context are seen under its field's name.
+                    let fields: Vec<(Name, Value)> = inner.scope.variables.borrow().clone();
+                    for (key, value) in fields {
+                        context.scope.declare(&format!("{field}_{key}").into(), value);
                     }
                     set(Value::list(items));
                 }
@@ -409,6 +450,14 @@ impl Tables {
     }
 }
 
+/// How many arguments must be given.
+fn required(params: &[Param]) -> usize {
+    params
+        .iter()
+        .filter(|param| param.default.is_none() && !param.rest)
+        .count()
+}
+
 /// A list as one argument would be spread over several parameters: wrap it.
 fn pad(params: &[Param], args: &[Value]) -> Vec<Value> {
     if params.len() > 1 && matches!(args, [Value::List(_)]) {
@@ -425,10 +474,7 @@ fn pad(params: &[Param], args: &[Value]) -> Vec<Value> {
 /// Which argument each parameter gets, if they fit in number: missing ones are those with defaults, from the right,
 /// but a closure at the end goes to a last parameter that takes one.
 fn align<'a>(params: &[Param], args: &'a [Value]) -> Option<Vec<Option<&'a Value>>> {
-    let required = params
-        .iter()
-        .filter(|param| param.default.is_none() && !param.rest)
-        .count();
+    let required = required(params);
     let rest = params.iter().any(|param| param.rest);
     if args.len() < required || (args.len() > params.len() && !rest) {
         return None;

@@ -5,7 +5,7 @@ use super::outline::Outline;
 use crate::syntax::{ClosureDef, Expr, ExprKind, Param, parse_expression};
 use std::rc::Rc;
 
-/// `.a .b=1 .c? .d?=true .e[] .f{} .g:CTX .h->f .i?->f .j->f=1 .k(x) => code .configure!`.
+/// `.a .b=1 .c? .d?=true .e[] .f{} .p% .g:CTX .h->f .i?->f .j->f=1 .k(x) => code .configure!`.
 pub(super) fn options(out: &mut Vec<OptionSpec>, line: &Outline) -> Result<(), (usize, String)> {
     let at = |why: String| (line.number, why);
     if let Some((head, code)) = line.text.split_once(" => ") {
@@ -73,6 +73,8 @@ pub(super) fn options(out: &mut Vec<OptionSpec>, line: &Outline) -> Result<(), (
                     kind: ExprKind::Map(Vec::new()),
                 }),
             )
+        } else if let Some(name) = head.strip_suffix('%') {
+            (name, OptionKind::Pairs, Some(list()))
         } else if let Some(name) = head.strip_suffix('!') {
             (name, OptionKind::Configure, Some(list()))
         } else if let Some((name, context)) = head.split_once(':') {

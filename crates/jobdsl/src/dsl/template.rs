@@ -18,6 +18,8 @@ pub(crate) enum LineKind {
         name: ElementName,
         attributes: Option<Expr>,
         value: Option<Expr>,
+        /// Whether null is no text, rather than the word.
+        quiet: bool,
     },
     /// An element merged into the item below a path.
     Merge {
@@ -151,7 +153,10 @@ fn parse_line(outline: &Outline) -> Result<Line, (usize, String)> {
         let end = rest.find([' ', '(']).unwrap_or(rest.len());
         let (head, tail) = rest.split_at(end);
         let (parents, last) = head.rsplit_once('/').unwrap_or(("", head));
-        let element = element(&format!("{last}{tail}"), below, &at)?;
+        let mut element = element(&format!("{last}{tail}"), below, &at)?;
+        if let LineKind::Element { quiet, .. } = &mut element.kind {
+            *quiet = true;
+        }
         return Ok(Line {
             kind: LineKind::Merge { path: path(parents) },
             below: vec![element],
@@ -209,6 +214,7 @@ fn element(
             name,
             attributes,
             value,
+            quiet: false,
         },
         below,
     })
@@ -309,6 +315,7 @@ fn fill_into<'a>(interp: &Interp, lines: &'a [Line], env: &Env, out: &mut Filled
                 name,
                 attributes,
                 value,
+                quiet,
             } => {
                 let name = match name {
                     ElementName::Fixed(name) => name.clone(),
@@ -328,7 +335,10 @@ fn fill_into<'a>(interp: &Interp, lines: &'a [Line], env: &Env, out: &mut Filled
                     }
                 }
                 if let Some(value) = value {
-                    set(interp, &node, interp.eval(value, env)?)?;
+                    let value = interp.eval(value, env)?;
+                    if !(*quiet && value.is_null()) {
+                        set(interp, &node, value)?;
+                    }
                 }
                 for child in fill(interp, &line.below, env)?.nodes {
                     node.append(child);
@@ -349,7 +359,8 @@ fn wrap(value: Value) -> Value {
 
 fn set(interp: &Interp, node: &Node, value: Value) -> Result<(), Throw> {
     match value {
-        Value::Null => {}
+        // As Jenkins' builder writes it; what may be left out says so in its table.
+        Value::Null => node.set_text("null"),
         Value::Node(child) => node.append(child),
         Value::List(items) => {
             for item in items.borrow().clone() {
@@ -370,6 +381,7 @@ pub(crate) fn skeleton(line: &Line) -> Option<Node> {
         name: ElementName::Fixed(name),
         attributes,
         value,
+        ..
     } = &line.kind
     else {
         return None;

@@ -376,10 +376,14 @@ impl Interp {
         if let Some(class) = self.find_class(&path, &env.source) {
             return Ok(Some(Value::Class(class)));
         }
-        let last = path.rsplit('.').next().unwrap_or_default();
-        Ok(last
-            .starts_with(char::is_uppercase)
-            .then(|| Value::Native(last.into())))
+        // What follows the class is something of it: a constant of an enumeration, an inner class.
+        let mut rest = path
+            .split('.')
+            .skip_while(|part| !part.starts_with(char::is_uppercase));
+        Ok(match (rest.next(), rest.next()) {
+            (Some(class), None) => Some(Value::Native(class.into())),
+            _ => None,
+        })
     }
 
     fn property_of(&self, expr: &Expr, env: &Env) -> Result<Value, Throw> {

@@ -60,10 +60,16 @@ impl Interp {
                 }
                 (class, member)
             };
-            if let Some(class) = self.load_class(class)
-                && let Some(value) = class.static_value(self, member)?
-            {
-                return Ok(Some(value));
+            if let Some(found) = self.load_class(class) {
+                if let Some(value) = found.static_value(self, member)? {
+                    return Ok(Some(value));
+                }
+            } else if name.starts_with(char::is_uppercase) {
+                // A constant of a class that the platform knows.
+                let class = class.rsplit('.').next().unwrap_or_default();
+                if let Some(value) = self.native(class, &format!("<get>{member}"), &[])? {
+                    return Ok(Some(value));
+                }
             }
         }
         if name.starts_with(char::is_uppercase) {

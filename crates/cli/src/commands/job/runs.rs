@@ -11,15 +11,8 @@ use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
-/// Arguments of `herder job`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
 #[derive(Debug, Subcommand)]
-enum Verb {
+pub(super) enum Verb {
     /// List jobs with their last run
     List,
     /// Start a run
@@ -57,9 +50,9 @@ enum Verb {
     },
 }
 
-pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
+pub(super) async fn run(global: &Global, verb: Verb) -> Result<()> {
     let platform = Platform::of(&find_dir(global.dir.as_deref()))?;
-    match args.verb {
+    match verb {
         Verb::List => list(global, &platform).await,
         Verb::Run {
             job,

@@ -1,0 +1,152 @@
+//! `herder job plan`: what applying Job DSL scripts would change, before anything changes.
+
+use super::scripts::{self, Scripts};
+use crate::args::Global;
+use crate::output::Exit;
+use anyhow::Result;
+use clap::ValueEnum;
+use herder_jobdsl::{Difference, Seed, SeedPlan, Step};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// Arguments of `herder job plan`.
+///
+/// Compares with the XML files that `herder job compile --xml` or a former `--apply` left in a directory.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    scripts: Scripts,
+    /// The directory with the configurations there are now
+    #[arg(long, value_name = "DIR")]
+    against: PathBuf,
+    /// What to do with items that no script makes any more
+    #[arg(long, value_enum, default_value = "ignore")]
+    removed: Removed,
+    /// Write the result to the directory, all of it or nothing
+    #[arg(long)]
+    apply: bool,
+}
+
+/// As Job DSL's removedJobAction names it.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Removed {
+    /// They stay as they are
+    Ignore,
+    /// Jobs stay, but nothing starts them
+    Disable,
+    /// They go
+    Delete,
+}
+
+/// Longer texts are cut in the list; `--json` has them whole.
+const SHOWN: usize = 60;
+
+pub(super) fn run(global: &Global, args: &Args) -> Result<()> {
+    let seed = args.scripts.workspace()?.seed();
+    let before = scripts::read_xml(&args.against)?;
+    let removed = match args.removed {
+        Removed::Ignore => herder_jobdsl::Removed::Ignore,
+        Removed::Disable => herder_jobdsl::Removed::Disable,
+        Removed::Delete => herder_jobdsl::Removed::Delete,
+    };
+    let plan = SeedPlan::new(&before, &seed, removed);
+    let mut errors = !seed.broken.is_empty();
+    if global.json {
+        println!("{}", serde_json::to_string_pretty(&document(&plan, &seed))?);
+    } else {
+        errors |= scripts::print_diagnostics(&seed.diagnostics);
+        print(&plan, &seed);
+    }
+    if args.apply {
+        scripts::write_xml(&args.against, &plan.apply(&before, &seed))?;
+    }
+    if errors {
+        return Err(Exit(1).into());
+    }
+    Ok(())
+}
+
+fn print(plan: &SeedPlan, seed: &Seed) {
+    let mut counts = [0usize; 4];
+    for (key, step) in &plan.steps {
+        let name = seed
+            .items
+            .get(key)
+            .map_or(key.as_str(), |made| made.item.name.as_str());
+        let (sign, count, why) = match step {
+            Step::Create => ("+", 0, ""),
+            Step::Update(_) => ("~", 1, ""),
+            Step::Disable => ("-", 2, " (disabled: no script makes it any more)"),
+            Step::Delete => ("-", 2, " (no script makes it any more)"),
+            Step::Hold => ("=", 3, " (kept: a script could not be read)"),
+        };
+        if let Some(count) = counts.get_mut(count) {
+            *count += 1;
+        }
+        println!("{sign} {name}{why}");
+        if let Step::Update(differences) = step {
+            for difference in differences {
+                println!("    {}", line(difference));
+            }
+        }
+    }
+    let [created, updated, removed, held] = counts;
+    println!(
+        "{created} to create, {updated} to change, {removed} to remove, {held} held, {} unchanged",
+        plan.unchanged
+    );
+}
+
+fn line(difference: &Difference) -> String {
+    let show = |text: &str| {
+        let mut lines = text.trim().lines();
+        let first = lines.next().unwrap_or_default();
+        let mut out: String = first.chars().take(SHOWN).collect();
+        if first.chars().count() > SHOWN || lines.next().is_some() {
+            out.push('…');
+        }
+        format!("`{out}`")
+    };
+    let path = &difference.path;
+    match (&difference.before, &difference.after) {
+        (Some(before), Some(after)) => format!("{path}: {} → {}", show(before), show(after)),
+        (None, Some(after)) if after.is_empty() => format!("{path}: new"),
+        (None, Some(after)) => format!("{path}: new, {}", show(after)),
+        (_, None) => format!("{path}: gone"),
+    }
+}
+
+fn document(plan: &SeedPlan, seed: &Seed) -> Value {
+    let steps: Vec<Value> = plan
+        .steps
+        .iter()
+        .map(|(key, step)| {
+            let made = seed.items.get(key);
+            let changes = match step {
+                Step::Update(differences) => differences
+                    .iter()
+                    .map(|d| json!({"path": d.path, "before": d.before, "after": d.after}))
+                    .collect(),
+                _ => Vec::new(),
+            };
+            json!({
+                "file": key,
+                "name": made.map(|made| made.item.name.as_str()),
+                "script": made.map(|made| made.script.as_str()),
+                "step": match step {
+                    Step::Create => "create",
+                    Step::Update(_) => "update",
+                    Step::Disable => "disable",
+                    Step::Delete => "delete",
+                    Step::Hold => "hold",
+                },
+                "changes": changes,
+            })
+        })
+        .collect();
+    json!({
+        "steps": steps,
+        "unchanged": plan.unchanged,
+        "diagnostics": seed.diagnostics.iter().map(scripts::diagnostic_json).collect::<Vec<_>>(),
+    })
+}
