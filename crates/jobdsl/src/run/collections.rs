@@ -549,6 +549,15 @@ impl Interp {
                 Value::list(out)
             }
             ("reverse", 0 | 1) => Value::list(items().into_iter().rev().collect()),
+            // A list of nodes reads as all their texts.
+            ("text", 0) if list.borrow().iter().all(|item| matches!(item, Value::Node(_))) => {
+                let items = list.borrow();
+                let texts = items.iter().filter_map(|item| match item {
+                    Value::Node(node) => Some(node.text()),
+                    _ => None,
+                });
+                Value::text(texts.collect::<String>())
+            }
             ("flatten", 0) => {
                 let mut out = Vec::new();
                 self.flatten(&items(), 0, &mut out);
