@@ -292,8 +292,21 @@ impl Interp {
             Call::Block(def) => def,
             Call::Method(of, name) => return self.call_method(of, name, args),
             Call::Chain(first, then) => {
-                let value = self.call_closure(first, args)?;
-                return self.call_closure(then, vec![value]);
+                // Whom the chain delegates to, its parts do.
+                let part = |part: &Rc<Closure>| match &*closure.delegate.borrow() {
+                    Some(delegate @ Value::Foreign(_)) => {
+                        let copy = part.copy();
+                        *copy.delegate.borrow_mut() = Some(delegate.clone());
+                        copy.strategy.set(closure.strategy.get());
+                        Rc::new(copy)
+                    }
+                    _ => Rc::clone(part),
+                };
+                let (first, then) = (part(first), part(then));
+                return self.deeper(|| {
+                    let value = self.call_closure(&first, args)?;
+                    self.call_closure(&then, vec![value])
+                });
             }
         };
         self.deeper(|| {

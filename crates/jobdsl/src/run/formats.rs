@@ -28,6 +28,7 @@ impl Interp {
                     other => Value::list(self.items(&other)?),
                 }
             }
+            ("BufferedReader" | "StringReader" | "InputStreamReader", "<init>") => first(),
             ("HashSet" | "LinkedHashSet" | "TreeSet", "<init>") => {
                 Value::list(self.distinct(self.items(&first())?)?)
             }

@@ -82,6 +82,14 @@ impl Interp {
                 }
                 Ok(Flow::Value(Value::Null))
             }
+            StmtKind::AssignAll { names, value } => {
+                let value = self.eval(value, env)?;
+                let mut items = self.items(&value)?.into_iter();
+                for name in names {
+                    self.assign(name, items.next().unwrap_or(Value::Null), env)?;
+                }
+                Ok(Flow::Value(value))
+            }
             StmtKind::If { test, then, or } => {
                 let branch = if self.truth(test, env)? { then } else { or };
                 self.scoped(branch, env)

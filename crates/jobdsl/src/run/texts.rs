@@ -199,6 +199,11 @@ impl Interp {
                 )
             }
             ("readLines" | "lines", 0) => list(text.lines().map(str::to_owned).collect()),
+            // Text stands for the reader of it.
+            ("withReader" | "withInputStream" | "withCloseable", _) => match args.last() {
+                Some(Value::Closure(closure)) => self.call_closure(closure, vec![Value::text(text)])?,
+                _ => return Ok(None),
+            },
             ("eachLine", 1) => {
                 if let Some(Value::Closure(closure)) = args.first() {
                     for line in text.lines() {

@@ -43,6 +43,11 @@ pub(crate) enum StmtKind {
         several: bool,
         value: Option<Expr>,
     },
+    /// `(a, b) = x`.
+    AssignAll {
+        names: Vec<Expr>,
+        value: Expr,
+    },
     If {
         test: Expr,
         then: Block,

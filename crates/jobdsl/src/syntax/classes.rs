@@ -56,6 +56,14 @@ impl Parser<'_> {
         let mut annotations = annotations.to_vec();
         annotations.extend(self.annotations()?);
         self.modifiers()?;
+        // Groovy lets `def` stand before a class too.
+        if self.is_word("def")
+            && self
+                .word_at(1)
+                .is_some_and(|word| matches!(&*word, "class" | "enum" | "interface" | "trait"))
+        {
+            self.advance();
+        }
         let kind = match self.word().as_deref() {
             Some("class") => ClassKind::Class,
             Some("interface") => ClassKind::Interface,
@@ -204,6 +212,7 @@ impl Parser<'_> {
         let at = self.at();
         if self.is_word("def") {
             self.advance();
+            self.annotations()?;
         }
         let kind = self.attempt(|parser| {
             let kind = parser.type_name()?;

@@ -304,6 +304,8 @@ impl Parser<'_> {
                 if !parser.eat(",") {
                     break;
                 }
+                // An argument left out between commas is none.
+                while parser.eat(",") {}
             }
             Ok(args)
         });

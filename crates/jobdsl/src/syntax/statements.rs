@@ -94,6 +94,7 @@ impl Parser<'_> {
             kind,
             StmtKind::Expr(_)
                 | StmtKind::Declare { .. }
+                | StmtKind::AssignAll { .. }
                 | StmtKind::Return(_)
                 | StmtKind::Throw(_)
                 | StmtKind::Assert { .. }
@@ -120,6 +121,12 @@ impl Parser<'_> {
                 return self
                     .in_braces(shell, |parser| parser.statements(open))
                     .map(StmtKind::Block);
+            }
+            if self.is("(")
+                && let Some(names) = self.attempt(Self::targets)
+            {
+                let value = self.command_expression()?;
+                return Ok(StmtKind::AssignAll { names, value });
             }
             return self.command_expression().map(StmtKind::Expr);
         };
@@ -412,9 +419,10 @@ impl Parser<'_> {
                 self.advance();
                 return self.several().map(Some);
             }
-            if matches!(self.peek_at(1), Tok::Word(_)) {
+            if matches!(self.peek_at(1), Tok::Word(_) | Tok::Op("@")) {
                 self.advance();
                 modifiers = true;
+                self.annotations()?;
             }
         }
         // A type before the name; with `def` or a modifier there need not be one.
@@ -457,6 +465,22 @@ impl Parser<'_> {
             several: false,
             value,
         }))
+    }
+
+    /// `(a, b) =`, as far as it goes before the value.
+    fn targets(&mut self) -> Option<Vec<Expr>> {
+        self.eat("(");
+        let mut names = Vec::new();
+        loop {
+            let at = self.at();
+            let kind = ExprKind::Variable(self.word()?);
+            self.advance();
+            names.push(Expr { at, kind });
+            if !self.eat(",") {
+                break;
+            }
+        }
+        (names.len() > 1 && self.eat(")") && self.eat("=")).then_some(names)
     }
 
     fn several(&mut self) -> Parsed<StmtKind> {
@@ -574,7 +598,17 @@ impl Parser<'_> {
                 spread: false,
                 ..
             } => true,
-            ExprKind::Call { command, .. } => *command && matches!(self.peek(), Tok::Word(_)),
+            // `a { } b { }` goes on with the result too.
+            ExprKind::Call { command, args, .. } => {
+                let blocks = matches!(
+                    args.plain.last(),
+                    Some(super::ast::Arg::Plain(Expr {
+                        kind: ExprKind::Closure(_),
+                        ..
+                    }))
+                );
+                matches!(self.peek(), Tok::Word(_)) && (*command || blocks && self.is_at(1, "{"))
+            }
             _ => false,
         };
         if !callable {
