@@ -18,6 +18,8 @@ pub struct Options {
     pub classpath: Vec<String>,
     /// Variables the script finds: a seed job's parameters and environment.
     pub bindings: BTreeMap<String, String>,
+    /// How many expressions and statements a script may evaluate; a generous number if none is given.
+    pub steps: Option<u64>,
 }
 
 /// What an item is.
@@ -114,21 +116,24 @@ pub fn compile_all<S: AsRef<str> + Sync>(tree: &Tree, scripts: &[S], options: &O
         };
         scripts.iter().map(one).collect()
     };
-    // A thread of its own, since how deep a script may nest must not depend on who asks.
+    match on_large_stack(work) {
+        Ok(made) => made,
+        Err(why) => scripts
+            .iter()
+            .map(|script| failed(script.as_ref(), &why))
+            .collect(),
+    }
+}
+
+/// Runs something on a thread with a large stack, since how deep a script may nest must not depend on who asks.
+pub(crate) fn on_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .name("job-dsl".to_owned())
             .stack_size(STACK)
-            .spawn_scoped(scope, work);
-        let why = match thread.map(std::thread::ScopedJoinHandle::join) {
-            Ok(Ok(made)) => return made,
-            Ok(Err(_)) => "the script stopped its reader".to_owned(),
-            Err(error) => format!("no thread can be started to read it: {error}"),
-        };
-        scripts
-            .iter()
-            .map(|script| failed(script.as_ref(), &why))
-            .collect()
+            .spawn_scoped(scope, work)
+            .map_err(|error| format!("no thread can be started to read it: {error}"))?;
+        thread.join().map_err(|_| "the script stopped its reader".to_owned())
     })
 }
 
@@ -170,7 +175,11 @@ fn compile_here(tree: &Tree, script: &str, options: &Options) -> Compiled {
         return out;
     };
     let host = Rc::new(host);
-    let interp = Interp::new(Rc::<DslHost>::clone(&host), Limits::default());
+    let mut limits = Limits::default();
+    if let Some(steps) = options.steps {
+        limits.steps = steps;
+    }
+    let interp = Interp::new(Rc::<DslHost>::clone(&host), limits);
     if let Err(error) = interp.run(&source) {
         out.diagnostics.push(report(tree, script, &mut lines, &error));
     }

@@ -26,5 +26,20 @@ pub use seed::{Made, Removed, Seed, SeedPlan, Step};
 /// # Errors
 /// If it cannot be read.
 pub fn check_syntax(text: &str) -> Result<(), (u32, String)> {
-    syntax::parse(text).map(|_| ()).map_err(|e| (e.at, e.message))
+    match compile::on_large_stack(|| syntax::parse(text).map(|_| ())) {
+        Ok(read) => read.map_err(|error| (error.at, error.message)),
+        Err(why) => Err((0, why)),
+    }
+}
+
+/// Whether a text is a Job DSL script rather than a library: it says something outside classes and methods, and is not
+/// a pipeline. What cannot be read counts as a script, so that somebody hears of it.
+#[must_use]
+pub fn is_script(text: &str) -> bool {
+    let read = || {
+        syntax::parse(text)
+            .map(|module| !module.body.is_empty() && !syntax::is_pipeline(&module))
+            .unwrap_or(true)
+    };
+    compile::on_large_stack(read).unwrap_or(true)
 }

@@ -216,6 +216,8 @@ impl Tables {
         args: &[Value],
         closure: Option<&Rc<Closure>>,
     ) -> Result<Value, Throw> {
+        // What an item is told is kept until it is made.
+        interp.spend(160)?;
         // Options of the closure are variables beside the parameters.
         let inner = match &method.closure {
             ClosureSpec::None => None,

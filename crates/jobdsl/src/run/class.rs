@@ -424,6 +424,16 @@ impl Interp {
             .and_then(|parent| self.find_class(&parent.name, &class.source));
         match parent {
             Some(parent) => self.deeper(|| self.constructor(&parent, this, object, args)),
+            None if self.misses_parent(class) => {
+                let parent = class.def.parent.as_ref().map_or("", |parent| &*parent.name);
+                Err(Throw::exception(
+                    "ClassNotFound",
+                    format!(
+                        "the class `{parent}`, which `{}` extends, is neither in the repository nor known here",
+                        class.name
+                    ),
+                ))
+            }
             None if args.is_empty() => Ok(()),
             None => {
                 // A parent of the platform: exceptions keep their message, others what they are given.
@@ -436,6 +446,42 @@ impl Interp {
                 Ok(())
             }
         }
+    }
+}
+
+/// Packages of the platform: what classes of theirs do is not known here, but they are not missing.
+const PLATFORM: &[&str] = &[
+    "java.",
+    "javax.",
+    "groovy.",
+    "javaposse.",
+    "hudson.",
+    "jenkins.",
+    "org.jenkinsci.",
+    "com.cloudbees.",
+    "org.codehaus.",
+    "org.apache.",
+    "spock.",
+];
+
+impl Interp {
+    /// Whether a class extends one that is nowhere.
+    fn misses_parent(&self, class: &Class) -> bool {
+        let Some(parent) = &class.def.parent else { return false };
+        let name = parent.name.rsplit('.').next().unwrap_or_default();
+        let known = super::variables::is_known_class(name)
+            || ["Exception", "Error", "Script", "Object", "Closure", "Base"]
+                .iter()
+                .any(|end| name.ends_with(end))
+            || PLATFORM.iter().any(|package| parent.name.starts_with(package));
+        let imports = &class.source.module.imports;
+        !known
+            && !imports.iter().any(|import| {
+                let platform = PLATFORM
+                    .iter()
+                    .any(|package| import.path.starts_with(package));
+                platform && (import.star || import.path.rsplit('.').next() == Some(name))
+            })
     }
 }
 

@@ -11,8 +11,8 @@ use std::rc::Rc;
 impl Interp {
     /// The value of an expression.
     pub(crate) fn eval(&self, expr: &Expr, env: &Env) -> Result<Value, Throw> {
-        self.step()?;
-        self.eval_inner(expr, env)
+        self.step()
+            .and_then(|()| self.within(|| self.eval_inner(expr, env)))
             .map_err(|error| error.or_at(&env.source.path, expr.at))
     }
 

@@ -67,6 +67,7 @@ pub(crate) struct Interp {
     limits: Limits,
     steps: Cell<u64>,
     depth: Cell<usize>,
+    nesting: Cell<usize>,
     memory: Cell<u64>,
     pub(super) classes: RefCell<HashMap<String, Option<Rc<Class>>>>,
     /// Scopes that closures hold: they are emptied at the end, since a closure in its own scope is a cycle.
@@ -80,6 +81,7 @@ impl Interp {
             limits,
             steps: Cell::new(0),
             depth: Cell::new(0),
+            nesting: Cell::new(0),
             memory: Cell::new(0),
             classes: RefCell::default(),
             scopes: RefCell::default(),
@@ -139,6 +141,21 @@ impl Interp {
             )));
         }
         Ok(())
+    }
+
+    /// Goes one expression deeper: a long chain of operators nests as deep as it is long.
+    pub(super) fn within<T>(&self, work: impl FnOnce() -> Result<T, Throw>) -> Result<T, Throw> {
+        let nesting = self.nesting.get() + 1;
+        if nesting > self.limits.nesting {
+            return Err(Throw::limit(format!(
+                "expressions nest deeper than {} levels",
+                self.limits.nesting
+            )));
+        }
+        self.nesting.set(nesting);
+        let result = work();
+        self.nesting.set(nesting - 1);
+        result
     }
 
     /// Goes one call deeper.

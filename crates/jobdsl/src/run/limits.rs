@@ -7,6 +7,8 @@ pub(crate) struct Limits {
     pub(crate) steps: u64,
     /// Calls within calls.
     pub(crate) depth: usize,
+    /// Expressions within expressions.
+    pub(crate) nesting: usize,
     /// Bytes of texts and entries of collections made, roughly.
     pub(crate) memory: u64,
 }
@@ -16,6 +18,7 @@ impl Default for Limits {
         Self {
             steps: 20_000_000,
             depth: 400,
+            nesting: 20_000,
             memory: 512 * 1024 * 1024,
         }
     }

@@ -44,8 +44,8 @@ impl Interp {
     }
 
     fn statement(&self, statement: &Stmt, env: &Env) -> Result<Flow, Throw> {
-        self.step()?;
-        self.statement_inner(statement, env)
+        self.step()
+            .and_then(|()| self.statement_inner(statement, env))
             .map_err(|error| error.or_at(&env.source.path, statement.at))
     }
 

@@ -269,7 +269,7 @@ impl Interp {
     }
 }
 
-fn is_known_class(name: &str) -> bool {
+pub(super) fn is_known_class(name: &str) -> bool {
     matches!(
         name,
         "String"

@@ -333,3 +333,26 @@ pub(crate) struct ClassDef {
     pub(crate) initialisers: Vec<(bool, Block)>,
     pub(crate) inner: Vec<Rc<ClassDef>>,
 }
+
+/// Whether a file is a pipeline, which runs builds instead of defining jobs.
+pub(crate) fn is_pipeline(module: &Module) -> bool {
+    module.body.iter().any(|statement| {
+        let StmtKind::Expr(Expr {
+            kind: ExprKind::Call {
+                of: None, name, args, ..
+            },
+            ..
+        }) = &statement.kind
+        else {
+            return false;
+        };
+        let block = matches!(
+            args.plain.last(),
+            Some(Arg::Plain(Expr {
+                kind: ExprKind::Closure(_),
+                ..
+            }))
+        );
+        block && matches!(&name.kind, ExprKind::Text(name) if matches!(&**name, "pipeline" | "node" | "stage"))
+    })
+}

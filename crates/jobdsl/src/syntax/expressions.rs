@@ -148,10 +148,12 @@ impl Parser<'_> {
 
     fn infix(&mut self, weakest: u8) -> Parsed<Expr> {
         let mut left = self.unary()?;
+        let mut links = 0;
         while let Some((strength, meaning, tokens)) = self.infix_operator() {
             if strength <= weakest {
                 break;
             }
+            self.link(&mut links)?;
             for _ in 0..tokens {
                 self.advance();
             }

@@ -11,6 +11,6 @@ mod strings;
 
 pub(crate) use ast::{
     Arg, Args, BinaryOp, Block, Case, Catch, ClassDef, ClassKind, ClosureDef, Expr, ExprKind, ForHead, Key,
-    MethodDef, Module, Name, Param, Part, Stmt, StmtKind, TypeName, UnaryOp,
+    MethodDef, Module, Name, Param, Part, Stmt, StmtKind, TypeName, UnaryOp, is_pipeline,
 };
 pub(crate) use parser::{SyntaxError, parse, parse_expression};

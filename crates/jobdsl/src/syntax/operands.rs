@@ -16,7 +16,9 @@ fn text(at: u32, name: Name) -> Box<Expr> {
 impl Parser<'_> {
     pub(super) fn postfix(&mut self) -> Parsed<Expr> {
         let mut value = self.primary()?;
+        let mut links = 0;
         loop {
+            self.link(&mut links)?;
             let at = self.at();
             // A dot may begin the next line.
             match self.peek() {
@@ -449,7 +451,9 @@ impl Parser<'_> {
             }
             Tok::Op("{") => return self.closure(false),
             Tok::Op("@") => {
-                self.annotations()?;
+                if self.annotations()?.is_empty() {
+                    return self.unexpected("a value");
+                }
                 return self.primary();
             }
             Tok::Word(word) => match &*word {

@@ -17,6 +17,9 @@ pub(super) type Parsed<T> = Result<T, SyntaxError>;
 /// How deep expressions and blocks may nest.
 const DEEPEST: usize = 250;
 
+/// How many operators, calls and members one expression may chain: the tree is as deep as the chain is long.
+const LONGEST: usize = 20_000;
+
 pub(super) struct Parser<'a> {
     pub(super) source: &'a str,
     pub(super) tokens: Rc<[Token]>,
@@ -190,6 +193,15 @@ impl<'a> Parser<'a> {
         let result = read(self);
         self.depth -= 1;
         result
+    }
+
+    /// Counts a link of a chain, to a limit.
+    pub(super) fn link(&self, links: &mut usize) -> Parsed<()> {
+        *links += 1;
+        if *links > LONGEST {
+            return self.fail(self.at(), format!("this expression has more than {LONGEST} parts"));
+        }
+        Ok(())
     }
 
     /// Reads within parentheses or brackets.

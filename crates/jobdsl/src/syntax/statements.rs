@@ -514,7 +514,9 @@ impl Parser<'_> {
     pub(super) fn command_expression(&mut self) -> Parsed<Expr> {
         self.nested(|parser| {
             let mut value = parser.expression()?;
+            let mut links = 0;
             loop {
+                parser.link(&mut links)?;
                 if parser.breaks() || !parser.begins_argument(&value) {
                     return Ok(value);
                 }
@@ -541,6 +543,10 @@ impl Parser<'_> {
                     } => {
                         let args = parser.command_arguments(false)?;
                         command(at, Some(of), *name, args)
+                    }
+                    kind @ (ExprKind::Text(_) | ExprKind::GText(_)) => {
+                        let args = parser.command_arguments(false)?;
+                        command(at, None, Expr { at, kind }, args)
                     }
                     // What follows the arguments of a command is a call on its result.
                     kind @ ExprKind::Call { .. } => {
@@ -598,6 +604,10 @@ impl Parser<'_> {
                 spread: false,
                 ..
             } => true,
+            // `'name' 'value'` is a call as well.
+            ExprKind::Text(_) | ExprKind::GText(_) => {
+                return matches!(self.peek(), Tok::Int(_) | Tok::Text(_) | Tok::GText(_));
+            }
             // `a { } b { }` goes on with the result too.
             ExprKind::Call { command, args, .. } => {
                 let blocks = matches!(

@@ -92,6 +92,7 @@ impl Scripts {
                 root: String::new(),
                 classpath,
                 bindings,
+                steps: None,
             },
         })
     }

@@ -1,0 +1,5 @@
+package org.example
+
+class Names {
+    static String shorten(String name) { name.take(4) }
+}

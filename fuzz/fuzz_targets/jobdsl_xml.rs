@@ -1,0 +1,11 @@
+//! Any config.xml: it is read or refused; what is read prints and reads back as the same.
+#![no_main]
+use herder_jobdsl::{diff, import};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    if let Ok(item) = import("job", "config.xml", text) {
+        let again = import("job", "config.xml", &item.xml).expect("what is printed can be read");
+        assert!(diff(&item.xml, &again.xml).is_empty());
+    }
+});
