@@ -54,11 +54,7 @@ impl Item {
     /// The name of its file without ending: `/` is written `__`, and a view's begins with `VIEW__`.
     #[must_use]
     pub fn file_name(&self) -> String {
-        let view = if self.kind == ItemKind::View {
-            "VIEW__"
-        } else {
-            ""
-        };
+        let view = if self.kind == ItemKind::View { "VIEW__" } else { "" };
         format!("{view}{}", self.name.replace('/', "__"))
     }
 }
@@ -94,9 +90,7 @@ const STACK: usize = 512 * 1024 * 1024;
 /// Runs a script of a tree. Whatever it does, it ends: within limits, with what it has made so far and a diagnostic.
 #[must_use]
 pub fn compile(tree: &Tree, script: &str, options: &Options) -> Compiled {
-    compile_all(tree, &[script], options)
-        .pop()
-        .unwrap_or_default()
+    compile_all(tree, &[script], options).pop().unwrap_or_default()
 }
 
 /// Runs scripts of a tree, each for itself: what one does wrong leaves the others unharmed. The results are in the
@@ -133,7 +127,9 @@ pub(crate) fn on_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result
             .stack_size(STACK)
             .spawn_scoped(scope, work)
             .map_err(|error| format!("no thread can be started to read it: {error}"))?;
-        thread.join().map_err(|_| "the script stopped its reader".to_owned())
+        thread
+            .join()
+            .map_err(|_| "the script stopped its reader".to_owned())
     })
 }
 

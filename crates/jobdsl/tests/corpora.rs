@@ -105,8 +105,8 @@ fn compare(root: &Path, repo: &str) -> (usize, Vec<String>) {
     {
         for (name, xml) in &wanted[*script] {
             let found = made.items.iter().find(|item| item.file_name() == *name);
-            let fits = found
-                .is_some_and(|item| diff(&without_random(xml), &without_random(&item.xml)).is_empty());
+            let fits =
+                found.is_some_and(|item| diff(&without_random(xml), &without_random(&item.xml)).is_empty());
             if fits {
                 same += 1;
             } else {

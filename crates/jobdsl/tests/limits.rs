@@ -43,7 +43,11 @@ fn fails(bad: &str, line: u32, says: &str) -> Compiled {
     let made = between(bad, &[]);
     let error = only_error(&made);
     let at = error.at.clone().unwrap();
-    assert_eq!((at.path.as_str(), at.line), ("bad.groovy", line), "{bad}: {error}");
+    assert_eq!(
+        (at.path.as_str(), at.line),
+        ("bad.groovy", line),
+        "{bad}: {error}"
+    );
     assert!(at.column > 0, "{bad}: {error}");
     assert!(error.message.contains(says), "{error}");
     made
@@ -51,7 +55,11 @@ fn fails(bad: &str, line: u32, says: &str) -> Compiled {
 
 #[test]
 fn loops_end() {
-    let made = fails("job('before')\nwhile (true) { }\njob('after')", 2, "not come to an end");
+    let made = fails(
+        "job('before')\nwhile (true) { }\njob('after')",
+        2,
+        "not come to an end",
+    );
     assert_eq!(made.items.len(), 1);
     fails("for (;;) {\n  def x = 1\n}", 2, "not come to an end");
     fails("def x = 0\ndo { x++ } while (true)", 2, "not come to an end");
@@ -66,7 +74,11 @@ fn allocations_end() {
     fails("def l = [1]\nwhile (true) { l.addAll(l) }", 2, "too much");
     fails("def s = 'abc' * 1000000000", 1, "too much");
     fails("def l = (1..1000000000).collect { it }", 1, "too much");
-    fails("def m = [:]\ndef i = 0\nwhile (true) { m[i++] = 'x' * 100000 }", 3, "too much");
+    fails(
+        "def m = [:]\ndef i = 0\nwhile (true) { m[i++] = 'x' * 100000 }",
+        3,
+        "too much",
+    );
     fails(
         "def b = new StringBuilder()\nwhile (true) { b.append('x' * 100000) }",
         2,
@@ -81,9 +93,17 @@ fn allocations_end() {
 fn recursion_ends() {
     fails("def f() { f() }\nf()", 1, "nest deeper");
     fails("def f\nf = { f() }\nf()", 2, "nest deeper");
-    fails("class A { def a() { new A().a() } }\nnew A().a()", 1, "nest deeper");
+    fails(
+        "class A { def a() { new A().a() } }\nnew A().a()",
+        1,
+        "nest deeper",
+    );
     fails("class A { def x = new A() }\nnew A()", 1, "nest deeper");
-    fails("class A { String toString() { \"${this}\" } }\nprintln new A()", 1, "nest deeper");
+    fails(
+        "class A { String toString() { \"${this}\" } }\nprintln new A()",
+        1,
+        "nest deeper",
+    );
     fails("class A { def getX() { x } }\nnew A().x", 1, "nest deeper");
     fails(
         "class A { def methodMissing(String n, a) { other() } }\nnew A().b()",
@@ -167,7 +187,10 @@ fn scripts_that_run_themselves_end() {
     assert!(only_error(&made).message.contains("nest deeper"));
     let made = between(
         "load 'one.groovy'",
-        &[("one.groovy", "load 'two.groovy'"), ("two.groovy", "load 'one.groovy'")],
+        &[
+            ("one.groovy", "load 'two.groovy'"),
+            ("two.groovy", "load 'one.groovy'"),
+        ],
     );
     assert!(only_error(&made).message.contains("nest deeper"));
     let classes = [

@@ -128,8 +128,9 @@ fn the_table_in_the_manual_is_measured() {
             row.carried += 1;
         }
     }
-    let mut table =
-        String::from("| context | methods | carried over | kept as XML only | unknown |\n|---|--:|--:|--:|---|\n");
+    let mut table = String::from(
+        "| context | methods | carried over | kept as XML only | unknown |\n|---|--:|--:|--:|---|\n",
+    );
     let mut total = Row::default();
     for (context, row) in &rows {
         writeln!(

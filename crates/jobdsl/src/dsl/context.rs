@@ -190,8 +190,7 @@ impl Tables {
                 Some(Value::Closure(_)) if closures == 1 => 6,
                 _ => 0,
             };
-            if let Some(score) =
-                fits(interp, &method.params, plain).map(|score| score + bonus)
+            if let Some(score) = fits(interp, &method.params, plain).map(|score| score + bonus)
                 && best.as_ref().is_none_or(|(found, ..)| score > *found)
             {
                 best = Some((score, method, closures));

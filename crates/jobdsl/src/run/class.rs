@@ -467,7 +467,9 @@ const PLATFORM: &[&str] = &[
 impl Interp {
     /// Whether a class extends one that is nowhere.
     fn misses_parent(&self, class: &Class) -> bool {
-        let Some(parent) = &class.def.parent else { return false };
+        let Some(parent) = &class.def.parent else {
+            return false;
+        };
         let name = parent.name.rsplit('.').next().unwrap_or_default();
         let known = super::variables::is_known_class(name)
             || ["Exception", "Error", "Script", "Object", "Closure", "Base"]
@@ -477,9 +479,7 @@ impl Interp {
         let imports = &class.source.module.imports;
         !known
             && !imports.iter().any(|import| {
-                let platform = PLATFORM
-                    .iter()
-                    .any(|package| import.path.starts_with(package));
+                let platform = PLATFORM.iter().any(|package| import.path.starts_with(package));
                 platform && (import.star || import.path.rsplit('.').next() == Some(name))
             })
     }

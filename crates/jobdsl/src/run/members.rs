@@ -25,6 +25,11 @@ impl Interp {
                 other => Value::Native(other.class_name().into()),
             }));
         }
+        // `x.@y` is the field itself; of nodes it is an attribute.
+        let name = match (of, name.strip_prefix('@')) {
+            (Value::Object(_) | Value::Class(_) | Value::Script(_), Some(field)) => field,
+            _ => name,
+        };
         match of {
             Value::Map(map) => self.map_get(map, &Key::from(name)).map(Some),
             Value::Object(object) => self.object_property(of, object, name),
@@ -129,6 +134,10 @@ impl Interp {
 
     /// Sets a property.
     pub(crate) fn set_property(&self, of: &Value, name: &str, value: Value) -> Result<(), Throw> {
+        if let (Value::Object(object), Some(field)) = (of, name.strip_prefix('@')) {
+            object.fields.borrow_mut().insert(field.into(), value);
+            return Ok(());
+        }
         match of {
             Value::Map(map) => {
                 self.spend(32)?;

@@ -353,6 +353,7 @@ pub(crate) fn is_pipeline(module: &Module) -> bool {
                 ..
             }))
         );
-        block && matches!(&name.kind, ExprKind::Text(name) if matches!(&**name, "pipeline" | "node" | "stage"))
+        block
+            && matches!(&name.kind, ExprKind::Text(name) if matches!(&**name, "pipeline" | "node" | "stage"))
     })
 }

@@ -163,7 +163,7 @@ impl<'a> Lexer<'a> {
         if first == '"' || first == '\'' {
             return self.quoted(first);
         }
-        if rest.starts_with("$/") {
+        if rest.starts_with("$/") && !self.after_value() {
             self.pos += 2;
             return self.text_until(strings::Style::DollarSlashy);
         }

@@ -24,9 +24,16 @@ impl Parser<'_> {
             match self.peek() {
                 Tok::Op(op @ ("." | "?." | "*." | ".@")) => {
                     let (safe, spread) = (*op == "?.", *op == "*.");
+                    let attribute = *op == ".@";
                     self.advance();
-                    self.eat("@");
+                    let attribute = self.eat("@") || attribute;
                     value = self.member(value, safe, spread)?;
+                    if attribute
+                        && let ExprKind::Property { name, .. } = &mut value.kind
+                        && let ExprKind::Text(text) = &mut name.kind
+                    {
+                        *text = format!("@{text}").into();
+                    }
                     continue;
                 }
                 Tok::Op(".&" | "::") => {

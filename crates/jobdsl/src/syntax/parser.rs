@@ -199,7 +199,10 @@ impl<'a> Parser<'a> {
     pub(super) fn link(&self, links: &mut usize) -> Parsed<()> {
         *links += 1;
         if *links > LONGEST {
-            return self.fail(self.at(), format!("this expression has more than {LONGEST} parts"));
+            return self.fail(
+                self.at(),
+                format!("this expression has more than {LONGEST} parts"),
+            );
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ println 'single $n ' + "joined" + 1
 println '''three
 lines''' + """ with ${n}
 inside"""
-println $/dollar ${n} slashy \ kept $$ /$
+println($/dollar ${n} slashy \ kept $$ /$)
 println(/slashy \d+ ${n}/)
 println """
     indented
@@ -122,4 +122,4 @@ println JsonOutput.toJson([a: 1, b: [true, null, 'q"']])
 println readFileFromWorkspace('data.yaml').readLines().size()
 def xml = new XmlSlurper().parseText('<a><b c="1">t</b><b c="2"/></a>')
 println xml.b.size() + xml.b[0].text() + xml.b[0].@c
-println '3' as Integer + (4.7 as int) + '2.5'.toDouble() + ('1' as String)
+println(('3' as Integer) + (4.7 as int) + '2.5'.toDouble() + ('1' as String))

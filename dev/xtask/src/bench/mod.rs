@@ -1,6 +1,7 @@
 //! Measures the product against its goals. Prints figures with the machine's noise (minimum, median, maximum of several
 //! runs); never a pass or fail, because machines are shared.
 
+mod jobdsl;
 mod kustomize;
 mod product;
 
@@ -23,6 +24,7 @@ const AREAS: &[Area] = &[
     ("demo", product::demo),
     ("estate", product::estate),
     ("kustomize", kustomize::run),
+    ("jobdsl", jobdsl::run),
 ];
 
 /// Runs all benchmarks, or those named.

@@ -195,12 +195,7 @@ fn report(seed: &Seed) {
         );
         crate::output::table(&table);
     }
-    let of = |kind: ItemKind| {
-        seed.items
-            .values()
-            .filter(|made| made.item.kind == kind)
-            .count()
-    };
+    let of = |kind: ItemKind| seed.items.values().filter(|made| made.item.kind == kind).count();
     println!();
     println!(
         "{} jobs, {} folders, {} views",

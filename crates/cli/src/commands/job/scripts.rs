@@ -45,8 +45,8 @@ impl Scripts {
     /// # Errors
     /// If there are none or they cannot be read.
     pub(crate) fn workspace(&self) -> Result<Workspace> {
-        let path = fs::canonicalize(&self.path)
-            .with_context(|| format!("there is no `{}`", self.path.display()))?;
+        let path =
+            fs::canonicalize(&self.path).with_context(|| format!("there is no `{}`", self.path.display()))?;
         let dir = if path.is_dir() {
             path.clone()
         } else {
