@@ -43,6 +43,10 @@ fn main() {
     let mut left = SCRIPTS;
     while left > 0 {
         for entry in std::fs::read_dir(expected).unwrap().map(Result::unwrap) {
+            // Documentation examples are no repository: they all make the same job.
+            if entry.file_name() == "jenkinsci+job-dsl-plugin" {
+                continue;
+            }
             let mut items = Vec::new();
             files(&entry.path(), "", &mut items);
             let mut scripts: Vec<String> = items
