@@ -135,6 +135,8 @@ const SILENT: &[&str] = &[
 
 impl Mapper<'_> {
     fn no_equivalent(&mut self, what: &str, why: &str) {
+        // Names of Java classes, of which an element doubles the underscores.
+        let what = what.replace("__", "_");
         let message = format!("`{what}` {why}");
         let message = if why.is_empty() {
             format!("`{what}` has no equivalent; it is kept in the job's XML and does nothing")

@@ -338,7 +338,7 @@ impl Host for DslHost {
                 }
                 interp.nested(|| interp.run(&source))?
             }
-            "getBinding" => Value::Map(Rc::clone(&env.source.binding)),
+            "getBinding" => super::binding::value(&self.bindings, &env.source.binding),
             _ => return Ok(None),
         }))
     }
@@ -495,6 +495,12 @@ impl Host for DslHost {
                 }
             };
         }
+        if let Some(value) = super::binding::method(interp, of, name, args)? {
+            return Ok(Some(value));
+        }
+        if let Some(value) = super::engine::method(interp, &self.tree, &self.root, of, name, args)? {
+            return Ok(Some(value));
+        }
         if let Some(file) = any.downcast_ref::<FileRef>() {
             return files::method(interp, &self.tree, &self.root, file, name, args);
         }
@@ -523,6 +529,9 @@ impl Host for DslHost {
         }
         if any.is::<ConfigureDelegate>() {
             return Ok(Some(Value::text(name)));
+        }
+        if let Some(value) = super::binding::property(of, name) {
+            return Ok(Some(value));
         }
         if any.is::<FileRef>() {
             let getter = format!(
@@ -642,6 +651,9 @@ impl Host for DslHost {
             } else {
                 Value::text(constant)
             }));
+        }
+        if let Some(value) = super::engine::native(class, name) {
+            return Ok(Some(value));
         }
         if class != "File" && class != "FilePath" && class != "Paths" {
             return Ok(None);

@@ -1,7 +1,9 @@
 //! Job DSL: what scripts may call, as tables, and the items they make.
 
+mod binding;
 mod catalogue;
 mod context;
+mod engine;
 mod files;
 mod host;
 mod item;

@@ -384,10 +384,16 @@ impl Interp {
             self.invoke(&constructor, args, env)?;
             return Ok(());
         }
+        // Names and values go to an object that is made without arguments.
+        let bare = class.def.constructors.is_empty() || self.choose(&all, &[]).is_some();
         if let [Value::Map(map)] = args.as_slice()
-            && class.def.constructors.is_empty()
+            && bare
         {
-            self.parent_constructor(class, this, object, Vec::new())?;
+            if class.def.constructors.is_empty() {
+                self.parent_constructor(class, this, object, Vec::new())?;
+            } else {
+                self.constructor(class, this, object, Vec::new())?;
+            }
             for (key, value) in map.pairs() {
                 self.set_property(this, &key.value().show(), value)?;
             }

@@ -26,4 +26,4 @@ pub(crate) use interp::{Host, Interp, Source};
 pub(crate) use limits::Limits;
 pub(crate) use scope::{Env, Scope};
 pub(crate) use throw::{Throw, ThrowKind};
-pub(crate) use value::{Closure, Foreign, Strategy, Value};
+pub(crate) use value::{Closure, Foreign, Key, Map, Strategy, Value};

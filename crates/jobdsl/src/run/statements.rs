@@ -45,12 +45,12 @@ impl Interp {
 
     fn statement(&self, statement: &Stmt, env: &Env) -> Result<Flow, Throw> {
         self.step()
-            .and_then(|()| self.statement_inner(statement, env))
+            .and_then(|()| self.perform(&statement.kind, statement.at, env))
             .map_err(|error| error.or_at(&env.source.path, statement.at))
     }
 
-    fn statement_inner(&self, statement: &Stmt, env: &Env) -> Result<Flow, Throw> {
-        match &statement.kind {
+    fn perform(&self, kind: &StmtKind, at: u32, env: &Env) -> Result<Flow, Throw> {
+        match kind {
             StmtKind::Expr(value) => self.eval(value, env).map(Flow::Value),
             StmtKind::Declare {
                 names,
@@ -79,6 +79,12 @@ impl Interp {
                         };
                         env.scope.declare(name, value);
                     }
+                }
+                Ok(Flow::Value(Value::Null))
+            }
+            StmtKind::Group(statements) => {
+                for kind in statements {
+                    self.perform(kind, at, env)?;
                 }
                 Ok(Flow::Value(Value::Null))
             }
@@ -142,10 +148,10 @@ impl Interp {
             }
             StmtKind::Block(block) => self.scoped(block, env),
             StmtKind::Shell(line) => {
-                self.host.shell(self, env, line, statement.at)?;
+                self.host.shell(self, env, line, at)?;
                 Ok(Flow::Value(Value::Null))
             }
-            StmtKind::MaybeShell(value, line) => self.maybe_shell(value, line, statement.at, env),
+            StmtKind::MaybeShell(value, line) => self.maybe_shell(value, line, at, env),
             StmtKind::Class(class) => {
                 self.declare_class(class, &env.source, None);
                 Ok(Flow::Value(Value::Null))

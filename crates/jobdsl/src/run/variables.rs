@@ -40,6 +40,9 @@ impl Interp {
         if let Some(value) = self.global(env, name)? {
             return Ok(Some(value));
         }
+        if name == "binding" {
+            return self.host.call(self, env, "getBinding", &[]);
+        }
         Ok(None)
     }
 

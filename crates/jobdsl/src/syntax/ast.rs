@@ -43,6 +43,8 @@ pub(crate) enum StmtKind {
         several: bool,
         value: Option<Expr>,
     },
+    /// `def a = 1, b = 2`.
+    Group(Vec<StmtKind>),
     /// `(a, b) = x`.
     AssignAll {
         names: Vec<Expr>,

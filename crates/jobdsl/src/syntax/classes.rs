@@ -35,6 +35,11 @@ impl Parser<'_> {
         loop {
             self.annotations()?;
             let Some(word) = self.word() else { return Ok(out) };
+            // `def static` is as good as `static def`.
+            if &*word == "def" && self.word_at(1).is_some_and(|next| MODIFIERS.contains(&&*next)) {
+                self.advance();
+                continue;
+            }
             if !MODIFIERS.contains(&&*word)
                 || !matches!(self.peek_at(1), Tok::Word(_) | Tok::Op("@" | "{" | "<"))
             {

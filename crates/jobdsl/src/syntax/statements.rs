@@ -95,6 +95,7 @@ impl Parser<'_> {
             StmtKind::Expr(_)
                 | StmtKind::Declare { .. }
                 | StmtKind::AssignAll { .. }
+                | StmtKind::Group(_)
                 | StmtKind::Return(_)
                 | StmtKind::Throw(_)
                 | StmtKind::Assert { .. }
@@ -448,23 +449,34 @@ impl Parser<'_> {
                 return Ok(None);
             }
         }
-        let mut names = Vec::new();
-        let name = self.expect_name()?;
-        names.push((name, kind.clone()));
+        let names = vec![(self.expect_name()?, kind.clone())];
         let mut value = None;
         if self.eat("=") {
             value = Some(self.command_expression()?);
         }
-        if self.is(",") && value.is_none() {
-            while self.eat(",") {
-                names.push((self.expect_name()?, kind.clone()));
-            }
-        }
-        Ok(Some(StmtKind::Declare {
+        let mut group = vec![StmtKind::Declare {
             names,
             several: false,
             value,
-        }))
+        }];
+        while self.eat(",") {
+            let names = vec![(self.expect_name()?, kind.clone())];
+            let value = if self.eat("=") {
+                Some(self.command_expression()?)
+            } else {
+                None
+            };
+            group.push(StmtKind::Declare {
+                names,
+                several: false,
+                value,
+            });
+        }
+        Ok(if group.len() == 1 {
+            group.pop()
+        } else {
+            Some(StmtKind::Group(group))
+        })
     }
 
     /// `(a, b) =`, as far as it goes before the value.
@@ -605,9 +617,7 @@ impl Parser<'_> {
                 ..
             } => true,
             // `'name' 'value'` is a call as well.
-            ExprKind::Text(_) | ExprKind::GText(_) => {
-                return matches!(self.peek(), Tok::Int(_) | Tok::Text(_) | Tok::GText(_));
-            }
+            ExprKind::Text(_) | ExprKind::GText(_) => !matches!(self.peek(), Tok::Op(_)),
             // `a { } b { }` goes on with the result too.
             ExprKind::Call { command, args, .. } => {
                 let blocks = matches!(

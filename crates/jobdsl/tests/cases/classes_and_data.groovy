@@ -20,3 +20,9 @@ def late = job('late')
 addBuildSteps(late, 'echo late')
 late.configure { it / 'custom' << 'value'('1') }
 if (binding.hasVariable('STAGE')) { job("stage-${STAGE}") }
+println binding.hasVariable("NOPE") + " " + binding.variables.STAGE + " " + binding.STAGE + " " + getBinding().getVariable("STAGE")
+def templated = new groovy.text.SimpleTemplateEngine().createTemplate('run $what<% flags.each { print " -${it}" } %> <%= flags.size() %> "quoted"').make([what: 'all', flags: ['a', 'b']])
+job('templated') { steps { shell templated.toString() } }
+class Labelled { String label; int size = 1; Labelled() { label = 'none' }; Labelled(String label) { this.label = label } }
+def labelled = new Labelled(size: 4), other = new Labelled('x')
+job("labelled-${labelled.label}-${labelled.size}-${other.label}")

@@ -60,7 +60,7 @@ job('team/build') {
         shell '''#!/bin/bash
 make "$VERSION" && echo \\$HOME'''
         batchFile 'dir'
-        maven { goals 'clean'; goals 'verify'; property 'skip', false; mavenOpts '-Xmx1g'; rootPOM 'pom.xml' }
+        maven { goals 'clean'; goals 'verify'; property 'skip', 'false'; mavenOpts '-Xmx1g'; rootPOM 'pom.xml' }
         gradle('build', '--info')
         ant('dist') { prop 'a', 'b'; buildFile 'build.xml' }
         copyArtifacts('upstream') { includePatterns '*.jar'; targetDirectory 'lib'; buildSelector { latestSuccessful true } }

@@ -3,7 +3,7 @@ folder('team') { displayName 'The team'; description 'All jobs' }
 pipelineJob('team/pipe') {
     parameters { stringParam 'A', 'b' }
     triggers { cron '@daily' }
-    definition { cps { script "node { sh 'make \\$X' }"; sandbox() } }
+    definition { cps { script "node { sh 'make \$X' }"; sandbox() } }
 }
 pipelineJob('team/scm-pipe') {
     definition { cpsScm { scm { git { remote { url 'https://example.org/p.git' }; branch 'main' } }; scriptPath 'ci/Jenkinsfile'; lightweight() } }
@@ -11,7 +11,7 @@ pipelineJob('team/scm-pipe') {
 multibranchPipelineJob('team/branches') {
     branchSources { git { id 'one'; remote 'https://example.org/b.git'; includes 'main feature/*' } }
     orphanedItemStrategy { discardOldItems { numToKeep 10 } }
-    triggers { periodic 60 }
+    triggers { cron '@daily' }
 }
 organizationFolder('org') { displayName 'Org' }
 mavenJob('maven') { rootPOM 'sub/pom.xml'; goals 'verify'; mavenInstallation 'M3'; preBuildSteps { shell 'before' }; postBuildSteps('SUCCESS') { shell 'after' } }
