@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use herder_jobdsl::{Difference, Seed, SeedPlan, Step};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Arguments of `herder job plan`.
@@ -16,14 +17,14 @@ use std::path::PathBuf;
 pub(crate) struct Args {
     #[command(flatten)]
     scripts: Scripts,
-    /// The directory with the configurations there are now
+    /// The directory with the configurations there are now; without it there are none, and everything is new
     #[arg(long, value_name = "DIR")]
-    against: PathBuf,
+    against: Option<PathBuf>,
     /// What to do with items that no script makes any more
     #[arg(long, value_enum, default_value = "ignore")]
     removed: Removed,
     /// Write the result to the directory, all of it or nothing
-    #[arg(long)]
+    #[arg(long, requires = "against")]
     apply: bool,
 }
 
@@ -43,7 +44,10 @@ const SHOWN: usize = 60;
 
 pub(super) fn run(global: &Global, args: &Args) -> Result<()> {
     let seed = args.scripts.workspace()?.seed();
-    let before = scripts::read_xml(&args.against)?;
+    let before = match &args.against {
+        Some(dir) => scripts::read_xml(dir)?,
+        None => BTreeMap::default(),
+    };
     let removed = match args.removed {
         Removed::Ignore => herder_jobdsl::Removed::Ignore,
         Removed::Disable => herder_jobdsl::Removed::Disable,
@@ -57,8 +61,8 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<()> {
         errors |= scripts::print_diagnostics(&seed.diagnostics);
         print(&plan, &seed);
     }
-    if args.apply {
-        scripts::write_xml(&args.against, &plan.apply(&before, &seed))?;
+    if let Some(dir) = args.against.as_ref().filter(|_| args.apply) {
+        scripts::write_xml(dir, &plan.apply(&before, &seed))?;
     }
     if errors {
         return Err(Exit(1).into());
