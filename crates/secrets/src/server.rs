@@ -141,12 +141,17 @@ impl Server {
     /// # Errors
     /// [`Error`] as the client shall see it.
     pub async fn handle(&self, mut request: Request) -> Result<Response> {
-        if let Some(answer) = sys::outside::handle(&self.core, &request).await {
+        self.answer(&mut request).await
+    }
+
+    /// The same for a request the caller goes on using.
+    pub(crate) async fn answer(&self, request: &mut Request) -> Result<Response> {
+        if let Some(answer) = sys::outside::handle(&self.core, request).await {
             return answer;
         }
         let mut trail = Trail::default();
-        let outcome = self.finish(&mut request, &mut trail).await;
-        trail.response(&self.core, &request, &outcome)?;
+        let outcome = self.finish(request, &mut trail).await;
+        trail.response(&self.core, request, &outcome)?;
         outcome
     }
 
@@ -183,6 +188,7 @@ impl Server {
                     return Ok(done.response);
                 }
                 Err(Error::Needs(question)) => {
+                    trail.flush(&self.core)?;
                     let reply = self.asker.ask(&question).await;
                     request.answers.push(Answer { to: *question, reply });
                 }

@@ -9,13 +9,14 @@ pub(crate) use sink::Sinks;
 
 use crate::core::Core;
 use crate::core::context::Cx;
-use crate::core::request::{Request, Response};
+use crate::core::request::{Op, Request, Response};
 use crate::core::txn::Txn;
 use crate::{Error, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 const KEY: &str = "core/audit";
 
@@ -27,6 +28,9 @@ pub(crate) struct Device {
     pub(crate) options: BTreeMap<String, String>,
     pub(crate) local: bool,
     pub(crate) salt: String,
+    /// Made from the salt at first use: every text of every line needs it.
+    #[serde(skip)]
+    pub(crate) key: OnceLock<aws_lc_rs::hmac::Key>,
 }
 
 /// All devices by path, with a final slash.
@@ -45,12 +49,33 @@ pub(crate) fn save(txn: &mut Txn<'_>, devices: &Devices) -> Result<()> {
 impl Device {
     /// The keyed hash of a text, as this device writes it.
     pub(crate) fn hash(&self, text: &str) -> String {
-        let salt = STANDARD.decode(&self.salt).unwrap_or_default();
-        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &salt);
-        format!(
-            "hmac-sha256:{}",
-            hex::encode(aws_lc_rs::hmac::sign(&key, text.as_bytes()))
-        )
+        self.with_hash(text, str::to_owned)
+    }
+
+    /// The same without an allocation: a line may hold dozens of hashes.
+    fn with_hash<T>(&self, text: &str, use_it: impl FnOnce(&str) -> T) -> T {
+        let key = self.key.get_or_init(|| {
+            let salt = zeroize::Zeroizing::new(STANDARD.decode(&self.salt).unwrap_or_default());
+            aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &salt)
+        });
+        let tag = aws_lc_rs::hmac::sign(key, text.as_bytes());
+        let mut digits = *b"hmac-sha256:0000000000000000000000000000000000000000000000000000000000000000";
+        for (pair, byte) in digits
+            .get_mut(12..)
+            .unwrap_or_default()
+            .chunks_exact_mut(2)
+            .zip(tag.as_ref())
+        {
+            for (digit, nibble) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
+                *digit = if nibble < 10 {
+                    b'0' + nibble
+                } else {
+                    b'a' + nibble - 10
+                };
+            }
+        }
+        // Digits are ASCII; an empty text instead would show in every test.
+        use_it(std::str::from_utf8(&digits).unwrap_or_default())
     }
 }
 
@@ -58,7 +83,10 @@ impl Device {
 #[derive(Default)]
 pub(crate) struct Trail {
     requested: bool,
-    auth: Option<serde_json::Value>,
+    auth: entry::Who,
+    /// The request's lines, if they may wait for the answer's: a request that changes nothing has happened only once
+    /// it is answered.
+    held: Option<sink::Lines>,
 }
 
 impl Trail {
@@ -76,34 +104,50 @@ impl Trail {
         if cx.core.sinks.is_empty() {
             return Ok(());
         }
-        let auth = entry::holder(cx);
-        let devices = cx.core.sinks.devices();
-        let result = cx.core.sinks.write(&devices, |device| {
-            entry::line("request", device, cx.now, request, &auth, None, error)
-        });
-        self.auth = Some(auth);
-        result
+        self.auth = entry::holder(cx);
+        let lines = cx
+            .core
+            .sinks
+            .lines(|device| entry::line("request", device, cx.now, request, &self.auth, None, error));
+        self.held = Some(lines);
+        if matches!(request.op, Op::Read | Op::List) {
+            Ok(())
+        } else {
+            self.flush(cx.core)
+        }
+    }
+
+    /// Writes what was held back: before anything is stored and before anybody else is asked.
+    pub(crate) fn flush(&mut self, core: &Core) -> Result<()> {
+        self.held.take().map_or(Ok(()), |lines| core.sinks.write(&lines))
     }
 
     /// Records the answer; the client may see it only after this.
-    pub(crate) fn response(&self, core: &Core, request: &Request, outcome: &Result<Response>) -> Result<()> {
+    pub(crate) fn response(
+        &mut self,
+        core: &Core,
+        request: &Request,
+        outcome: &Result<Response>,
+    ) -> Result<()> {
         if core.sinks.is_empty() || !self.requested {
             return Ok(());
         }
-        let devices = core.sinks.devices();
-        let empty = serde_json::Value::Null;
-        let auth = self.auth.as_ref().unwrap_or(&empty);
         let now = core.clock.now();
-        core.sinks.write(&devices, |device| {
+        let lines = core.sinks.lines(|device| {
             entry::line(
                 "response",
                 device,
                 now,
                 request,
-                auth,
+                &self.auth,
                 outcome.as_ref().ok(),
                 outcome.as_ref().err(),
             )
-        })
+        });
+        let lines = match self.held.take() {
+            Some(held) => held.followed_by(lines),
+            None => lines,
+        };
+        core.sinks.write(&lines)
     }
 }

@@ -78,22 +78,31 @@ impl Sinks {
         self.replace(&devices)
     }
 
-    /// Writes a line to every device; one success is enough, none is an error.
-    pub(crate) fn write(&self, devices: &Devices, line: impl Fn(&Device) -> Vec<u8>) -> Result<()> {
-        let lines: Vec<(&String, Vec<u8>)> = devices
-            .iter()
-            .map(|(path, device)| {
-                let mut bytes = line(device);
-                bytes.push(b'\n');
-                (path, bytes)
-            })
-            .collect();
+    /// What every device is to record.
+    pub(crate) fn lines(&self, line: impl Fn(&Device) -> Vec<u8>) -> Lines {
+        let devices = self.devices();
+        Lines(
+            devices
+                .iter()
+                .map(|(path, device)| {
+                    let mut bytes = line(device);
+                    if !bytes.is_empty() {
+                        bytes.push(b'\n');
+                    }
+                    (path.clone(), bytes)
+                })
+                .collect(),
+        )
+    }
+
+    /// Writes to every device; one success is enough, none is an error.
+    pub(crate) fn write(&self, lines: &Lines) -> Result<()> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let mut written = false;
-        for (path, bytes) in lines {
+        for (path, bytes) in lines.0.iter().filter(|(_, bytes)| !bytes.is_empty()) {
             let result = match open.get_mut(path) {
-                Some(Sink::File(file)) => file.write_all(&bytes),
-                Some(Sink::Stdout) => std::io::stdout().lock().write_all(&bytes),
+                Some(Sink::File(file)) => file.write_all(bytes),
+                Some(Sink::Stdout) => std::io::stdout().lock().write_all(bytes),
                 Some(Sink::Discard) => Ok(()),
                 None => continue,
             };
@@ -103,6 +112,24 @@ impl Sinks {
             }
         }
         if written { Ok(()) } else { Err(Error::Audit) }
+    }
+}
+
+/// Lines by device; an empty one could not be made.
+pub(crate) struct Lines(Vec<(String, Vec<u8>)>);
+
+impl Lines {
+    /// These and then others, as one write per device.
+    pub(crate) fn followed_by(mut self, next: Self) -> Self {
+        for (path, bytes) in next.0 {
+            match self.0.iter_mut().find(|(there, _)| *there == path) {
+                // One without the other is no record.
+                Some((_, before)) if before.is_empty() || bytes.is_empty() => before.clear(),
+                Some((_, before)) => before.extend_from_slice(&bytes),
+                None => self.0.push((path, bytes)),
+            }
+        }
+        self
     }
 }
 

@@ -40,8 +40,11 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
         (Op::List, ["map", kind @ ("teams" | "users")]) => Response::keys(cx.list(&format!("{kind}/"))),
         (Op::Read, ["map", kind @ ("teams" | "users"), name]) => {
             let stored: Option<String> = cx.get(&format!("{kind}/{}", name.to_lowercase()))?;
-            let value = stored.ok_or(Error::NotFound)?;
-            Ok(Response::data(json!({ "key": name, "value": value })))
+            // As in Vault, a name without a mapping is an answer without data, not an absence.
+            Ok(Response::data(match stored {
+                Some(value) => json!({ "key": name, "value": value }),
+                None => json!({}),
+            }))
         }
         (Op::Write, ["map", kind @ ("teams" | "users"), name]) => {
             let value = request.data.text("value").unwrap_or_default();
@@ -130,7 +133,7 @@ fn login(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
         .iter()
         .any(|organization| id(organization) == config.organization_id)
     {
-        return Err(Error::invalid("user is not part of required org"));
+        return Err(Error::Failed("user is not part of required org".to_owned()));
     }
     let teams = list(ask(request, &config, "user/teams?per_page=100", Some(&token))?);
     let name = user

@@ -8,6 +8,7 @@ use crate::core::token::{self, Holder, NewToken, Token};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Role {
@@ -103,7 +104,7 @@ fn given(request: &Request) -> Result<String> {
         .ok_or_else(|| Error::invalid("missing token ID"))
 }
 
-fn by_accessor(cx: &mut Cx<'_>, request: &Request) -> Result<(String, Token)> {
+fn by_accessor(cx: &mut Cx<'_>, request: &Request) -> Result<(String, Arc<Token>)> {
     let accessor = request.data.need("accessor")?;
     let wrong = || Error::invalid("invalid accessor");
     let hash = token::by_accessor(&mut cx.txn, &accessor)?.ok_or_else(wrong)?;
@@ -434,7 +435,7 @@ fn renew(cx: &mut Cx<'_>, request: &Request, holder: Holder, id: &str) -> Result
         let auth = token::describe(&holder.token, id.to_owned().into(), cx.now);
         return Ok(respond(auth));
     }
-    let token = token::renew(cx, &holder.hash, holder.token, increment)?;
+    let token = token::renew(cx, &holder.hash, (*holder.token).clone(), increment)?;
     Ok(respond(token::describe(&token, id.to_owned().into(), cx.now)))
 }
 

@@ -63,6 +63,7 @@ impl Core {
                     after: cx.after,
                 });
             }
+            trail.flush(self)?;
             guard.get_or_insert_with(|| self.write_lock());
             match self.store.submit(ops) {
                 Ok(pending) => {
@@ -263,7 +264,7 @@ fn authorise(cx: &mut Cx<'_>, request: &Request, rest: Option<&str>, public: boo
 
 /// Counts one use; the last one revokes the token, though this request may still go on.
 fn use_once(cx: &mut Cx<'_>, mut holder: Holder) -> Result<Holder> {
-    holder.token.num_uses -= 1;
+    Arc::make_mut(&mut holder.token).num_uses -= 1;
     if holder.token.num_uses == 0 {
         token::revoke(cx, &holder.hash, false)?;
     } else {
@@ -273,9 +274,9 @@ fn use_once(cx: &mut Cx<'_>, mut holder: Holder) -> Result<Holder> {
 }
 
 /// The rules a token is under.
-pub(crate) fn acl_of(cx: &mut Cx<'_>, holder: &Holder) -> Result<Acl> {
+pub(crate) fn acl_of(cx: &mut Cx<'_>, holder: &Holder) -> Result<Arc<Acl>> {
     if holder.token.is_root() {
-        return Ok(Acl::root());
+        return Ok(Arc::new(Acl::root()));
     }
     let mut names = holder.token.policies.clone();
     let entity = super::identity::by_id(cx, &holder.token.entity_id)?;
@@ -287,32 +288,66 @@ pub(crate) fn acl_of(cx: &mut Cx<'_>, holder: &Holder) -> Result<Acl> {
         names.sort();
         names.dedup();
     }
+    // The rules depend on the names alone unless a policy has templates.
+    let keys: Vec<String> = names.iter().map(|name| policy_key(name)).collect();
+    let plain = cx
+        .txn
+        .derived(&format!("acl:{}", names.join(",")), &keys, |txn| {
+            plain_acl(txn, &names)
+        })?;
+    match plain.as_ref() {
+        Some(acl) => Ok(Arc::clone(acl)),
+        None => filled_acl(cx, &names, entity.as_ref()).map(Arc::new),
+    }
+}
+
+fn policy_key(name: &str) -> String {
+    format!("sys/policy/{name}")
+}
+
+/// A policy's text, if it has templates, and its rules.
+type Parsed = (Option<String>, Policy);
+
+fn parsed(txn: &mut Txn<'_>, name: &str) -> Result<Option<Arc<Parsed>>> {
+    if name == "response-wrapping" {
+        return Ok(Policy::parse(super::policy::WRAPPING)
+            .ok()
+            .map(|policy| Arc::new((None, policy))));
+    }
+    txn.cached(&policy_key(name), |bytes| {
+        let text: String = serde_json::from_slice(bytes).ok()?;
+        let plain = Policy::parse(&text).ok()?;
+        Some((text.contains("{{").then_some(text), plain))
+    })
+}
+
+/// The rules of policies of which none has templates; `None` if one has.
+fn plain_acl(txn: &mut Txn<'_>, names: &[String]) -> Result<Option<Arc<Acl>>> {
+    let mut policies = Vec::with_capacity(names.len());
+    for name in names {
+        match parsed(txn, name)? {
+            Some(parsed) if parsed.0.is_some() => return Ok(None),
+            found => policies.extend(found),
+        }
+    }
+    Ok(Some(Arc::new(Acl::new(policies.iter().map(|parsed| &parsed.1)))))
+}
+
+/// The rules with templates filled for an entity.
+fn filled_acl(cx: &mut Cx<'_>, names: &[String], entity: Option<&super::identity::Entity>) -> Result<Acl> {
     let mut aliases: Vec<super::identity::Alias> = Vec::new();
     for id in entity.iter().flat_map(|entity| &entity.aliases) {
         aliases.extend(super::identity::load(&mut cx.txn, id)?);
     }
-    let mut policies: Vec<Arc<Policy>> = Vec::with_capacity(names.len());
-    for name in &names {
-        if name == "response-wrapping" {
-            policies.extend(Policy::parse(super::policy::WRAPPING).ok().map(Arc::new));
+    let mut policies: Vec<Policy> = Vec::with_capacity(names.len());
+    for name in names {
+        let Some(parsed) = parsed(&mut cx.txn, name)? else {
             continue;
-        }
-        let key = format!("sys/policy/{name}");
-        let parsed = cx.txn.cached(&key, |bytes| {
-            let text: String = serde_json::from_slice(bytes).ok()?;
-            // A policy with templates is parsed again for each entity.
-            let plain = Policy::parse(&text).ok()?;
-            Some((text.contains("{{").then_some(text), plain))
-        })?;
-        let Some(parsed) = parsed else { continue };
-        match &parsed.0 {
-            None => policies.push(Arc::new(parsed.1.clone())),
-            Some(_) => policies.push(Arc::new(super::identity::fill(
-                &parsed.1,
-                entity.as_ref(),
-                &aliases,
-            ))),
-        }
+        };
+        policies.push(match &parsed.0 {
+            None => parsed.1.clone(),
+            Some(_) => super::identity::fill(&parsed.1, entity, &aliases),
+        });
     }
-    Ok(Acl::new(policies.iter().map(AsRef::as_ref)))
+    Ok(Acl::new(&policies))
 }

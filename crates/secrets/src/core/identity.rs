@@ -55,7 +55,9 @@ pub(crate) struct Group {
 }
 
 /// A kind of thing stored under an id, with a unique name.
-pub(crate) trait Named: Serialize + serde::de::DeserializeOwned {
+pub(crate) trait Named:
+    Serialize + serde::de::DeserializeOwned + Clone + Send + Sync + 'static
+{
     const FOLDER: &'static str;
     fn id(&self) -> &str;
     /// What must be unique.
@@ -107,7 +109,8 @@ pub(crate) fn load<T: Named>(txn: &mut Txn<'_>, id: &str) -> Result<Option<T>> {
     if id.is_empty() || id.contains('/') {
         return Ok(None);
     }
-    txn.get(&key::<T>(id))
+    let found = txn.cached::<T>(&key::<T>(id), |bytes| serde_json::from_slice(bytes).ok())?;
+    Ok(found.map(|found| T::clone(&found)))
 }
 
 /// By what is unique about it.

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// A token as stored.
@@ -60,7 +61,7 @@ impl Token {
 #[derive(Debug, Clone)]
 pub(crate) struct Holder {
     pub(crate) hash: String,
-    pub(crate) token: Token,
+    pub(crate) token: Arc<Token>,
 }
 
 /// What a new token is to be.
@@ -107,9 +108,14 @@ pub(crate) fn after(now: Timestamp, seconds: i64) -> Timestamp {
         .unwrap_or(Timestamp::MAX)
 }
 
+/// The stored token under a hash. Kept parsed: it holds no secret, only the hash of one.
+fn stored(txn: &mut Txn<'_>, hash: &str) -> Result<Option<Arc<Token>>> {
+    txn.cached(&id_key(hash), |bytes| serde_json::from_slice(bytes).ok())
+}
+
 /// The stored token under a hash, if it and all its ancestors live.
-pub(crate) fn by_hash(txn: &mut Txn<'_>, hash: &str, now: Timestamp) -> Result<Option<Token>> {
-    let Some(token) = txn.get::<Token>(&id_key(hash))? else {
+pub(crate) fn by_hash(txn: &mut Txn<'_>, hash: &str, now: Timestamp) -> Result<Option<Arc<Token>>> {
+    let Some(token) = stored(txn, hash)? else {
         return Ok(None);
     };
     if token.expires.is_some_and(|at| at <= now) {
@@ -117,8 +123,8 @@ pub(crate) fn by_hash(txn: &mut Txn<'_>, hash: &str, now: Timestamp) -> Result<O
     }
     let mut parent = token.parent.clone();
     while let Some(hash) = parent {
-        match txn.get::<Token>(&id_key(&hash))? {
-            Some(above) if above.expires.is_none_or(|at| at > now) => parent = above.parent,
+        match stored(txn, &hash)? {
+            Some(above) if above.expires.is_none_or(|at| at > now) => parent = above.parent.clone(),
             _ => return Ok(None),
         }
     }
@@ -140,7 +146,10 @@ pub(crate) fn find(cx: &mut Cx<'_>, id: &str) -> Result<Option<Holder>> {
                 None => true,
             };
         let hash = cx.hash_token(id);
-        return Ok(alive.then_some(Holder { hash, token }));
+        return Ok(alive.then_some(Holder {
+            hash,
+            token: Arc::new(token),
+        }));
     }
     let hash = cx.hash_token(id);
     Ok(by_hash(&mut cx.txn, &hash, cx.now)?.map(|token| Holder { hash, token }))

@@ -12,6 +12,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use zeroize::Zeroizing;
 
+/// Entries kept parsed: enough for the tokens, policies and names that are in use, in a few megabytes.
+const MOST_CACHED: usize = 16_384;
+
 type Cached = (u64, Arc<dyn Any + Send + Sync>);
 
 /// Parsed entries by key and revision: a stale one is never returned, so nothing has to be invalidated. Cleared on seal.
@@ -32,7 +35,7 @@ impl Cache {
 
     fn put(&self, key: &str, revision: u64, value: Arc<dyn Any + Send + Sync>) {
         let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if map.len() >= 4096 {
+        if map.len() >= MOST_CACHED {
             map.clear();
         }
         map.insert(key.to_owned(), (revision, value));
@@ -109,6 +112,35 @@ impl<'a> Txn<'a> {
         let value = Arc::new(parse(&bytes).ok_or_else(corrupt)?);
         self.cache.put(key, entry.revision, Arc::clone(&value) as _);
         Ok(Some(value))
+    }
+
+    /// Something made out of several entries, once for each state of them. Not for secrets.
+    pub(crate) fn derived<T: Any + Send + Sync>(
+        &mut self,
+        name: &str,
+        keys: &[String],
+        make: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<Arc<T>> {
+        if keys.iter().any(|key| self.writes.contains_key(key)) {
+            return make(self).map(Arc::new);
+        }
+        let mut revisions = Vec::with_capacity(keys.len());
+        for key in keys {
+            let revision = self.store.get(key).map(|entry| entry.revision);
+            self.saw(key, revision);
+            revisions.push(revision);
+        }
+        if let Some(found) = self.cache.get(name, 0)
+            && let Ok(found) = found.downcast::<(Vec<Option<u64>>, Arc<T>)>()
+            && found.0 == revisions
+        {
+            return Ok(Arc::clone(&found.1));
+        }
+        let value = make(self).map(Arc::new)?;
+        // What `make` read may be newer than the revisions noted before it; then it is only made once more.
+        self.cache
+            .put(name, 0, Arc::new((revisions, Arc::clone(&value))) as _);
+        Ok(value)
     }
 
     /// Whether there is something at a key.

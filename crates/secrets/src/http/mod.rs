@@ -9,22 +9,26 @@ mod translate;
 
 pub(crate) use ask::Asker;
 pub use tls::{ClientCertificates, DevCertificate, TlsSetupError, dev_certificate, server_tls};
-pub(crate) use translate::envelope;
+pub(crate) use translate::{Envelope, envelope};
 
 use crate::core::request::{Op, Request, Response};
 use crate::server::Server;
 use crate::{Error, Result};
 use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
-use axum::response::IntoResponse;
 use axum::routing::any;
-use http::{HeaderMap, Method, StatusCode, header};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
 use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
 use zeroize::Zeroizing;
 
 /// Longest accepted body.
 const MOST_BYTES: usize = 32 << 20;
+
+/// What the root path says.
+const GREETING: &[u8] = b"Vault-compatible secrets of Herder. The API is below /v1/.\n";
 
 /// The client's certificate chain, leaf first; put into a request's extensions by whoever accepted the connection.
 #[derive(Debug, Clone, Default)]
@@ -34,31 +38,41 @@ pub struct PeerCertificates(pub Vec<Vec<u8>>);
 pub(crate) fn router(server: Server) -> axum::Router {
     axum::Router::new()
         .route("/v1/{*path}", any(answer))
-        .route(
-            "/",
-            any(|| async { "Vault-compatible secrets of Herder. The API is below /v1/.\n" }),
-        )
-        .fallback(|| async { failure(404, Vec::new()) })
+        .route("/", any(|| async { GREETING }))
+        .fallback(|| async { failure(404, Vec::new()).map(Body::from) })
         .with_state(server)
 }
 
 async fn answer(State(server): State<Server>, request: http::Request<Body>) -> axum::response::Response {
+    respond(&server, request).await.map(Body::from)
+}
+
+/// Answers one request, whoever accepted its connection.
+pub(crate) async fn respond<B>(server: &Server, request: http::Request<B>) -> http::Response<Bytes>
+where
+    B: hyper::body::Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let (parts, body) = request.into_parts();
     let head = parts.method == Method::HEAD;
-    let body = match axum::body::to_bytes(body, MOST_BYTES).await {
-        Ok(body) => body,
-        Err(_) => {
-            return failure(
-                413,
-                vec!["request body too large: 32 MiB are the most".to_owned()],
-            );
+    let body = if body.is_end_stream() {
+        Bytes::new()
+    } else {
+        match Limited::new(body, MOST_BYTES).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(_) => {
+                return failure(
+                    413,
+                    vec!["request body too large: 32 MiB are the most".to_owned()],
+                );
+            }
         }
     };
-    let request = match read(&parts, &body) {
+    let mut request = match read(&parts, &body) {
         Ok(request) => request,
         Err(error) => return failure(error.status(), error.texts()),
     };
-    let outcome = server.handle(request.clone()).await;
+    let outcome = server.answer(&mut request).await;
     let mut response = match outcome {
         Ok(response) => render(&request, response),
         Err(error) => {
@@ -69,28 +83,40 @@ async fn answer(State(server): State<Server>, request: http::Request<Body>) -> a
         }
     };
     if head {
-        *response.body_mut() = Body::empty();
+        *response.body_mut() = Bytes::new();
     }
     response
 }
 
-fn failure(status: u16, errors: Vec<String>) -> axum::response::Response {
+fn failure(status: u16, errors: Vec<String>) -> http::Response<Bytes> {
     json_response(status, &json!({ "errors": errors }))
 }
 
-fn json_response(status: u16, value: &Value) -> axum::response::Response {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut body = value.to_string();
-    body.push('\n');
-    (
-        status,
-        [
-            (header::CONTENT_TYPE, "application/json"),
-            (header::CACHE_CONTROL, "no-store"),
-        ],
-        body,
-    )
-        .into_response()
+fn json_response(status: u16, value: &impl serde::Serialize) -> http::Response<Bytes> {
+    let mut body = Vec::with_capacity(1024);
+    // Values with text keys, written into memory: cannot fail.
+    let _written = serde_json::to_writer(&mut body, value);
+    body.push(b'\n');
+    let mut response = bytes_response(status, "application/json", body.into());
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn bytes_response(status: u16, content_type: &'static str, body: Bytes) -> http::Response<Bytes> {
+    let mut response = http::Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+fn empty(status: StatusCode) -> http::Response<Bytes> {
+    let mut response = http::Response::new(Bytes::new());
+    *response.status_mut() = status;
+    response
 }
 
 fn text_header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
@@ -217,13 +243,12 @@ fn percent_decode(text: &str) -> Result<String> {
     String::from_utf8(bytes).map_err(|_| wrong())
 }
 
-fn render(request: &Request, response: Response) -> axum::response::Response {
+fn render(request: &Request, response: Response) -> http::Response<Bytes> {
     if let Some(raw) = response.raw {
-        let status = StatusCode::from_u16(response.status.unwrap_or(200)).unwrap_or(StatusCode::OK);
         if raw.body.is_empty() {
-            return StatusCode::NO_CONTENT.into_response();
+            return empty(StatusCode::NO_CONTENT);
         }
-        return (status, [(header::CONTENT_TYPE, raw.content_type)], raw.body).into_response();
+        return bytes_response(response.status.unwrap_or(200), raw.content_type, raw.body.into());
     }
     if let Some(bare) = &response.bare {
         return json_response(response.status.unwrap_or(200), bare);
@@ -237,7 +262,11 @@ fn render(request: &Request, response: Response) -> axum::response::Response {
         let status = response
             .status
             .and_then(|status| StatusCode::from_u16(status).ok());
-        return status.unwrap_or(StatusCode::NO_CONTENT).into_response();
+        return empty(status.unwrap_or(StatusCode::NO_CONTENT));
     }
-    json_response(response.status.unwrap_or(200), &envelope(request, &response))
+    let envelope = Envelope {
+        request,
+        response: &response,
+    };
+    json_response(response.status.unwrap_or(200), &envelope)
 }

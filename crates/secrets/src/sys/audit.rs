@@ -47,6 +47,7 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
                 options: request.data.strings("options").unwrap_or_default(),
                 local: request.data.flag("local")?.unwrap_or(false),
                 salt: STANDARD.encode(&*random(32)?),
+                ..Device::default()
             };
             devices.insert(path.to_owned(), device);
             // Opening the file now tells the client at once if it cannot be written.

@@ -7,6 +7,7 @@ use crate::core::fields::Fields;
 use crate::core::request::{Request, Response};
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 /// What happens to versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,14 +21,14 @@ pub(crate) enum Mark {
 }
 
 struct Found {
-    entry: Entry,
+    entry: Arc<Entry>,
     number: u64,
     data: Option<Map<String, Value>>,
 }
 
 /// A version: `None` if it never was; without data if it is deleted.
 fn find(cx: &mut Cx<'_>, name: &str, version: Option<i64>) -> Result<Option<Found>> {
-    let Some(entry) = entry::load(cx, name)? else {
+    let Some(entry) = entry::peek(cx, name)? else {
         return Ok(None);
     };
     let number = match version.unwrap_or(0) {
@@ -135,7 +136,9 @@ pub(crate) fn patch(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<Re
     let Value::Object(merged) = merged else {
         return Err(Error::invalid("data: write an object of keys and values"));
     };
-    Ok(Response::data(found.entry.push(cx, name, &merged, &config)?))
+    Ok(Response::data(
+        Arc::make_mut(&mut found.entry).push(cx, name, &merged, &config)?,
+    ))
 }
 
 /// JSON merge patch, RFC 7396.

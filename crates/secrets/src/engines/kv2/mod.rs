@@ -25,7 +25,7 @@ fn config(cx: &mut Cx<'_>) -> Result<Config> {
 
 pub(crate) fn exists(cx: &mut Cx<'_>, path: &str) -> Result<Option<bool>> {
     Ok(match path.split_once('/') {
-        Some(("data" | "metadata", name)) => Some(entry::load(cx, name)?.is_some()),
+        Some(("data" | "metadata", name)) => Some(entry::peek(cx, name)?.is_some()),
         _ => None,
     })
 }
