@@ -2,7 +2,9 @@
 //! thread. Prints one JSON line: rate, latencies, failures. Used by `cargo xtask bench secrets`; knows nothing of Vault
 //! but its token header.
 //!
-//! `load ADDRESS CONNECTIONS SECONDS METHOD PATH KEYS [TOKEN [BODY]]`: in PATH, `{}` becomes a number below KEYS.
+//! `load ADDRESS CONNECTIONS SECONDS METHOD PATH KEYS [TOKEN [BODY [RATE]]]`: in PATH, `{}` becomes a number below KEYS.
+//! Without RATE every connection sends as fast as it is answered; with it, all together send so many a second, and
+//! latency counts from when a request was due.
 #![allow(clippy::print_stdout, reason = "a development tool prints its figures")]
 
 use std::io::{Error, ErrorKind};
@@ -19,6 +21,8 @@ struct Plan {
     keys: u64,
     token: String,
     body: String,
+    /// Between two requests of one connection; zero for none.
+    pause: Duration,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -36,6 +40,10 @@ async fn main() -> std::io::Result<()> {
         keys: number(5)?.max(1),
         token: text(6),
         body: text(7),
+        pause: match args.get(8) {
+            Some(_) => Duration::from_nanos(1_000_000_000 * connections / number(8)?.max(1)),
+            None => Duration::ZERO,
+        },
     });
     let clients: Vec<_> = (0..connections)
         .map(|seed| tokio::spawn(client(Arc::clone(&plan), seed)))
@@ -70,6 +78,7 @@ async fn client(plan: Arc<Plan>, seed: u64) -> std::io::Result<(Vec<u32>, u64)> 
     stream.set_nodelay(true)?;
     let (mut times, mut failures) = (Vec::new(), 0);
     let mut buffer = Vec::with_capacity(16 << 10);
+    let mut due = Instant::now() + plan.pause.mul_f64((seed % 97) as f64 / 97.0);
     let mut random = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     loop {
         random ^= random << 13;
@@ -84,7 +93,13 @@ async fn client(plan: Arc<Plan>, seed: u64) -> std::io::Result<(Vec<u32>, u64)> 
             plan.body.len(),
             plan.body
         );
-        let sent = Instant::now();
+        let sent = if plan.pause.is_zero() {
+            Instant::now()
+        } else {
+            tokio::time::sleep_until(due.into()).await;
+            due += plan.pause;
+            due - plan.pause
+        };
         if sent >= plan.until {
             return Ok((times, failures));
         }

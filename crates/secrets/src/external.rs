@@ -1,11 +1,22 @@
-//! Questions a log in method must put to somebody else before it can answer. The core states the question, the HTTP
-//! skin asks it, and the core is run again with the answer: so the core does no IO.
+//! Questions that must be put to somebody else before a request can be answered. The core states the question, the
+//! server asks it, and the core is run again with the answer: so the core does no IO.
 
 use serde_json::Value;
+use std::fmt;
+use zeroize::Zeroizing;
 
 /// What must be asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Question {
+pub enum Question {
+    /// Another HTTP server.
+    Http(HttpQuestion),
+    /// A PostgreSQL server.
+    Sql(SqlQuestion),
+}
+
+/// One HTTP request.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HttpQuestion {
     /// `GET` or `POST`.
     pub method: &'static str,
     /// Absolute `http://` or `https://` address.
@@ -18,11 +29,59 @@ pub struct Question {
     pub body: Option<Value>,
 }
 
+impl fmt::Debug for HttpQuestion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpQuestion")
+            .field("method", &self.method)
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Statements for a database, all or none of them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SqlQuestion {
+    /// What it is for; the answer is found again by this.
+    pub about: String,
+    /// `postgresql://host:port/database`, without a name and password.
+    pub url: String,
+    /// Who connects.
+    pub username: String,
+    /// Their password.
+    pub password: Zeroizing<String>,
+    /// What to run, secrets filled in; none only connects.
+    pub statements: Vec<Zeroizing<String>>,
+    /// What was made up for this question and must be the same when the request goes on.
+    pub made: Made,
+}
+
+/// See [`SqlQuestion::made`].
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Made {
+    /// A new user's name.
+    pub username: String,
+    /// A new password.
+    pub password: Zeroizing<String>,
+    /// When the user ends.
+    pub until: jiff::Timestamp,
+    /// The entry that undoes it all if the request does not come to its end.
+    pub undo: Option<(String, String)>,
+}
+
+impl fmt::Debug for SqlQuestion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqlQuestion")
+            .field("about", &self.about)
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What came back.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The question it belongs to.
     pub to: Question,
-    /// HTTP status and JSON body, or why there is none.
+    /// HTTP status and JSON body, or why there is none. A database answers 200 and null.
     pub reply: Result<(u16, Value), String>,
 }

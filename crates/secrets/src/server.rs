@@ -4,6 +4,7 @@
 use crate::audit::Trail;
 use crate::core::Core;
 use crate::core::context::After;
+use crate::core::handle::Expired;
 use crate::core::request::{Op, Request, Response};
 use crate::core::seal::{InitResult, SealConfig};
 use crate::external::Answer;
@@ -15,7 +16,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+/// How many things outside are undone at the same time.
+const MOST_UNDOING: usize = 8;
 
 /// Where the entries are.
 #[derive(Debug, Clone)]
@@ -107,6 +112,7 @@ impl Server {
     /// Ends leases and tokens when their time comes, until cancelled. Nothing expired is ever valid without this; it
     /// only tidies.
     pub async fn run(self, cancel: CancellationToken) {
+        let mut undoing = JoinSet::new();
         loop {
             let wait = match self.core.queue.next() {
                 // The clock may be another than tokio's, so never sleep long on its word alone.
@@ -121,18 +127,43 @@ impl Server {
             tokio::select! {
                 () = cancel.cancelled() => return,
                 () = self.core.wake.notified() => {}
+                Some(_) = undoing.join_next(), if !undoing.is_empty() => {}
                 () = tokio::time::sleep(wait) => {}
             }
             loop {
                 match self.core.expire_one().await {
-                    Ok(true) => {}
-                    Ok(false) | Err(Error::Sealed) => break,
+                    Ok(Expired::Done) => {}
+                    Ok(Expired::Undo(id)) => {
+                        if undoing.len() >= MOST_UNDOING {
+                            let _ended = undoing.join_next().await;
+                        }
+                        undoing.spawn(self.clone().undo(id));
+                    }
+                    Ok(Expired::Nothing) | Err(Error::Sealed) => break,
                     Err(error) => {
                         tracing::error!(error = %herder_base::chain(&error), "expired leases could not be ended");
                         break;
                     }
                 }
             }
+        }
+    }
+
+    /// Undoes one thing outside, or leaves it for later.
+    async fn undo(self, id: String) {
+        let outcome = async {
+            let Some(question) = self.core.undoing(&id)? else {
+                return Ok(());
+            };
+            let reply = http::sql::ask(&question).await;
+            if let Err(reason) = &reply {
+                tracing::warn!(id, reason, "a database user could not be removed yet; trying again later");
+            }
+            self.core.undone(&id, reply.is_ok()).await
+        };
+        match outcome.await {
+            Ok(()) | Err(Error::Sealed) => {}
+            Err(error) => tracing::error!(id, error = %herder_base::chain(&error), "the outbox cannot be written"),
         }
     }
 
@@ -189,6 +220,9 @@ impl Server {
                 }
                 Err(Error::Needs(question)) => {
                     trail.flush(&self.core)?;
+                    if let Some((id, undo)) = crate::engines::database::announced(&question)? {
+                        self.core.announce(&id, &undo)?.durable().await?;
+                    }
                     let reply = self.asker.ask(&question).await;
                     request.answers.push(Answer { to: *question, reply });
                 }

@@ -58,64 +58,78 @@ impl Serialize for Text<'_> {
     }
 }
 
+fn show_of(device: &Device) -> Show<'_> {
+    let option = |key: &str| device.options.get(key).map(String::as_str);
+    Show {
+        device,
+        raw: option("log_raw") == Some("true"),
+        accessor: option("hmac_accessor") != Some("false"),
+    }
+}
+
+/// What both lines of a request say alike, as JSON members without the braces around them; empty if it cannot be made.
+pub(crate) fn common(device: &Device, request: &Request, auth: &Who) -> Vec<u8> {
+    let show = show_of(device);
+    let mut bytes = Vec::with_capacity(1024);
+    let both = Both {
+        auth: auth.as_ref().map(|auth| Holding(show, auth)),
+        request: Asked(show, request),
+    };
+    if serde_json::to_writer(&mut bytes, &both).is_err() {
+        return Vec::new();
+    }
+    bytes.pop();
+    if !bytes.is_empty() {
+        bytes.remove(0);
+    }
+    bytes
+}
+
+#[derive(serde::Serialize)]
+struct Both<'a> {
+    auth: Option<Holding<'a>>,
+    request: Asked<'a>,
+}
+
 /// The line, without its end; empty if there is none.
 pub(crate) fn line(
     kind: &str,
     device: &Device,
     now: Timestamp,
-    request: &Request,
-    auth: &Who,
+    common: &[u8],
     response: Option<&Response>,
     error: Option<&Error>,
 ) -> Vec<u8> {
-    let option = |key: &str| device.options.get(key).map(String::as_str);
-    let show = Show {
-        device,
-        raw: option("log_raw") == Some("true"),
-        accessor: option("hmac_accessor") != Some("false"),
+    if common.is_empty() {
+        return Vec::new();
+    }
+    let show = show_of(device);
+    let mut bytes = Vec::with_capacity(common.len() + 768);
+    if let Some(prefix) = device.options.get("prefix") {
+        bytes.extend_from_slice(prefix.as_bytes());
+    }
+    let mut write = || -> Result<(), serde_json::Error> {
+        bytes.extend_from_slice(b"{\"time\":");
+        serde_json::to_writer(&mut bytes, &now)?;
+        bytes.extend_from_slice(b",\"type\":");
+        serde_json::to_writer(&mut bytes, kind)?;
+        bytes.push(b',');
+        bytes.extend_from_slice(common);
+        if let Some(response) = response {
+            bytes.extend_from_slice(b",\"response\":");
+            serde_json::to_writer(&mut bytes, &Answered(show, response))?;
+        }
+        if let Some(error) = error {
+            bytes.extend_from_slice(b",\"error\":");
+            serde_json::to_writer(&mut bytes, &error.to_string())?;
+        }
+        bytes.push(b'}');
+        Ok(())
     };
-    let mut bytes = Vec::with_capacity(1536);
-    bytes.extend_from_slice(option("prefix").unwrap_or_default().as_bytes());
-    let line = Line {
-        kind,
-        now,
-        show,
-        request,
-        auth,
-        response,
-        error,
-    };
-    match serde_json::to_writer(&mut bytes, &line) {
+    match write() {
         Ok(()) => bytes,
         // Half a line is none: the device then counts as one that could not record.
         Err(_) => Vec::new(),
-    }
-}
-
-struct Line<'a> {
-    kind: &'a str,
-    now: Timestamp,
-    show: Show<'a>,
-    request: &'a Request,
-    auth: &'a Who,
-    response: Option<&'a Response>,
-    error: Option<&'a Error>,
-}
-
-impl Serialize for Line<'_> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let mut map = to.serialize_map(None)?;
-        map.serialize_entry("time", &self.now)?;
-        map.serialize_entry("type", self.kind)?;
-        map.serialize_entry("auth", &self.auth.as_ref().map(|auth| Holding(self.show, auth)))?;
-        map.serialize_entry("request", &Asked(self.show, self.request))?;
-        if let Some(response) = self.response {
-            map.serialize_entry("response", &Answered(self.show, response))?;
-        }
-        if let Some(error) = self.error {
-            map.serialize_entry("error", &error.to_string())?;
-        }
-        map.end()
     }
 }
 

@@ -87,6 +87,8 @@ pub(crate) struct Trail {
     /// The request's lines, if they may wait for the answer's: a request that changes nothing has happened only once
     /// it is answered.
     held: Option<sink::Lines>,
+    /// What both lines have alike, by device.
+    common: Vec<(String, Vec<u8>)>,
 }
 
 impl Trail {
@@ -105,16 +107,28 @@ impl Trail {
             return Ok(());
         }
         self.auth = entry::holder(cx);
-        let lines = cx
-            .core
-            .sinks
-            .lines(|device| entry::line("request", device, cx.now, request, &self.auth, None, error));
+        let devices = cx.core.sinks.devices();
+        self.common = devices
+            .iter()
+            .map(|(path, device)| (path.clone(), entry::common(device, request, &self.auth)))
+            .collect();
+        let lines = sink::Lines::of(&devices, |path, device| {
+            entry::line("request", device, cx.now, self.common(path), None, error)
+        });
         self.held = Some(lines);
         if matches!(request.op, Op::Read | Op::List) {
             Ok(())
         } else {
             self.flush(cx.core)
         }
+    }
+
+    fn common(&self, path: &str) -> &[u8] {
+        self.common
+            .iter()
+            .find(|(there, _)| there == path)
+            .map(|(_, bytes)| bytes.as_slice())
+            .unwrap_or_default()
     }
 
     /// Writes what was held back: before anything is stored and before anybody else is asked.
@@ -133,13 +147,20 @@ impl Trail {
             return Ok(());
         }
         let now = core.clock.now();
-        let lines = core.sinks.lines(|device| {
+        let devices = core.sinks.devices();
+        for (path, device) in devices.iter() {
+            // Enabled by this very request.
+            if !self.common.iter().any(|(there, _)| there == path) {
+                self.common
+                    .push((path.clone(), entry::common(device, request, &self.auth)));
+            }
+        }
+        let lines = sink::Lines::of(&devices, |path, device| {
             entry::line(
                 "response",
                 device,
                 now,
-                request,
-                &self.auth,
+                self.common(path),
                 outcome.as_ref().ok(),
                 outcome.as_ref().err(),
             )

@@ -78,23 +78,6 @@ impl Sinks {
         self.replace(&devices)
     }
 
-    /// What every device is to record.
-    pub(crate) fn lines(&self, line: impl Fn(&Device) -> Vec<u8>) -> Lines {
-        let devices = self.devices();
-        Lines(
-            devices
-                .iter()
-                .map(|(path, device)| {
-                    let mut bytes = line(device);
-                    if !bytes.is_empty() {
-                        bytes.push(b'\n');
-                    }
-                    (path.clone(), bytes)
-                })
-                .collect(),
-        )
-    }
-
     /// Writes to every device; one success is enough, none is an error.
     pub(crate) fn write(&self, lines: &Lines) -> Result<()> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -119,6 +102,22 @@ impl Sinks {
 pub(crate) struct Lines(Vec<(String, Vec<u8>)>);
 
 impl Lines {
+    /// What every device is to record.
+    pub(crate) fn of(devices: &Devices, line: impl Fn(&str, &Device) -> Vec<u8>) -> Self {
+        Self(
+            devices
+                .iter()
+                .map(|(path, device)| {
+                    let mut bytes = line(path, device);
+                    if !bytes.is_empty() {
+                        bytes.push(b'\n');
+                    }
+                    (path.clone(), bytes)
+                })
+                .collect(),
+        )
+    }
+
     /// These and then others, as one write per device.
     pub(crate) fn followed_by(mut self, next: Self) -> Self {
         for (path, bytes) in next.0 {

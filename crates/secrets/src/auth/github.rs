@@ -5,7 +5,7 @@ use crate::core::context::Cx;
 use crate::core::fields::Fields;
 use crate::core::params::{Login, TokenParams, clean_policies};
 use crate::core::request::{Op, Request, Response};
-use crate::external::Question;
+use crate::external::HttpQuestion;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -67,7 +67,7 @@ fn ask(request: &Request, config: &Config, path: &str, token: Option<&str>) -> R
     };
     answered(
         request,
-        Question {
+        HttpQuestion {
             method: "GET",
             url: format!("{base}/{path}"),
             ca_pem: None,

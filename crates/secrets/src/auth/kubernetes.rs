@@ -5,7 +5,7 @@ use crate::core::context::Cx;
 use crate::core::fields::Fields;
 use crate::core::params::{Login, TokenParams};
 use crate::core::request::{Op, Request, Response};
-use crate::external::Question;
+use crate::external::{HttpQuestion, Question};
 use crate::{Error, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -222,13 +222,14 @@ fn login(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
     } else {
         config.reviewer_jwt
     };
-    let question = Question {
+    let question = HttpQuestion {
         method: "POST",
         url: format!("{}/apis/authentication.k8s.io/v1/tokenreviews", config.host),
         ca_pem: Some(config.ca_cert).filter(|pem| !pem.is_empty()),
         bearer: Some(bearer),
         body: Some(json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": spec })),
     };
+    let question = Question::Http(question);
     let Some(answer) = request.answers.iter().find(|answer| answer.to == question) else {
         return Err(Error::Needs(Box::new(question)));
     };

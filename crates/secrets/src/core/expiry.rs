@@ -12,6 +12,8 @@ pub(crate) enum Target {
     Token(String),
     /// A lease, by its id.
     Lease(String),
+    /// Something outside is to be undone, by the outbox entry's id.
+    Undo(String),
 }
 
 /// The queue.

@@ -24,6 +24,17 @@ pub(crate) struct Attempt {
     pub(crate) after: Vec<super::context::After>,
 }
 
+/// What happened to one thing whose time has come.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Expired {
+    /// There was none.
+    Nothing,
+    /// It ended.
+    Done,
+    /// Something outside must be asked first.
+    Undo(String),
+}
+
 impl Core {
     /// Answers a request as far as that is possible without asking anybody: the answer is durable when the returned
     /// pending transaction is.
@@ -111,13 +122,16 @@ impl Core {
         Ok(())
     }
 
-    /// Ends one token or lease whose time has come; true if there was one.
-    pub(crate) async fn expire_one(&self) -> Result<bool> {
+    /// Ends one token or lease whose time has come.
+    pub(crate) async fn expire_one(&self) -> Result<Expired> {
         use super::expiry::Target;
         let now = self.clock.now();
         let Some(target) = self.queue.pop(now) else {
-            return Ok(false);
+            return Ok(Expired::Nothing);
         };
+        if let Target::Undo(id) = target {
+            return Ok(Expired::Undo(id));
+        }
         let retry = target.clone();
         let result = {
             let _writing = self.write_lock();
@@ -142,8 +156,14 @@ impl Core {
                     Some(lease) if lease.expires > now => Ok(()),
                     _ => lease::revoke(&mut cx, id, false),
                 },
+                Target::Undo(_) => Ok(()),
             };
-            done.and_then(|()| Ok(self.store.submit(cx.txn.ops()?)?))
+            let scheduled = std::mem::take(&mut cx.scheduled);
+            done.and_then(|()| {
+                let pending = self.store.submit(cx.txn.ops()?)?;
+                self.queue.push(scheduled);
+                Ok(pending)
+            })
         };
         match result {
             Ok(pending) => {
@@ -154,7 +174,7 @@ impl Core {
                 self.queue.push([(token::after(now, 60), retry)]);
             }
         }
-        Ok(true)
+        Ok(Expired::Done)
     }
 }
 
@@ -288,17 +308,17 @@ pub(crate) fn acl_of(cx: &mut Cx<'_>, holder: &Holder) -> Result<Arc<Acl>> {
         names.sort();
         names.dedup();
     }
-    // The rules depend on the names alone unless a policy has templates.
-    let keys: Vec<String> = names.iter().map(|name| policy_key(name)).collect();
-    let plain = cx
-        .txn
-        .derived(&format!("acl:{}", names.join(",")), &keys, |txn| {
-            plain_acl(txn, &names)
-        })?;
-    match plain.as_ref() {
-        Some(acl) => Ok(Arc::clone(acl)),
-        None => filled_acl(cx, &names, entity.as_ref()).map(Arc::new),
+    // All that the rules depend on: the policies, and for their templates the entity and its aliases.
+    let mut keys: Vec<String> = names.iter().map(|name| policy_key(name)).collect();
+    if let Some(entity) = &entity {
+        keys.push(super::identity::key::<super::identity::Entity>(&entity.id));
+        for id in &entity.aliases {
+            keys.push(super::identity::key::<super::identity::Alias>(id));
+        }
     }
+    let name = format!("acl:{}:{}", holder.token.entity_id, names.join(","));
+    cx.txn
+        .derived(&name, &keys, |txn| rules(txn, &names, entity.as_ref()))
 }
 
 fn policy_key(name: &str) -> String {
@@ -321,27 +341,15 @@ fn parsed(txn: &mut Txn<'_>, name: &str) -> Result<Option<Arc<Parsed>>> {
     })
 }
 
-/// The rules of policies of which none has templates; `None` if one has.
-fn plain_acl(txn: &mut Txn<'_>, names: &[String]) -> Result<Option<Arc<Acl>>> {
-    let mut policies = Vec::with_capacity(names.len());
-    for name in names {
-        match parsed(txn, name)? {
-            Some(parsed) if parsed.0.is_some() => return Ok(None),
-            found => policies.extend(found),
-        }
-    }
-    Ok(Some(Arc::new(Acl::new(policies.iter().map(|parsed| &parsed.1)))))
-}
-
-/// The rules with templates filled for an entity.
-fn filled_acl(cx: &mut Cx<'_>, names: &[String], entity: Option<&super::identity::Entity>) -> Result<Acl> {
+/// The rules of some policies together, templates filled for an entity.
+fn rules(txn: &mut Txn<'_>, names: &[String], entity: Option<&super::identity::Entity>) -> Result<Acl> {
     let mut aliases: Vec<super::identity::Alias> = Vec::new();
     for id in entity.iter().flat_map(|entity| &entity.aliases) {
-        aliases.extend(super::identity::load(&mut cx.txn, id)?);
+        aliases.extend(super::identity::load(txn, id)?);
     }
     let mut policies: Vec<Policy> = Vec::with_capacity(names.len());
     for name in names {
-        let Some(parsed) = parsed(&mut cx.txn, name)? else {
+        let Some(parsed) = parsed(txn, name)? else {
             continue;
         };
         policies.push(match &parsed.0 {

@@ -95,7 +95,8 @@ impl Named for Alias {
     }
 }
 
-fn key<T: Named>(id: &str) -> String {
+/// Where it is stored.
+pub(crate) fn key<T: Named>(id: &str) -> String {
     format!("{}/id/{id}", T::FOLDER)
 }
 

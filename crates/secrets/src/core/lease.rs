@@ -3,6 +3,7 @@
 
 use super::context::Cx;
 use super::expiry::Target;
+use super::request::Request;
 use super::token::{after, alphanumeric};
 use super::txn::Txn;
 use crate::{Error, Result};
@@ -72,7 +73,7 @@ pub(crate) fn raw(txn: &mut Txn<'_>, id: &str) -> Result<Option<Lease>> {
 }
 
 /// Extends a lease within its limits.
-pub(crate) fn renew(cx: &mut Cx<'_>, id: &str, increment: Option<i64>) -> Result<Lease> {
+pub(crate) fn renew(cx: &mut Cx<'_>, request: &Request, id: &str, increment: Option<i64>) -> Result<Lease> {
     let mut lease = find(&mut cx.txn, id, cx.now).map_err(|error| match error {
         Error::Invalid(_) => Error::invalid("lease not found"),
         other => other,
@@ -82,6 +83,7 @@ pub(crate) fn renew(cx: &mut Cx<'_>, id: &str, increment: Option<i64>) -> Result
     }
     let wanted = increment.filter(|seconds| *seconds > 0).unwrap_or(lease.ttl);
     lease.expires = after(cx.now, wanted).min(after(lease.issued, lease.max_ttl));
+    crate::engines::renew(cx, request, id, &lease, lease.expires)?;
     lease.renewed = Some(cx.now);
     cx.txn.put(&key(id), &lease)?;
     cx.schedule(lease.expires, Target::Lease(id.to_owned()));

@@ -10,6 +10,7 @@ pub(crate) mod handle;
 pub(crate) mod identity;
 pub(crate) mod lease;
 pub(crate) mod mounts;
+pub(crate) mod outbox;
 pub(crate) mod params;
 pub(crate) mod policy;
 pub(crate) mod request;

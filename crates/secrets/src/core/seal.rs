@@ -237,6 +237,7 @@ impl Core {
                 ends.push((lease.expires, Target::Lease(id)));
             }
         }
+        ends.extend(super::outbox::all(&mut txn)?);
         let devices = crate::audit::load(&mut txn)?;
         self.sinks.replace(&devices)?;
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = State::Open {

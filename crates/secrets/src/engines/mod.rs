@@ -1,6 +1,7 @@
 //! The secret engines and log in methods, and which of them a mount is. Owns the dispatch by kind only.
 
 pub(crate) mod cubbyhole;
+pub(crate) mod database;
 pub(crate) mod identity;
 pub(crate) mod kv1;
 pub(crate) mod kv2;
@@ -14,7 +15,7 @@ use crate::core::request::{Op, Request, Response};
 use crate::{Error, Result};
 
 /// Kinds of secret engines that can be mounted.
-pub(crate) const SECRET: [&str; 4] = ["generic", "kv", "pki", "transit"];
+pub(crate) const SECRET: [&str; 5] = ["database", "generic", "kv", "pki", "transit"];
 /// Kinds of log in methods that can be enabled.
 pub(crate) const AUTH: [&str; 7] = [
     "approle",
@@ -43,6 +44,7 @@ pub(crate) fn exists(cx: &mut Cx<'_>, path: &str) -> Result<Option<bool>> {
         ("kv", false) if cx.mount.is_kv2() => kv2::exists(cx, path),
         ("kv" | "generic", false) => Ok(Some(cx.exists(path))),
         ("cubbyhole", false) => Ok(Some(cubbyhole::exists(cx, path))),
+        ("database", false) => Ok(database::exists(cx, path)),
         (_, true) => Ok(auth::exists(cx, path)),
         // Encrypting with a new name makes the key, which is creating.
         ("transit", false) => Ok(path
@@ -61,6 +63,7 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
         ("pki", false) => pki::handle(cx, request, path),
         ("transit", false) => transit::handle(cx, request, path),
         ("identity", false) => identity::handle(cx, request, path),
+        ("database", false) => database::handle(cx, request, path),
         (_, true) => auth::handle(cx, request, path),
         _ => Err(unsupported_path()),
     }
@@ -75,6 +78,28 @@ pub(crate) fn revoke(cx: &mut Cx<'_>, lease: &crate::core::lease::Lease) -> Resu
     let before = std::mem::replace(&mut cx.mount, std::sync::Arc::clone(mount));
     let result = match cx.mount.kind.as_str() {
         "pki" => pki::revoke_lease(cx, &lease.internal),
+        "database" => database::revoke(cx, lease),
+        _ => Ok(()),
+    };
+    cx.mount = before;
+    result
+}
+
+/// Extends what a lease stands for.
+pub(crate) fn renew(
+    cx: &mut Cx<'_>,
+    request: &Request,
+    id: &str,
+    lease: &crate::core::lease::Lease,
+    until: jiff::Timestamp,
+) -> Result<()> {
+    let mounts = crate::core::mounts::Mounts::load(&mut cx.txn)?;
+    let Some((mount, _)) = mounts.find(&lease.path) else {
+        return Ok(());
+    };
+    let before = std::mem::replace(&mut cx.mount, std::sync::Arc::clone(mount));
+    let result = match cx.mount.kind.as_str() {
+        "database" => database::renewed(cx, request, id, lease, until),
         _ => Ok(()),
     };
     cx.mount = before;

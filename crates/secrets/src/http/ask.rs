@@ -1,6 +1,7 @@
 //! Puts the core's questions to their addressees: one HTTPS request each, with a deadline and a bounded answer.
 
-use crate::external::Question;
+use super::sql;
+use crate::external::{HttpQuestion, Question};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
@@ -27,6 +28,13 @@ pub(crate) struct Asker(Mutex<BTreeMap<String, HttpClient>>);
 impl Asker {
     /// Asks; the error is a text for people.
     pub(crate) async fn ask(&self, question: &Question) -> Result<(u16, Value), String> {
+        match question {
+            Question::Http(question) => self.http(question).await,
+            Question::Sql(question) => sql::ask(question).await.map(|()| (200, Value::Null)),
+        }
+    }
+
+    async fn http(&self, question: &HttpQuestion) -> Result<(u16, Value), String> {
         let client = self.client(question.ca_pem.as_deref().unwrap_or_default())?;
         let body = question.body.as_ref().map(Value::to_string).unwrap_or_default();
         let mut request = http::Request::builder()

@@ -4,6 +4,7 @@
 mod ask;
 mod pinned;
 pub(crate) mod serve;
+pub(crate) mod sql;
 mod tls;
 mod translate;
 

@@ -5,6 +5,7 @@ use crate::server::Server;
 use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use http_body_util::Full;
+use hyper::server::conn::http1;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -61,7 +62,6 @@ pub(crate) async fn serve(
                     }
                 })
             };
-            let builder = auto::Builder::new(TokioExecutor::new());
             // Errors here are the client's: it hung up or spoke nonsense.
             if let Some(acceptor) = acceptor {
                 let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await else {
@@ -73,14 +73,14 @@ pub(crate) async fn serve(
                     .peer_certificates()
                     .map(|chain| chain.iter().map(|certificate| certificate.to_vec()).collect())
                     .unwrap_or_default();
-                let connection = builder
+                let connection = auto::Builder::new(TokioExecutor::new())
                     .serve_connection(TokioIo::new(stream), service(PeerCertificates(peer)))
                     .into_owned();
                 let _ = watcher.watch(connection).await;
             } else {
-                let connection = builder
-                    .serve_connection(TokioIo::new(stream), service(PeerCertificates::default()))
-                    .into_owned();
+                // Without TLS nobody negotiates HTTP/2.
+                let connection = http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service(PeerCertificates::default()));
                 let _ = watcher.watch(connection).await;
             }
         });

@@ -43,7 +43,7 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
         (Op::Write, "renew") => {
             let id = id(cx)?;
             let increment = request.data.seconds("increment")?;
-            let lease = lease::renew(cx, &id, increment)?;
+            let lease = lease::renew(cx, request, &id, increment)?;
             Ok(Response {
                 lease: Some(request::Lease {
                     ttl: lease.expires.duration_since(cx.now).as_secs(),

@@ -36,13 +36,16 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, segments: &[&str]) -> R
         }))),
         (Op::Read, ["host-info" | "ha-status"]) => Ok(Response::data(json!({ "nodes": [] }))),
         (Op::Read | Op::List, ["plugins", "catalog"]) => Ok(Response::data(json!({
-            "auth": engines::AUTH, "database": [], "secret": engines::SECRET, "detailed": [],
+            "auth": engines::AUTH, "database": [engines::database::PLUGIN], "secret": engines::SECRET, "detailed": [],
         }))),
         (Op::Read | Op::List, ["plugins", "catalog", "auth"]) => {
             Ok(Response::data(json!({ "keys": engines::AUTH })))
         }
         (Op::Read | Op::List, ["plugins", "catalog", "secret"]) => {
             Ok(Response::data(json!({ "keys": engines::SECRET })))
+        }
+        (Op::Read | Op::List, ["plugins", "catalog", "database"]) => {
+            Ok(Response::data(json!({ "keys": [engines::database::PLUGIN] })))
         }
         (Op::Read, ["config", "state", "sanitized"]) => {
             Ok(Response::data(json!({ "api_addr": cx.core.api_addr })))

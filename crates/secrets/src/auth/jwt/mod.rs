@@ -7,7 +7,7 @@ use crate::core::context::Cx;
 use crate::core::fields::Fields;
 use crate::core::params::{Login, TokenParams};
 use crate::core::request::{Op, Request, Response};
-use crate::external::Question;
+use crate::external::{HttpQuestion, Question};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -112,7 +112,7 @@ fn list(map: &Map<String, Value>, key: &str) -> Vec<String> {
 }
 
 fn ask(request: &Request, url: String, ca: &str) -> Result<Value> {
-    let question = Question {
+    let question = HttpQuestion {
         method: "GET",
         url,
         ca_pem: Some(ca.to_owned()).filter(|ca| !ca.is_empty()),
@@ -123,9 +123,10 @@ fn ask(request: &Request, url: String, ca: &str) -> Result<Value> {
 }
 
 /// What is known of a question so far; stops the request to have it asked.
-pub(crate) fn answered(request: &Request, question: Question) -> Result<Value> {
-    match request.answers.iter().find(|answer| answer.to == question) {
-        None => Err(Error::Needs(Box::new(question))),
+pub(crate) fn answered(request: &Request, question: HttpQuestion) -> Result<Value> {
+    let asked = Question::Http(question.clone());
+    match request.answers.iter().find(|answer| answer.to == asked) {
+        None => Err(Error::Needs(Box::new(asked))),
         Some(answer) => match &answer.reply {
             Ok((200..=299, value)) => Ok(value.clone()),
             Ok((status, _)) => Err(Error::Upstream(format!(

@@ -1,0 +1,54 @@
+//! Users of PostgreSQL made on demand and dropped with their leases. Owns the paths and the dispatch; connections are in
+//! `connection`, roles in `role`, making, renewing and dropping users in `user`. Opens no connection itself.
+
+mod connection;
+mod role;
+mod statement;
+mod user;
+
+pub(crate) use connection::credentials;
+pub(crate) use user::{announced, renewed, revoke};
+
+use crate::core::context::Cx;
+use crate::core::request::{Op, Request, Response};
+use crate::{Error, Result};
+
+pub(crate) const PLUGIN: &str = "postgresql-database-plugin";
+
+/// Whether a connection or role is there.
+pub(crate) fn exists(cx: &mut Cx<'_>, path: &str) -> Option<bool> {
+    match path.split_once('/') {
+        Some(("config", name)) => Some(cx.exists(&connection::key(name))),
+        Some(("roles", name)) => Some(cx.exists(&role::key(name))),
+        _ => None,
+    }
+}
+
+pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<Response> {
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    match (request.op, segments.as_slice()) {
+        (Op::List, ["config"]) => Response::keys(cx.list("config/")),
+        (Op::Read, ["config", name]) => connection::read(cx, name),
+        (Op::Write, ["config", name]) => connection::write(cx, request, name),
+        (Op::Delete, ["config", name]) => {
+            cx.delete(&connection::key(name));
+            Ok(Response::empty())
+        }
+        // Every use opens a connection of its own, so there is nothing to reset but a name to check.
+        (Op::Write, ["reset", name]) => connection::need(cx, name).map(|_| Response::empty()),
+        (Op::Write, ["rotate-root", name]) => connection::rotate(cx, request, name),
+        (Op::List, ["roles"]) => Response::keys(cx.list("roles/")),
+        (Op::Read, ["roles", name]) => role::read(cx, name),
+        (Op::Write, ["roles", name]) => role::write(cx, request, name),
+        (Op::Delete, ["roles", name]) => {
+            cx.delete(&role::key(name));
+            Ok(Response::empty())
+        }
+        (Op::Read, ["creds", name]) => user::create(cx, request, name),
+        (_, ["static-roles" | "static-creds" | "rotate-role", ..]) => Err(Error::invalid(
+            "static roles are not supported here: write a role below roles/ and read creds/",
+        )),
+        (_, ["config" | "roles" | "creds" | "reset" | "rotate-root", ..]) => Err(Error::Unsupported),
+        _ => Err(super::unsupported_path()),
+    }
+}
