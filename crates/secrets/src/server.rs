@@ -157,13 +157,19 @@ impl Server {
             };
             let reply = http::sql::ask(&question).await;
             if let Err(reason) = &reply {
-                tracing::warn!(id, reason, "a database user could not be removed yet; trying again later");
+                tracing::warn!(
+                    id,
+                    reason,
+                    "a database user could not be removed yet; trying again later"
+                );
             }
             self.core.undone(&id, reply.is_ok()).await
         };
         match outcome.await {
             Ok(()) | Err(Error::Sealed) => {}
-            Err(error) => tracing::error!(id, error = %herder_base::chain(&error), "the outbox cannot be written"),
+            Err(error) => {
+                tracing::error!(id, error = %herder_base::chain(&error), "the outbox cannot be written")
+            }
         }
     }
 

@@ -102,10 +102,7 @@ impl Core {
                 txn.delete(&key(id));
             } else {
                 undo.tries = undo.tries.saturating_add(1);
-                undo.due = after(
-                    self.clock.now(),
-                    (5_i64 << undo.tries.min(10)).min(3600),
-                );
+                undo.due = after(self.clock.now(), (5_i64 << undo.tries.min(10)).min(3600));
                 txn.put(&key(id), &undo)?;
                 self.queue.push([(undo.due, Target::Undo(id.to_owned()))]);
                 self.wake.notify_one();

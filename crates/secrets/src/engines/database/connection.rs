@@ -92,7 +92,9 @@ fn split(shown: &str) -> Result<String> {
     };
     match rest.rsplit_once('@') {
         Some(("{{username}}:{{password}}", host)) => Ok(format!("{scheme}://{host}")),
-        Some(_) => wrong("write {{username}}:{{password}} before the host, and the values in their own fields"),
+        Some(_) => {
+            wrong("write {{username}}:{{password}} before the host, and the values in their own fields")
+        }
         None => Ok(format!("{scheme}://{rest}")),
     }
 }

@@ -48,7 +48,9 @@ pub(super) fn write(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<Re
         .text("credential_type")
         .is_some_and(|kind| kind != "password")
     {
-        return Err(Error::invalid("credential_type: only \"password\" is possible here"));
+        return Err(Error::invalid(
+            "credential_type: only \"password\" is possible here",
+        ));
     }
     for (field, key) in [
         (&mut role.creation, "creation_statements"),

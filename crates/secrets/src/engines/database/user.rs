@@ -5,10 +5,10 @@ use super::connection::{self, Connection, answer};
 use super::role::{self, Role};
 use super::statement::{self, Fill};
 use crate::core::context::Cx;
+use crate::core::lease::Lease;
 use crate::core::outbox::{self, Undo};
 use crate::core::request::{self, Request, Response};
 use crate::core::token::{after, alphanumeric};
-use crate::core::lease::Lease;
 use crate::external::{Made, Question};
 use crate::{Error, Result};
 use jiff::Timestamp;
@@ -166,7 +166,13 @@ pub(super) fn create(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<R
 }
 
 /// Lets the user live longer; asks until that is done.
-pub(crate) fn renewed(cx: &mut Cx<'_>, request: &Request, id: &str, lease: &Lease, until: Timestamp) -> Result<()> {
+pub(crate) fn renewed(
+    cx: &mut Cx<'_>,
+    request: &Request,
+    id: &str,
+    lease: &Lease,
+    until: Timestamp,
+) -> Result<()> {
     let internal: Internal =
         serde_json::from_value(lease.internal.clone()).map_err(|_| Error::Corrupt(id.to_owned()))?;
     let about = format!("renew {id}");
@@ -194,8 +200,8 @@ pub(crate) fn renewed(cx: &mut Cx<'_>, request: &Request, id: &str, lease: &Leas
 
 /// Notes that the user is to be dropped, in the transaction that ends the lease.
 pub(crate) fn revoke(cx: &mut Cx<'_>, lease: &Lease) -> Result<()> {
-    let internal: Internal = serde_json::from_value(lease.internal.clone())
-        .map_err(|_| Error::Corrupt(lease.path.clone()))?;
+    let internal: Internal =
+        serde_json::from_value(lease.internal.clone()).map_err(|_| Error::Corrupt(lease.path.clone()))?;
     let entry = undo(cx, &internal, cx.now);
     outbox::put(cx, &internal.username, &entry)
 }

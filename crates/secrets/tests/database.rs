@@ -1,0 +1,341 @@
+//! Database users against a real PostgreSQL, started for the test: made, renewed, dropped with lease, token and mount,
+//! and never left behind. Says so where there is no PostgreSQL; with `CI=true` that is a failure.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "these are tests, and their helpers fail them"
+)]
+
+use herder_base::SystemClock;
+use herder_secrets::{Config, Op, Request, Response, Server, Storage};
+use serde_json::{Value, json};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Executor};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Where Debian puts servers.
+fn programs() -> Option<PathBuf> {
+    let mut found: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .ok()?
+        .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
+        .filter(|bin| bin.join("initdb").exists())
+        .collect();
+    found.sort();
+    found.pop()
+}
+
+/// PostgreSQL refuses to run as root, so it runs as nobody where the tests are root.
+fn ordinary(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    if root() {
+        command.uid(65534).gid(65534);
+    }
+    command
+}
+
+fn root() -> bool {
+    Command::new("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|output| output.stdout.starts_with(b"0"))
+}
+
+struct Postgres {
+    bin: PathBuf,
+    dir: tempfile::TempDir,
+    port: u16,
+}
+
+impl Postgres {
+    fn start() -> Option<Self> {
+        let bin = programs()?;
+        let dir = tempfile::tempdir().unwrap();
+        if root() {
+            std::os::unix::fs::chown(dir.path(), Some(65534), Some(65534)).unwrap();
+        }
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let data = dir.path().join("data");
+        let secret = dir.path().join("pw");
+        std::fs::write(&secret, "first-password").unwrap();
+        std::os::unix::fs::chown(&secret, root().then_some(65534), None).unwrap();
+        let made = ordinary(&bin.join("initdb"))
+            .args(["-U", "admin", "-A", "scram-sha-256", "--no-sync", "-D"])
+            .arg(&data)
+            .arg("--pwfile")
+            .arg(&secret)
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let started = ordinary(&bin.join("pg_ctl"))
+            .args(["start", "-w", "-D"])
+            .arg(&data)
+            .arg("-l")
+            .arg(dir.path().join("log"))
+            .arg("-o")
+            .arg(format!(
+                "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
+            ))
+            .current_dir(dir.path())
+            .stdout(std::process::Stdio::null())
+            .status()
+            .unwrap();
+        assert!(started.success());
+        Some(Self { bin, dir, port })
+    }
+
+    async fn connect(&self, username: &str, password: &str) -> Result<PgConnection, sqlx::Error> {
+        PgConnectOptions::new()
+            .host("127.0.0.1")
+            .port(self.port)
+            .database("postgres")
+            .username(username)
+            .password(password)
+            .disable_statement_logging()
+            .connect()
+            .await
+    }
+
+    async fn roles(&self, password: &str) -> Vec<String> {
+        let mut connection = self.connect("admin", password).await.unwrap();
+        sqlx::query_scalar("SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'v-%' ORDER BY 1")
+            .fetch_all(&mut connection)
+            .await
+            .unwrap()
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        let _stopped = ordinary(&self.bin.join("pg_ctl"))
+            .args(["stop", "-m", "immediate", "-D"])
+            .arg(self.dir.path().join("data"))
+            .current_dir(self.dir.path())
+            .stdout(std::process::Stdio::null())
+            .status();
+    }
+}
+
+struct Rig {
+    server: Server,
+    root: String,
+    key: String,
+    cancel: CancellationToken,
+}
+
+impl Rig {
+    async fn open(path: &Path, known: Option<(String, String)>) -> Self {
+        let server = Server::open(Config {
+            storage: Storage::File(path.join("vault.redb")),
+            clock: Arc::new(SystemClock),
+            api_addr: String::new(),
+        })
+        .unwrap();
+        let (root, key) = match known {
+            Some(known) => known,
+            None => {
+                let init = server.init(1, 1, Some("root".to_owned())).await.unwrap();
+                let key: String = init.keys[0].iter().map(|byte| format!("{byte:02x}")).collect();
+                (init.root_token.to_string(), key)
+            }
+        };
+        server
+            .handle(Request::new(Op::Write, "sys/unseal").with(json!({ "key": key })))
+            .await
+            .unwrap();
+        let cancel = CancellationToken::new();
+        tokio::spawn(server.clone().run(cancel.clone()));
+        Self {
+            server,
+            root,
+            key,
+            cancel,
+        }
+    }
+
+    async fn ask(&self, op: Op, path: &str, data: Value) -> herder_secrets::Result<Response> {
+        self.with(&self.root, op, path, data).await
+    }
+
+    async fn with(&self, token: &str, op: Op, path: &str, data: Value) -> herder_secrets::Result<Response> {
+        self.server
+            .handle(Request::new(op, path).with(data).token(token))
+            .await
+    }
+}
+
+fn user(response: &Response) -> (String, String, String) {
+    let data = response.data.as_ref().unwrap();
+    (
+        data["username"].as_str().unwrap().to_owned(),
+        data["password"].as_str().unwrap().to_owned(),
+        response.lease.as_ref().unwrap().id.clone(),
+    )
+}
+
+/// Waits until no made-up user but these is left.
+async fn settle(postgres: &Postgres, password: &str, left: &[&str]) {
+    for _ in 0..100 {
+        if postgres.roles(password).await == left {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("left: {:?}, expected {left:?}", postgres.roles(password).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_live_as_long_as_their_leases() {
+    let Some(postgres) = Postgres::start() else {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "PostgreSQL is not installed: apt install postgresql"
+        );
+        eprintln!("skipped: PostgreSQL is not installed");
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let rig = Rig::open(dir.path(), None).await;
+    let first = "first-password";
+    postgres
+        .connect("admin", first)
+        .await
+        .unwrap()
+        .execute("CREATE TABLE items (id int); INSERT INTO items VALUES (7)")
+        .await
+        .unwrap();
+    rig.ask(Op::Write, "sys/mounts/db", json!({ "type": "database" }))
+        .await
+        .unwrap();
+    let url = format!(
+        "postgresql://{{{{username}}}}:{{{{password}}}}@127.0.0.1:{}/postgres?sslmode=disable",
+        postgres.port
+    );
+    let config = |password: &str| {
+        json!({
+            "plugin_name": "postgresql-database-plugin",
+            "connection_url": url,
+            "allowed_roles": "app",
+            "username": "admin",
+            "password": password,
+        })
+    };
+    let wrong = rig
+        .ask(Op::Write, "db/config/main", config("wrong-password"))
+        .await
+        .unwrap_err();
+    assert_eq!(wrong.status(), 400);
+    assert!(!format!("{wrong:?}{:?}", wrong.texts()).contains("wrong-password"));
+    rig.ask(Op::Write, "db/config/main", config(first)).await.unwrap();
+    let shown = rig.ask(Op::Read, "db/config/main", json!({})).await.unwrap();
+    assert!(
+        !format!("{:?}", shown.data).contains(first),
+        "the password is never shown"
+    );
+    for role in ["app", "other"] {
+        rig.ask(
+            Op::Write,
+            &format!("db/roles/{role}"),
+            json!({
+                "db_name": "main",
+                "creation_statements": "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'; \
+                    GRANT SELECT ON ALL TABLES IN SCHEMA public TO \"{{name}}\";",
+                "default_ttl": "1h",
+                "max_ttl": "2h",
+            }),
+        )
+        .await
+        .unwrap();
+    }
+    let refused = rig.ask(Op::Read, "db/creds/other", json!({})).await.unwrap_err();
+    assert!(refused.texts().concat().contains("is not an allowed role"));
+
+    // A user can work, its lease can be renewed, and both end together, open sessions included.
+    let made = rig.ask(Op::Read, "db/creds/app", json!({})).await.unwrap();
+    let (name, password, lease) = user(&made);
+    let mut session = postgres.connect(&name, &password).await.unwrap();
+    let id: i32 = sqlx::query_scalar("SELECT id FROM items")
+        .fetch_one(&mut session)
+        .await
+        .unwrap();
+    assert_eq!(id, 7);
+    rig.ask(
+        Op::Write,
+        "sys/leases/renew",
+        json!({ "lease_id": lease, "increment": "90m" }),
+    )
+    .await
+    .unwrap();
+    let mut admin = postgres.connect("admin", first).await.unwrap();
+    let left: f64 = sqlx::query_scalar(
+        "SELECT extract(epoch FROM rolvaliduntil - now())::float8 FROM pg_roles WHERE rolname = $1",
+    )
+    .bind(&name)
+    .fetch_one(&mut admin)
+    .await
+    .unwrap();
+    assert!((5300.0..5500.0).contains(&left), "{left} seconds left");
+    rig.ask(Op::Write, "sys/leases/revoke", json!({ "lease_id": lease }))
+        .await
+        .unwrap();
+    settle(&postgres, first, &[]).await;
+    assert!(
+        session.execute("SELECT 1").await.is_err(),
+        "the open session ended, too"
+    );
+
+    // With its token.
+    let token = rig
+        .ask(Op::Write, "auth/token/create", json!({ "ttl": "10m" }))
+        .await
+        .unwrap()
+        .auth
+        .unwrap()
+        .client_token;
+    let (one, ..) = user(
+        &rig.with(&token, Op::Read, "db/creds/app", json!({}))
+            .await
+            .unwrap(),
+    );
+    assert_eq!(postgres.roles(first).await, [one.as_str()]);
+    rig.with(&token, Op::Write, "auth/token/revoke-self", json!({}))
+        .await
+        .unwrap();
+    settle(&postgres, first, &[]).await;
+
+    // Nobody but the server knows the administering password after a rotation.
+    rig.ask(Op::Write, "db/rotate-root/main", json!({}))
+        .await
+        .unwrap();
+    assert!(postgres.connect("admin", first).await.is_err());
+    let (name, password, _) = user(&rig.ask(Op::Read, "db/creds/app", json!({})).await.unwrap());
+    postgres.connect(&name, &password).await.unwrap();
+
+    // A server that ends at once forgets nothing: the entry that drops the user is stored, and is found again.
+    rig.ask(Op::Delete, "sys/mounts/db", json!({})).await.unwrap();
+    rig.cancel.cancel();
+    let known = (rig.root.clone(), rig.key.clone());
+    drop(rig);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let reopened = Rig::open(dir.path(), Some(known)).await;
+    for _ in 0..100 {
+        if postgres.connect(&name, &password).await.is_err() {
+            reopened.cancel.cancel();
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{name} was left behind");
+}
