@@ -2,7 +2,8 @@
 //! The yardstick of `cargo xtask bench secrets`; owns no product behaviour.
 #![allow(
     clippy::print_stdout,
-    reason = "a development tool tells its address on standard output"
+    clippy::disallowed_methods,
+    reason = "a development tool that ends with its process"
 )]
 
 use http_body_util::{BodyExt, Full};

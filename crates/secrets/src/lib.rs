@@ -10,6 +10,8 @@ mod embedded;
 mod engines;
 mod error;
 mod external;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hcl;
 mod http;
 mod server;

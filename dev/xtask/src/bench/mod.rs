@@ -4,6 +4,7 @@
 mod jobdsl;
 mod kustomize;
 mod product;
+mod secrets;
 
 use crate::run::{cargo, output};
 use anyhow::{Context, Result, bail};
@@ -23,6 +24,7 @@ const AREAS: &[Area] = &[
     ("cluster", product::cluster),
     ("demo", product::demo),
     ("estate", product::estate),
+    ("secrets", secrets::run),
     ("kustomize", kustomize::run),
     ("jobdsl", jobdsl::run),
 ];
