@@ -53,10 +53,9 @@ async fn init(client: &Client, args: &Args) -> Result<()> {
             None => default,
         })
     };
-    let body = json!({
-        "secret_shares": number(["key-shares", "n"], 5)?,
-        "secret_threshold": number(["key-threshold", "t"], 3)?,
-    });
+    let shares = number(["key-shares", "n"], 5)?;
+    let threshold = number(["key-threshold", "t"], 3)?;
+    let body = json!({ "secret_shares": shares, "secret_threshold": threshold });
     let answer = client.call(Method::Put, "sys/init", Some(&body)).await?;
     if args.flag("format") == Some("json") {
         let list = |key: &str| answer.get(key).cloned().unwrap_or_default();
@@ -64,8 +63,8 @@ async fn init(client: &Client, args: &Args) -> Result<()> {
         let shown = json!({
             "unseal_keys_b64": list("keys_base64"),
             "unseal_keys_hex": list("keys"),
-            "unseal_shares": body["secret_shares"],
-            "unseal_threshold": body["secret_threshold"],
+            "unseal_shares": shares,
+            "unseal_threshold": threshold,
             "recovery_keys_b64": [], "recovery_keys_hex": [],
             "recovery_keys_shares": 0, "recovery_keys_threshold": 0,
             "root_token": list("root_token"),
@@ -88,7 +87,7 @@ async fn init(client: &Client, args: &Args) -> Result<()> {
     );
     println!(
         "\nKeep the keys apart from each other and from the storage: {} of them open it, fewer are worth nothing.",
-        body["secret_threshold"]
+        threshold
     );
     Ok(())
 }
