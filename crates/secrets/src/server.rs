@@ -109,7 +109,7 @@ impl Server {
         http::serve::serve(self.clone(), listener, tls, cancel).await;
     }
 
-    /// Ends leases and tokens when their time comes, until cancelled. Nothing expired is ever valid without this; it
+    /// Ends leases and tokens when their time comes and replaces worn keys, until cancelled. Nothing expired is ever valid without this; it
     /// only tidies.
     pub async fn run(self, cancel: CancellationToken) {
         let mut undoing = JoinSet::new();
@@ -129,6 +129,12 @@ impl Server {
                 () = self.core.wake.notified() => {}
                 Some(_) = undoing.join_next(), if !undoing.is_empty() => {}
                 () = tokio::time::sleep(wait) => {}
+            }
+            match self.core.keep_keyring().await {
+                Ok(()) | Err(Error::Sealed) => {}
+                Err(error) => {
+                    tracing::error!(error = %herder_base::chain(&error), "the keyring could not be stored");
+                }
             }
             loop {
                 match self.core.expire_one().await {

@@ -53,6 +53,23 @@ pub(crate) struct Keyring {
     terms: BTreeMap<u32, Term>,
     active: u32,
     encryptions: AtomicU64,
+    /// How many of them the stored ring knows of.
+    noted: AtomicU64,
+}
+
+/// How often the count of encryptions is stored: a crash forgets at most so many, and the limit has room for thousands
+/// of crashes.
+const NOTE_EVERY: u64 = 100_000;
+
+/// What is to be done about the keyring.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Upkeep {
+    /// Nothing.
+    None,
+    /// Store its count.
+    Note,
+    /// Make a new key: random nonces of the present one would begin to repeat.
+    Rotate,
 }
 
 impl std::fmt::Debug for Keyring {
@@ -76,6 +93,7 @@ impl Keyring {
             terms: BTreeMap::new(),
             active: 0,
             encryptions: AtomicU64::new(0),
+            noted: AtomicU64::new(0),
         };
         ring.rotate(now)?;
         Ok(ring)
@@ -93,6 +111,7 @@ impl Keyring {
         let cipher = cipher(&raw)?;
         self.active += 1;
         self.encryptions = AtomicU64::new(0);
+        self.noted = AtomicU64::new(0);
         self.terms.insert(
             self.active,
             Term {
@@ -162,6 +181,7 @@ impl Keyring {
             terms,
             active: stored.active,
             encryptions: AtomicU64::new(0),
+            noted: AtomicU64::new(0),
         })
     }
 
@@ -180,6 +200,20 @@ impl Keyring {
         let (term, rest) = sealed.split_first_chunk::<4>().ok_or_else(corrupt)?;
         let term = self.terms.get(&u32::from_be_bytes(*term)).ok_or_else(corrupt)?;
         open_from(&term.cipher, path, rest)
+    }
+
+    /// See [`Upkeep`].
+    pub(crate) fn upkeep(&self) -> Upkeep {
+        let (_, _, all) = self.status();
+        if all >= MOST_ENCRYPTIONS {
+            return Upkeep::Rotate;
+        }
+        let now = self.encryptions.load(Ordering::Relaxed);
+        if now.saturating_sub(self.noted.load(Ordering::Relaxed)) < NOTE_EVERY {
+            return Upkeep::None;
+        }
+        self.noted.store(now, Ordering::Relaxed);
+        Upkeep::Note
     }
 
     /// Active term, when it was installed, how often it was used.
@@ -244,6 +278,24 @@ pub(crate) fn unwrap(key: &[u8], path: &str, sealed: &[u8]) -> Result<Zeroizing<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_is_replaced_before_its_nonces_repeat() {
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        let ring = Keyring::generate(now).unwrap();
+        ring.seal("a", b"b").unwrap();
+        assert_eq!(ring.upkeep(), Upkeep::None);
+        ring.encryptions.fetch_add(NOTE_EVERY, Ordering::Relaxed);
+        assert_eq!(ring.upkeep(), Upkeep::Note);
+        assert_eq!(ring.upkeep(), Upkeep::None);
+        // The count survives a restart, and decides then, too.
+        ring.encryptions.store(MOST_ENCRYPTIONS - 1, Ordering::Relaxed);
+        let ring = Keyring::read(&ring.write().unwrap()).unwrap();
+        assert_ne!(ring.upkeep(), Upkeep::Rotate);
+        ring.seal("a", b"b").unwrap();
+        assert_eq!(ring.upkeep(), Upkeep::Rotate);
+        assert_eq!(ring.rotated(now).unwrap().upkeep(), Upkeep::None);
+    }
 
     #[test]
     fn confidential_bound_to_its_path_and_readable_after_rotation() {

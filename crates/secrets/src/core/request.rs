@@ -3,7 +3,7 @@
 use crate::external::Answer;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// What is to be done with the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +57,20 @@ pub struct Request {
     pub merge_patch: bool,
     /// What was asked outside so far.
     pub answers: Vec<Answer>,
+}
+
+/// Overwrites every text of a request or an answer once it has been used.
+pub(crate) fn wipe(data: &mut Map<String, Value>) {
+    data.values_mut().for_each(wipe_value);
+}
+
+fn wipe_value(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(items) => items.iter_mut().for_each(wipe_value),
+        Value::Object(map) => wipe(map),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// A random UUID. From the process's own generator: the system's would be a system call for every request.

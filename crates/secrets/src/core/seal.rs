@@ -1,7 +1,7 @@
 //! Initialising, unsealing, sealing, and changing the keys at the top: unseal key → root key → keyring. Owns the three
 //! entries that lie outside the barrier. Must not be reachable with anything but key shares or a root token.
 
-use super::barrier::{self, Key, Keyring, random};
+use super::barrier::{self, Key, Keyring, Upkeep, random};
 use super::fields::Fields;
 use super::mounts::Mounts;
 use super::token::{self, NewToken};
@@ -314,6 +314,31 @@ impl Core {
         };
         pending.durable().await?;
         Ok(())
+    }
+
+    /// Keeps the keyring's count, and replaces a key that was used too often.
+    pub(crate) async fn keep_keyring(&self) -> Result<()> {
+        let (keyring, _) = self.opened()?;
+        match keyring.upkeep() {
+            Upkeep::None => Ok(()),
+            Upkeep::Rotate => self.rotate().await,
+            Upkeep::Note => {
+                let pending = {
+                    let _writing = self.write_lock();
+                    let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+                    let State::Open {
+                        keyring, root_key, ..
+                    } = &*state
+                    else {
+                        return Err(Error::Sealed);
+                    };
+                    let wrapped = barrier::wrap(root_key, KEYRING, &keyring.write()?)?;
+                    self.store.submit(vec![Op::put(KEYRING, wrapped)])?
+                };
+                pending.durable().await?;
+                Ok(())
+            }
+        }
     }
 
     /// A new unseal key and its shares, if the old one is right. Nothing is stored yet.

@@ -12,7 +12,7 @@ pub(crate) use ask::Asker;
 pub use tls::{ClientCertificates, DevCertificate, TlsSetupError, dev_certificate, server_tls};
 pub(crate) use translate::{Envelope, envelope};
 
-use crate::core::request::{Op, Request, Response};
+use crate::core::request::{Op, Request, Response, wipe};
 use crate::server::Server;
 use crate::{Error, Result};
 use axum::body::Body;
@@ -75,7 +75,13 @@ where
     };
     let outcome = server.answer(&mut request).await;
     let mut response = match outcome {
-        Ok(response) => render(&request, response),
+        Ok(mut response) => {
+            let rendered = render(&request, &mut response);
+            if let Some(data) = &mut response.data {
+                wipe(data);
+            }
+            rendered
+        }
         Err(error) => {
             if error.status() >= 500 && !matches!(error, Error::Sealed | Error::NotInitialised) {
                 tracing::error!(path = request.path, error = %herder_base::chain(&error), "a request failed");
@@ -83,6 +89,7 @@ where
             failure(error.status(), error.texts())
         }
     };
+    wipe(&mut request.data);
     if head {
         *response.body_mut() = Bytes::new();
     }
@@ -244,8 +251,8 @@ fn percent_decode(text: &str) -> Result<String> {
     String::from_utf8(bytes).map_err(|_| wrong())
 }
 
-fn render(request: &Request, response: Response) -> http::Response<Bytes> {
-    if let Some(raw) = response.raw {
+fn render(request: &Request, response: &mut Response) -> http::Response<Bytes> {
+    if let Some(raw) = response.raw.take() {
         if raw.body.is_empty() {
             return empty(StatusCode::NO_CONTENT);
         }
@@ -265,9 +272,6 @@ fn render(request: &Request, response: Response) -> http::Response<Bytes> {
             .and_then(|status| StatusCode::from_u16(status).ok());
         return empty(status.unwrap_or(StatusCode::NO_CONTENT));
     }
-    let envelope = Envelope {
-        request,
-        response: &response,
-    };
+    let envelope = Envelope { request, response };
     json_response(response.status.unwrap_or(200), &envelope)
 }
