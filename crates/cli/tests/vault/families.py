@@ -22,11 +22,15 @@ class Recorder(hvac.adapters.JSONAdapter):
     """Notes method, path and status of every call, with made-up names taken out."""
 
     def request(self, method, url, *args, **kwargs):
-        path = re.sub(r"[?].*", "", url).split("/v1/")[-1]
-        for part in ("hvs[.][^/]+", "[0-9a-f]{8}-[0-9a-f-]{27}", "[0-9a-f]{2}(:[0-9a-f]{2}){5,}", "[A-Za-z0-9]{24}$"):
+        path = re.sub(r"^.*?/?v1/", "", re.sub(r"[?].*", "", url))
+        path = re.sub(r"^(auth/)?j-(userpass|approle|kubernetes|github|jwt|pki|transit)(?=/)", r"\1\2", path)
+        path = re.sub(r"^j-sub(?=/)", "pki", path)
+        path = re.sub(r"^j-(kv1|mount|moved)(?=/)", "kv1", path)
+        for part in ("hvs[.][^/]+", "[0-9a-f]{8}-[0-9a-f-]{27}", "[0-9a-f]{2}((:|%3A)[0-9a-f]{2}){5,}", "[A-Za-z0-9]{24}$",
+                     "(?<=/issuer/)main"):
             path = re.sub(part, "{id}", path)
-        path = re.sub(r"(?<=/)j-[a-z0-9-]+", "{name}", path)
-        path = re.sub(r"^(auth/)?j-([a-z0-9]+)", r"\1\2", path)
+        path = re.sub(r"(?<=/)(j-[a-z0-9-]+|default|ann|dev|(?<=random/)16|shop)(?=/|$)", "{name}", path)
+        path = re.sub(r"(?<=/)(\{name\}/)+\{name\}$", "{name}", path) if path.startswith("secret/") else path
         try:
             answer = super().request(method, url, *args, **kwargs)
             SEEN.setdefault((path, method.upper()), set()).add("ok")
@@ -488,12 +492,16 @@ def main():
         name = getattr(family, "__name__", "").strip("<>")
         family()
         print(f"ok {'leases_and_audit' if name == 'lambda' else name}", flush=True)
-    good = sorted(key for key, outcomes in SEEN.items() if "ok" in outcomes)
+    good = {}
+    for (path, method), outcomes in SEEN.items():
+        if "ok" in outcomes:
+            good.setdefault(path, set()).add("PUT, POST" if method in ("PUT", "POST") else method)
     if len(sys.argv) > 4:
         with open(sys.argv[4], "w", encoding="utf-8") as out:
-            for path, method in good:
-                out.write(f"{path}\t{method}\n")
-    print(f"{len(good)} endpoints answered as hvac expects")
+            out.write("| endpoint | methods |\n|---|---|\n")
+            for path in sorted(good):
+                out.write(f"| `{path}` | {', '.join(sorted(good[path]))} |\n")
+    print(f"{len(good)} endpoints, {sum(map(len, good.values()))} with their methods, answered as hvac expects")
 
 
 main()

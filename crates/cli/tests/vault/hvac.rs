@@ -33,7 +33,7 @@ fn every_family_answers_as_hvac_expects() {
         .args(["-W", "ignore"])
         .arg(script)
         .args([open.address.as_str(), token, sealed.address.as_str()])
-        .arg(dir.join("endpoints.tsv"))
+        .arg(dir.join("endpoints.md"))
         .output()
         .unwrap();
     assert!(
@@ -43,6 +43,19 @@ fn every_family_answers_as_hvac_expects() {
         String::from_utf8_lossy(&output.stderr)
     );
     println!("{}", String::from_utf8_lossy(&output.stdout).trim_end());
+    // The documentation's table is what this run has seen, no more and no less.
+    let table = std::fs::read_to_string(dir.join("endpoints.md")).unwrap();
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/secrets-endpoints.md");
+    let text = std::fs::read_to_string(&page).unwrap();
+    let (head, _) = text.split_once("| endpoint |").unwrap();
+    let fresh = format!("{head}{table}");
+    if std::env::var_os("HERDER_UPDATE_DOCS").is_some() {
+        std::fs::write(&page, &fresh).unwrap();
+    }
+    assert!(
+        text == fresh || std::env::var_os("HERDER_UPDATE_DOCS").is_some(),
+        "docs/secrets-endpoints.md is out of date: run this test with HERDER_UPDATE_DOCS=1"
+    );
 }
 
 /// hvac's tests that cannot pass, and why; anything else that fails is ours.
