@@ -50,6 +50,15 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, segments: &[&str]) -> R
         (Op::Read, ["config", "state", "sanitized"]) => {
             Ok(Response::data(json!({ "api_addr": cx.core.api_addr })))
         }
+        (
+            _,
+            [
+                what @ ("quotas" | "namespaces" | "replication" | "license" | "managed-keys" | "mfa"),
+                ..,
+            ],
+        ) => Err(Error::invalid(format!(
+            "sys/{what} is not supported by this server"
+        ))),
         (_, ["wrapping", verb]) => wrap(cx, request, verb),
         (Op::Write, ["tools", "random", rest @ ..]) => tool_random(request, rest),
         (Op::Write, ["tools", "hash", rest @ ..]) => tool_hash(request, rest),
