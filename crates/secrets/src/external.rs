@@ -15,7 +15,7 @@ pub enum Question {
 }
 
 /// One HTTP request.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct HttpQuestion {
     /// `GET` or `POST`.
     pub method: &'static str,
@@ -27,6 +27,17 @@ pub struct HttpQuestion {
     pub bearer: Option<String>,
     /// JSON body.
     pub body: Option<Value>,
+    /// Instead of the two before: name and password of the client, and the fields of a form.
+    pub form: Option<Form>,
+}
+
+/// See [`HttpQuestion::form`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct Form {
+    /// Sent as `Authorization: Basic`.
+    pub client: (String, Zeroizing<String>),
+    /// Encoded as in an address.
+    pub fields: Zeroizing<String>,
 }
 
 impl fmt::Debug for HttpQuestion {

@@ -23,7 +23,7 @@ pub use crate::core::request::{Auth, Lease, Op, Raw, Request, Response, Wrap};
 pub use crate::core::seal::InitResult;
 pub use crate::embedded::{Embedded, EmbeddedConfig, KubernetesReviewer, StartError};
 pub use crate::error::{Error, Result};
-pub use crate::external::{Answer, HttpQuestion, Made, Question, SqlQuestion};
+pub use crate::external::{Answer, Form, HttpQuestion, Made, Question, SqlQuestion};
 pub use crate::hcl::{Body, Item, ParseError, object as hcl_object, parse as parse_hcl};
 pub use crate::http::{
     ClientCertificates, DevCertificate, PeerCertificates, TlsSetupError, dev_certificate, server_tls,

@@ -59,7 +59,7 @@ fn every_family_answers_as_hvac_expects() {
 }
 
 /// hvac's tests that cannot pass, and why; anything else that fails is ours.
-const CANNOT: [(&str, &str); 11] = [
+const CANNOT: [(&str, &str); 10] = [
     ("auth_methods/test_aws.py", "Amazon's log in is not here"),
     ("auth_methods/test_azure.py", "Azure's log in is not here"),
     ("auth_methods/test_gcp.py", "Google's log in is not here"),
@@ -72,10 +72,6 @@ const CANNOT: [(&str, &str); 11] = [
     (
         "::test_auth_gcp_alternate_mount_point",
         "Google's log in is not here",
-    ),
-    (
-        "test_oidc.py::TestOIDC::test_oidc_",
-        "log in by browser is not here",
     ),
 ];
 

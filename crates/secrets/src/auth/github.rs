@@ -70,9 +70,8 @@ fn ask(request: &Request, config: &Config, path: &str, token: Option<&str>) -> R
         HttpQuestion {
             method: "GET",
             url: format!("{base}/{path}"),
-            ca_pem: None,
             bearer: token.map(str::to_owned),
-            body: None,
+            ..HttpQuestion::default()
         },
     )
 }

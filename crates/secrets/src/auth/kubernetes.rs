@@ -228,6 +228,7 @@ fn login(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
         ca_pem: Some(config.ca_cert).filter(|pem| !pem.is_empty()),
         bearer: Some(bearer),
         body: Some(json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": spec })),
+        form: None,
     };
     let question = Question::Http(question);
     let Some(answer) = request.answers.iter().find(|answer| answer.to == question) else {

@@ -14,7 +14,11 @@ use crate::{Result, engines};
 
 /// Whether a path needs no token.
 pub(crate) fn is_public(kind: &str, path: &str, op: Op) -> bool {
-    op == Op::Write && kind != "token" && (path == "login" || path.starts_with("login/"))
+    let write = op == Op::Write;
+    let by_browser = matches!(kind, "jwt" | "oidc")
+        && (write && path == "oidc/auth_url"
+            || matches!(op, Op::Read | Op::Write) && path == "oidc/callback");
+    by_browser || write && kind != "token" && (path == "login" || path.starts_with("login/"))
 }
 
 /// Whether a role or user is there, so that creating and updating can be told apart.

@@ -2,6 +2,8 @@
 
 use super::sql;
 use crate::external::{HttpQuestion, Question};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
@@ -12,6 +14,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 type HttpClient = Client<
     hyper_rustls::HttpsConnector<hyper_util::client::legacy::connect::HttpConnector>,
@@ -36,15 +39,28 @@ impl Asker {
 
     async fn http(&self, question: &HttpQuestion) -> Result<(u16, Value), String> {
         let client = self.client(question.ca_pem.as_deref().unwrap_or_default())?;
-        let body = question.body.as_ref().map(Value::to_string).unwrap_or_default();
+        let (kind, body) = match &question.form {
+            Some(form) => ("application/x-www-form-urlencoded", form.fields.to_string()),
+            None => (
+                "application/json",
+                question.body.as_ref().map(Value::to_string).unwrap_or_default(),
+            ),
+        };
         let mut request = http::Request::builder()
             .method(question.method)
             .uri(&question.url)
             .header("accept", "application/json")
-            .header("content-type", "application/json")
+            .header("content-type", kind)
             .header("user-agent", "herder");
         if let Some(bearer) = &question.bearer {
             request = request.header("authorization", format!("Bearer {bearer}"));
+        }
+        if let Some(form) = &question.form {
+            let both = Zeroizing::new(format!("{}:{}", form.client.0, *form.client.1));
+            request = request.header(
+                "authorization",
+                format!("Basic {}", STANDARD.encode(both.as_bytes())),
+            );
         }
         let request = request
             .body(Full::from(body))

@@ -1,6 +1,7 @@
-//! Log in with a JSON web token, verified by configured keys, a key set's address or OIDC discovery. The browser log in
-//! of OIDC is not offered. Owns configuration, roles and claims; signatures are in `verify`.
+//! Log in with a JSON web token, verified by configured keys, a key set's address or OIDC discovery. Owns configuration,
+//! roles and claims; signatures are in `verify`, the way through a browser in `browser`.
 
+mod browser;
 pub(crate) mod verify;
 
 use crate::core::context::Cx;
@@ -35,6 +36,8 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     match (request.op, segments.as_slice()) {
         (Op::Write, ["login"]) => login(cx, request),
+        (Op::Write, ["oidc", "auth_url"]) => browser::start(cx, request),
+        (Op::Read | Op::Write, ["oidc", "callback"]) => browser::finish(cx, request),
         (Op::Read, ["config"]) => {
             let mut config: Map<String, Value> = cx.get("config")?.ok_or(Error::NotFound)?;
             config.remove("oidc_client_secret");
@@ -116,8 +119,7 @@ fn ask(request: &Request, url: String, ca: &str) -> Result<Value> {
         method: "GET",
         url,
         ca_pem: Some(ca.to_owned()).filter(|ca| !ca.is_empty()),
-        bearer: None,
-        body: None,
+        ..HttpQuestion::default()
     };
     answered(request, question)
 }
@@ -141,14 +143,20 @@ pub(crate) fn answered(request: &Request, question: HttpQuestion) -> Result<Valu
     }
 }
 
-/// Issuer and key set address.
-fn discover(request: &Request, config: &Map<String, Value>) -> Result<(String, String)> {
+/// What the provider says of itself.
+fn provider(request: &Request, config: &Map<String, Value>) -> Result<Value> {
     let base = text(config, "oidc_discovery_url").trim_end_matches('/');
-    let found = ask(
+    ask(
         request,
         format!("{base}/.well-known/openid-configuration"),
         text(config, "oidc_discovery_ca_pem"),
-    )?;
+    )
+}
+
+/// Issuer and key set address.
+fn discover(request: &Request, config: &Map<String, Value>) -> Result<(String, String)> {
+    let base = text(config, "oidc_discovery_url").trim_end_matches('/');
+    let found = provider(request, config)?;
     let get = |key: &str| {
         found
             .get(key)
@@ -290,7 +298,12 @@ fn login(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
     })?;
     check(&claims, &role.fields, &issuer, cx.now.as_second())
         .map_err(|reason| Error::invalid(format!("error validating token: {reason}")))?;
-    let user = claim(&claims, text(&role.fields, "user_claim"))
+    admit(cx, request, role, name, &claims)
+}
+
+/// Gives a token for claims that have been checked.
+fn admit(cx: &mut Cx<'_>, request: &Request, role: Role, name: String, claims: &Value) -> Result<Response> {
+    let user = claim(claims, text(&role.fields, "user_claim"))
         .and_then(|value| match value {
             Value::String(text) => Some(text.clone()),
             Value::Number(number) => Some(number.to_string()),
@@ -310,7 +323,7 @@ fn login(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
         .into_iter()
         .flatten()
     {
-        if let (Some(Value::String(value)), Some(to)) = (claim(&claims, from), to.as_str()) {
+        if let (Some(Value::String(value)), Some(to)) = (claim(claims, from), to.as_str()) {
             metadata.insert(to.to_owned(), value.clone());
         }
     }
