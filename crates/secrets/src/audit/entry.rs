@@ -71,24 +71,16 @@ fn show_of(device: &Device) -> Show<'_> {
 pub(crate) fn common(device: &Device, request: &Request, auth: &Who) -> Vec<u8> {
     let show = show_of(device);
     let mut bytes = Vec::with_capacity(1024);
-    let both = Both {
-        auth: auth.as_ref().map(|auth| Holding(show, auth)),
-        request: Asked(show, request),
+    let mut write = || -> Result<(), serde_json::Error> {
+        bytes.extend_from_slice(b"\"auth\":");
+        serde_json::to_writer(&mut bytes, &auth.as_ref().map(|auth| Holding(show, auth)))?;
+        bytes.extend_from_slice(b",\"request\":");
+        serde_json::to_writer(&mut bytes, &Asked(show, request))
     };
-    if serde_json::to_writer(&mut bytes, &both).is_err() {
-        return Vec::new();
+    match write() {
+        Ok(()) => bytes,
+        Err(_) => Vec::new(),
     }
-    bytes.pop();
-    if !bytes.is_empty() {
-        bytes.remove(0);
-    }
-    bytes
-}
-
-#[derive(serde::Serialize)]
-struct Both<'a> {
-    auth: Option<Holding<'a>>,
-    request: Asked<'a>,
 }
 
 /// The line, without its end; empty if there is none.

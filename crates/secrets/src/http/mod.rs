@@ -234,6 +234,9 @@ fn read(parts: &http::request::Parts, body: &[u8]) -> Result<Request> {
 }
 
 fn percent_decode(text: &str) -> Result<String> {
+    if !text.contains('%') {
+        return Ok(text.to_owned());
+    }
     let wrong = || Error::invalid("the address has a wrong percent sign");
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
