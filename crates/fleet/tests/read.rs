@@ -6,8 +6,8 @@
     reason = "tests may"
 )]
 
-use herder_base::{Commit, Diagnostic, Tree, TreeBuilder};
-use herder_fleet::{Fleet, Inputs, SourceRef, promote, read, release, sources};
+use herder_base::{Commit, Diagnostic, File, Tree, TreeBuilder};
+use herder_fleet::{Fleet, Inputs, Renders, SourceRef, promote, read, release, sources};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -564,4 +564,45 @@ fn only_what_changed_is_rendered_again() {
         inputs.trees.insert(pinned, Ok(tree(APP, 'e')));
     });
     assert!(rendered >= 1);
+}
+
+#[test]
+fn a_link_that_leads_elsewhere_is_a_change() {
+    let at = |target: &str, renders: &Renders| {
+        let mut builder = TreeBuilder::default();
+        let object = |value: &str| {
+            format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: x}}\ndata: {{v: {value}}}\n")
+        };
+        for (path, text) in [
+            ("fleet.yaml", "discover: namespaces/*\n".to_owned()),
+            (
+                "namespaces/a/kustomization.yaml",
+                "resources: [current/x.yaml]\n".to_owned(),
+            ),
+            ("namespaces/a/one/x.yaml", object("one")),
+            ("namespaces/a/two/x.yaml", object("two")),
+        ] {
+            builder.insert(path, text.into_bytes()).unwrap();
+        }
+        let link = File {
+            bytes: target.as_bytes().into(),
+            executable: false,
+            symlink: true,
+        };
+        builder.insert_file("namespaces/a/current", link).unwrap();
+        let inputs = Inputs {
+            fleet_url: "/git/fleet.git".to_owned(),
+            root: builder.build(Commit::default()),
+            renders: renders.clone(),
+            ..Inputs::default()
+        };
+        let (fleet, _) = read(&inputs);
+        let objects = &fleet.units.first().unwrap().objects;
+        let object = objects.iter().find(|object| object.key.name == "x").unwrap();
+        object.value["data"]["v"].as_str().unwrap().to_owned()
+    };
+    let renders = Renders::default();
+    assert_eq!(at("one", &renders), "one");
+    assert_eq!(at("two", &renders), "two");
+    assert_eq!(renders.rendered(), 2);
 }

@@ -174,7 +174,11 @@ pub(crate) fn globals(node: &yaml::Node) -> Result<String> {
 impl Chart {
     fn checked(mut self) -> Result<Self> {
         let name = &self.at.name;
-        if name.is_empty() || name.contains('/') || name.starts_with('.') {
+        // Neither may become an option of helm's, of which some run programs.
+        if self.release.starts_with('-') {
+            return Err(Error::new("`releaseName` cannot begin with `-`").on_line(self.line));
+        }
+        if name.is_empty() || name.contains('/') || name.starts_with(['.', '-']) {
             return Err(
                 Error::new("a chart must have a `name` that is the name of its directory").on_line(self.line),
             );

@@ -96,8 +96,8 @@ fn join(dir: &str, path: &str) -> String {
     }
 }
 
-/// Follows symbolic links; `None` if there is nothing.
-fn resolve(files: &dyn Files, path: &str) -> Option<Found> {
+/// Follows symbolic links; `None` if there is nothing. The places of the links on the way are added to `followed`.
+fn resolve(files: &dyn Files, path: &str, followed: &mut Vec<String>) -> Option<Found> {
     let mut pending: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
     let mut here: Vec<String> = Vec::new();
     let mut links = 0;
@@ -116,6 +116,7 @@ fn resolve(files: &dyn Files, path: &str) -> Option<Found> {
             return pending.is_empty().then_some(Found::File(at));
         }
         links += 1;
+        followed.push(at);
         let target = std::str::from_utf8(&file.bytes).ok()?;
         if links > 40 || (target.starts_with('/') && !files.is_whole_filesystem()) {
             return None;
@@ -134,7 +135,7 @@ fn resolve(files: &dyn Files, path: &str) -> Option<Found> {
 impl<'a> Loader<'a> {
     /// A loader at the directory a build begins with.
     pub(crate) fn new(files: &'a dyn Files, dir: &str, restrictor: LoadRestrictor) -> Result<Self> {
-        match resolve(files, dir) {
+        match resolve(files, dir, &mut Vec::new()) {
             Some(Found::Dir(root)) => Ok(Self {
                 files: Source::Local(files),
                 root,
@@ -173,6 +174,17 @@ impl<'a> Loader<'a> {
         }
     }
 
+    /// What is at a place, with a note of it and of the links on the way: when any of them changes, so may the result.
+    fn find(&self, context: &mut Context<'_>, place: &str) -> Option<Found> {
+        let mut followed = Vec::new();
+        let found = resolve(&self.files, place, &mut followed);
+        self.note(context, place);
+        for link in followed {
+            self.note(context, &link);
+        }
+        found
+    }
+
     fn place(&self, path: &str) -> Result<String> {
         if path.starts_with('/') {
             return Err(Error::new(format!("`{path}` is an absolute path"))
@@ -184,18 +196,25 @@ impl<'a> Loader<'a> {
 
     /// A file's bytes.
     pub(crate) fn load(&self, context: &mut Context<'_>, path: &str) -> Result<Arc<[u8]>> {
+        match self.load_if_there(context, path)? {
+            Some(bytes) => Ok(bytes),
+            None => Err(self.missing(path, &self.place(path)?)),
+        }
+    }
+
+    /// A file's bytes; nothing if there is no such file.
+    fn load_if_there(&self, context: &mut Context<'_>, path: &str) -> Result<Option<Arc<[u8]>>> {
         if remote::is_http(path) {
             return match self.fetch(context, path)? {
-                Base::File(bytes) => Ok(bytes),
+                Base::File(bytes) => Ok(Some(bytes)),
                 Base::Dir(_) => Err(Error::new(format!("`{path}` is a repository, not a file"))),
             };
         }
         let place = self.place(path)?;
-        self.note(context, &place);
-        let file = match resolve(&self.files, &place) {
+        let file = match self.find(context, &place) {
             Some(Found::File(file)) => file,
             Some(Found::Dir(_)) => return Err(Error::new(format!("`{path}` is a directory, not a file"))),
-            None => return Err(self.missing(path, &place)),
+            None => return Ok(None),
         };
         let dir = file.rsplit_once('/').map_or("", |(dir, _)| dir);
         if self.restrictor == LoadRestrictor::RootOnly && !contains(&self.root, dir) {
@@ -205,17 +224,13 @@ impl<'a> Loader<'a> {
         if file != place {
             self.note(context, &file);
         }
-        match self.files.file(&file) {
-            Some(found) => Ok(found.bytes),
-            None => Err(self.missing(path, &place)),
-        }
+        Ok(self.files.file(&file).map(|found| found.bytes))
     }
 
     /// All files below a directory, by their paths relative to it; `None` if there is no such directory.
     pub(crate) fn directory(&self, context: &mut Context<'_>, path: &str) -> Result<Option<ChartFiles>> {
         let place = self.place(path)?;
-        self.note(context, &place);
-        let Some(Found::Dir(root)) = resolve(&self.files, &place) else {
+        let Some(Found::Dir(root)) = self.find(context, &place) else {
             return Ok(None);
         };
         let mut found = ChartFiles::new();
@@ -226,10 +241,9 @@ impl<'a> Loader<'a> {
                 // Some call directories by a name that ends with a slash.
                 let relative = join(&below, name.trim_end_matches('/'));
                 let at = join(&root, &relative);
-                match resolve(&self.files, &at) {
+                match self.find(context, &at) {
                     Some(Found::Dir(dir)) if dir == at => pending.push(relative),
                     Some(Found::File(file)) => {
-                        self.note(context, &at);
                         let Some(content) = self.files.file(&file) else {
                             continue;
                         };
@@ -271,7 +285,7 @@ impl<'a> Loader<'a> {
     pub(crate) fn kustomization(&self, context: &mut Context<'_>) -> Result<(String, String)> {
         let mut found = Vec::new();
         for name in ["kustomization.yaml", "kustomization.yml", "Kustomization"] {
-            if self.load(context, name).is_ok() {
+            if matches!(self.load_if_there(context, name), Ok(Some(_))) {
                 found.push(name);
             }
         }
@@ -300,7 +314,7 @@ impl<'a> Loader<'a> {
                 );
             }
         };
-        match resolve(&tree, &dir) {
+        match resolve(&tree, &dir, &mut Vec::new()) {
             Some(Found::File(file)) => match tree.file(&file) {
                 Some(found) => Ok(Base::File(Arc::clone(&found.bytes))),
                 None => Err(Error::new(format!("`{url}` holds no `{dir}`"))),
@@ -333,7 +347,7 @@ impl<'a> Loader<'a> {
             return self.fetch(context, path);
         }
         let place = self.place(path)?;
-        let root = match resolve(&self.files, &place) {
+        let root = match self.find(context, &place) {
             Some(Found::Dir(root)) => root,
             Some(Found::File(_)) => return Err(Error::new(format!("`{path}` is a file, not a directory"))),
             None => return Err(self.missing(path, &place)),
@@ -381,12 +395,13 @@ mod tests {
             builder.insert_file(path, file).unwrap();
         }
         let tree = builder.build(Commit::default());
-        assert_eq!(resolve(&tree, "l/f"), Some(Found::File("a/b/f".to_owned())));
-        assert_eq!(resolve(&tree, "a/m"), Some(Found::File("a/b/f".to_owned())));
-        assert_eq!(resolve(&tree, "l"), Some(Found::Dir("a/b".to_owned())));
-        assert_eq!(resolve(&tree, ""), Some(Found::Dir(String::new())));
+        let found = |path: &str| resolve(&tree, path, &mut Vec::new());
+        assert_eq!(found("l/f"), Some(Found::File("a/b/f".to_owned())));
+        assert_eq!(found("a/m"), Some(Found::File("a/b/f".to_owned())));
+        assert_eq!(found("l"), Some(Found::Dir("a/b".to_owned())));
+        assert_eq!(found(""), Some(Found::Dir(String::new())));
         for gone in ["loop", "out", "x", "a/b/f/g"] {
-            assert_eq!(resolve(&tree, gone), None, "{gone}");
+            assert_eq!(found(gone), None, "{gone}");
         }
     }
 }

@@ -37,12 +37,19 @@ struct Entry {
 enum Seen {
     Nothing,
     Dir,
-    File(Arc<[u8]>),
+    /// Its content, which for a symbolic link is where it leads.
+    File {
+        bytes: Arc<[u8]>,
+        symlink: bool,
+    },
 }
 
 fn look(tree: &Tree, path: &str) -> Seen {
     match tree.file(path) {
-        Some(file) => Seen::File(Arc::clone(&file.bytes)),
+        Some(file) => Seen::File {
+            bytes: Arc::clone(&file.bytes),
+            symlink: file.symlink,
+        },
         None if tree.is_dir(path) => Seen::Dir,
         None => Seen::Nothing,
     }
@@ -52,7 +59,9 @@ impl Seen {
     fn is_still(&self, tree: &Tree, path: &str) -> bool {
         match (self, tree.file(path)) {
             // Trees of one cache share what is the same; comparing bytes is for the rest.
-            (Self::File(old), Some(new)) => Arc::ptr_eq(old, &new.bytes) || *old == new.bytes,
+            (Self::File { bytes, symlink }, Some(new)) => {
+                *symlink == new.symlink && (Arc::ptr_eq(bytes, &new.bytes) || *bytes == new.bytes)
+            }
             _ => *self == look(tree, path),
         }
     }

@@ -161,12 +161,13 @@ impl Config {
 
     /// As [`Config::merge`] on shared configurations, which nearly always are the defaults.
     pub(crate) fn merge_shared(mine: &mut Arc<Self>, other: &Arc<Self>) -> Result<()> {
-        let builtin = Arc::ptr_eq(other, &Self::builtin());
-        if Arc::ptr_eq(mine, other) || (builtin && Arc::ptr_eq(mine, &Self::builtin_merged())) {
+        let merged = Self::builtin_merged();
+        let has_defaults = Arc::ptr_eq(other, &Self::builtin()) || Arc::ptr_eq(other, &merged);
+        if Arc::ptr_eq(mine, other) || (has_defaults && Arc::ptr_eq(mine, &merged)) {
             return Ok(());
         }
-        if builtin && **mine == Self::default() {
-            *mine = Self::builtin_merged();
+        if has_defaults && **mine == Self::default() {
+            *mine = merged;
             return Ok(());
         }
         Arc::make_mut(mine).merge(other)
@@ -229,5 +230,14 @@ mod tests {
         let mut twice = (*config).clone();
         twice.merge(&config).unwrap();
         assert_eq!(twice, *config);
+        // What `merge_shared` takes for granted: once merged, the defaults stay as they are.
+        let merged = Config::builtin_merged();
+        for start in [Config::default(), (*merged).clone()] {
+            for more in [&merged, &config] {
+                let mut result = start.clone();
+                result.merge(more).unwrap();
+                assert_eq!(result, *merged);
+            }
+        }
     }
 }

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail};
 use herder_kustomize::{ChartFiles, ChartRef, Helm, Release};
 use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
@@ -23,7 +24,11 @@ impl Work {
     fn new() -> Result<Self> {
         let name = format!("herder-helm-{}-{}", std::process::id(), free_number());
         let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        // Values are often secrets; and a directory that somebody else made is not ours.
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Self(path))
     }
 }
@@ -105,7 +110,8 @@ impl Program {
 
     fn render(&self, release: &Release) -> Result<String> {
         let work = Work::new()?;
-        let chart = work.0.join(&release.chart);
+        // Below a directory of its own, so that no name of a chart is that of helm's configuration beside it.
+        let chart = work.0.join("chart").join(&release.chart);
         write(&chart, &release.files)?;
         let mut args = vec!["template".to_owned()];
         args.push(
