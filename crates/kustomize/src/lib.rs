@@ -1,8 +1,45 @@
 //! Tree to manifests, byte for byte what `kustomize build` (v5.5, as in `kubectl` 1.32) prints.
 //!
-//! Pure: it reads a [`Tree`] and nothing else. Remote bases are fetched, helm charts are rendered and KRM
-//! functions are run by the caller ([`Remotes`], [`Helm`], [`Functions`]), or refused; exec plugins always are. Linear in the number of resources. [`edit`] changes
-//! kustomization files without touching their layout.
+//! Pure: it reads a [`Tree`] (or anything that is [`Files`]) and nothing else. Remote bases are fetched, helm charts are
+//! rendered and KRM functions are run by the caller ([`Remotes`], [`Helm`], [`Functions`]), or refused; exec plugins
+//! always are. Linear in the number of resources. [`edit`] changes kustomization files without touching their layout.
+//!
+//! # Building
+//!
+//! ```
+//! use herder_kustomize::{NoRemotes, Options, Tree, build};
+//! let tree = Tree::from_texts([
+//!     ("kustomization.yaml", "resources: [a.yaml]\nnamePrefix: staging-\nconfigMapGenerator:\n- {name: settings, literals: [a=b]}\n"),
+//!     ("a.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {volumes: [{name: v, configMap: {name: settings}}]}\n"),
+//! ])?;
+//! let text = build(&tree, "", &Options::default(), &NoRemotes)?.to_yaml();
+//! // The generated name ends with a hash of its content, and whoever refers to it follows.
+//! assert_eq!(text.matches("name: staging-settings-").count(), 2);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # When it fails
+//!
+//! An [`Error`] says where, about which resource, and what to do:
+//!
+//! ```
+//! use herder_kustomize::{NoRemotes, Options, Tree, build};
+//! let tree = Tree::from_texts([
+//!     ("kustomization.yaml", "resources:\n- deployment.yml\n"),
+//!     ("deployment.yaml", "kind: Pod\n"),
+//! ])?;
+//! let error = build(&tree, "", &Options::default(), &NoRemotes).unwrap_err();
+//! assert_eq!((error.file(), error.line()), ("kustomization.yaml", 2));
+//! assert_eq!(error.hint_text(), Some("did you mean `deployment.yaml`?"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Building again
+//!
+//! [`Build::read`] names every path that was read or looked for. While none of them changes, appears or disappears, and
+//! remote bases stay at their commits, the result stays the same and nothing needs to be built.
+//!
+//! What is supported, field by field: `docs/kustomize.md`.
 #![forbid(unsafe_code)]
 
 mod build;
