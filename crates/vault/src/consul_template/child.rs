@@ -1,23 +1,32 @@
 //! The program that is looked after: started when everything is rendered, told of changes, ended with this process.
 
-use super::command::{CommandError, environment, program};
+use super::command::CommandError;
+use super::process::{Handle, Process};
 use super::settings::Exec;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use std::process::ExitStatus;
-use std::time::Duration;
 
 /// The program, running or not.
 #[derive(Debug)]
 pub(super) struct Child {
     exec: Exec,
-    running: Option<tokio::process::Child>,
+    running: Option<Process>,
+    handle: Handle,
 }
 
 impl Child {
     /// Not started yet.
     pub(super) fn new(exec: Exec) -> Self {
-        Self { exec, running: None }
+        Self {
+            exec,
+            running: None,
+            handle: Handle::default(),
+        }
+    }
+
+    /// For signals while the program itself is held elsewhere.
+    pub(super) fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 
     /// Whether there is a program at all.
@@ -47,33 +56,17 @@ impl Child {
     }
 
     fn start(&mut self) -> Result<(), CommandError> {
-        let Some(mut command) = program(&self.exec.command) else {
-            return Ok(());
-        };
-        command
-            .env_clear()
-            .envs(environment(&self.exec))
-            .kill_on_drop(true);
-        let shown = self.exec.command.join(" ");
-        match command.spawn() {
-            Ok(child) => {
-                tracing::info!("started the program");
-                self.running = Some(child);
-                Ok(())
-            }
-            Err(source) => Err(CommandError::Start {
-                command: shown,
-                source,
-            }),
-        }
+        self.running = Process::start(&self.exec.command, &self.exec, self.handle())?;
+        tracing::info!("started the program");
+        Ok(())
     }
 
     /// Waits until the program ends by itself; for ever if there is none.
     pub(super) async fn ended(&mut self) -> std::io::Result<ExitStatus> {
         match &mut self.running {
             None => std::future::pending().await,
-            Some(child) => {
-                let status = child.wait().await?;
+            Some(process) => {
+                let status = process.wait().await?;
                 self.running = None;
                 Ok(status)
             }
@@ -82,34 +75,27 @@ impl Child {
 
     /// Passes a signal on. Says whether there was a program to get it.
     pub(super) fn signal(&self, signal: Signal) -> bool {
-        let pid = self.running.as_ref().and_then(tokio::process::Child::id);
-        match pid.and_then(|pid| i32::try_from(pid).ok()) {
-            Some(pid) => kill(Pid::from_raw(pid), signal).is_ok(),
-            None => false,
-        }
+        self.handle.signal(signal)
     }
 
     /// Ends the program: with its signal first, then for certain.
     pub(super) async fn end(&mut self, splay: bool) {
-        if self.running.is_none() {
-            return;
-        }
+        // It stays here until it has ended: who stops waiting may come back.
+        let Some(process) = &mut self.running else { return };
         if splay && let Some(splay) = self.exec.splay {
             tokio::time::sleep(splay.mul_f64(crate::jitter::unit())).await;
         }
-        self.signal(self.exec.kill_signal.unwrap_or(Signal::SIGINT));
-        let limit = self.exec.kill_timeout.unwrap_or(Duration::from_secs(30));
-        if let Some(mut child) = self.running.take()
-            && tokio::time::timeout(limit, child.wait()).await.is_err()
-        {
-            let _ = child.kill().await;
-        }
+        process
+            .end(self.exec.kill_signal(), self.exec.kill_timeout())
+            .await;
+        self.running = None;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[tokio::test]
     async fn ends_for_certain_what_does_not_listen() {

@@ -1,5 +1,6 @@
 //! Programs: how a command line becomes one, and commands that run once after a change.
 
+use super::process::{Handle, Process};
 use super::settings::Exec;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,26 +28,13 @@ pub(super) enum CommandError {
     },
 }
 
-/// The program for a command: several words are a program and its arguments, one text is for a shell, which makes way
-/// for the program (`exec`) where the text is one simple command, so that signals reach it.
+/// The program for a command: several words are a program and its arguments, one text is for a shell.
 pub(super) fn program(words: &[String]) -> Option<Command> {
     match words {
         [] => None,
         [line] => {
-            let simple = !line.contains(['\n', ';', '&', '|', '(', '{', '`'])
-                && !["exec ", "if ", "for ", "while ", "cd ", "export ", "set ", ". "]
-                    .iter()
-                    .any(|word| line.trim_start().starts_with(word))
-                && !line
-                    .split_whitespace()
-                    .next()
-                    .is_some_and(|word| word.contains('='));
             let mut shell = Command::new("/bin/sh");
-            shell.arg("-c").arg(if simple {
-                format!("exec {line}")
-            } else {
-                line.clone()
-            });
+            shell.arg("-c").arg(line);
             Some(shell)
         }
         [program, arguments @ ..] => {
@@ -80,22 +68,21 @@ pub(super) fn environment(exec: &Exec) -> BTreeMap<String, String> {
     variables
 }
 
-/// Runs a command to its end.
+/// Runs a command to its end. What takes too long is ended with all that it has started.
 pub(super) async fn run(words: &[String], exec: &Exec, limit: Duration) -> Result<(), CommandError> {
-    let Some(mut command) = program(words) else {
+    let Some(mut process) = Process::start(words, exec, Handle::default())? else {
         return Ok(());
     };
-    let shown = words.join(" ");
-    command.env_clear().envs(environment(exec)).kill_on_drop(true);
-    let status = command.status();
+    let command = || words.join(" ");
     let status = if limit.is_zero() {
-        status.await
+        process.wait().await
     } else {
-        match tokio::time::timeout(limit, status).await {
+        match tokio::time::timeout(limit, process.wait()).await {
             Ok(status) => status,
             Err(_) => {
+                process.end(exec.kill_signal(), exec.kill_timeout()).await;
                 return Err(CommandError::Slow {
-                    command: shown,
+                    command: command(),
                     limit,
                 });
             }
@@ -104,11 +91,11 @@ pub(super) async fn run(words: &[String], exec: &Exec, limit: Duration) -> Resul
     match status {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(CommandError::Failed {
-            command: shown,
+            command: command(),
             status,
         }),
         Err(source) => Err(CommandError::Start {
-            command: shown,
+            command: command(),
             source,
         }),
     }
@@ -140,32 +127,65 @@ mod tests {
         assert!(!others.contains_key("PATH") && others.contains_key("OWN"));
     }
 
-    #[test]
-    fn a_simple_line_makes_way_for_its_program() {
-        let shown = |words: &[&str]| {
-            let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
-            let command = program(&words).unwrap();
-            let command = command.as_std();
-            let arguments = command.get_args().map(|a| a.to_string_lossy().into_owned());
-            format!(
-                "{} {}",
-                command.get_program().to_string_lossy(),
-                arguments.collect::<Vec<_>>().join(" ")
-            )
-        };
-        assert_eq!(shown(&["app -x"]), "/bin/sh -c exec app -x");
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(|&word| word.to_owned()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_line_is_a_shells() {
+        let run = async |line: &[&str]| run(&words(line), &Exec::default(), Duration::from_secs(20)).await;
         for line in [
-            "a; b",
-            "a && b",
-            "a | b",
-            "A=1 b",
-            "if true; then a; fi",
-            "exec a",
-            "cd /x",
+            "exit 0",
+            "umask 077",
+            "! grep -q nothing /dev/null",
+            ": > /dev/null",
+            "true; true",
+            "A=1 true",
         ] {
-            assert_eq!(shown(&[line]), format!("/bin/sh -c {line}"));
+            run(&[line]).await.unwrap();
         }
-        assert_eq!(shown(&["app", "-x"]), "app -x");
-        assert!(program(&[]).is_none());
+        run(&["test", "a b", "=", "a b"]).await.unwrap();
+        run(&[]).await.unwrap();
+        assert!(matches!(run(&["exit 3"]).await, Err(CommandError::Failed { .. })));
+        assert!(matches!(
+            run(&["/no/such/program", "x"]).await,
+            Err(CommandError::Start { .. })
+        ));
+    }
+
+    #[tokio::test]
+    async fn what_takes_too_long_ends_with_all_that_it_started() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().display();
+        let exec = Exec {
+            kill_signal: Some(nix::sys::signal::Signal::SIGTERM),
+            kill_timeout: Some(Duration::from_millis(300)),
+            ..Exec::default()
+        };
+        let alive = |name: &str| {
+            let pid = std::fs::read_to_string(dir.path().join(name)).unwrap();
+            // A process that has ended and is waited for by nobody yet has no command line.
+            std::fs::read(format!("/proc/{}/cmdline", pid.trim())).is_ok_and(|line| !line.is_empty())
+        };
+        // One that listens, and one whose child does not.
+        let polite = format!("trap 'echo > {place}/told; exit' TERM; sleep 60 & echo $! > {place}/a; wait");
+        let deaf = format!("(trap '' TERM; exec sleep 60) & echo $! > {place}/b; wait");
+        for line in [polite, deaf] {
+            let result = run(&[line], &exec, Duration::from_millis(300)).await;
+            assert!(matches!(result, Err(CommandError::Slow { .. })));
+        }
+        assert!(dir.path().join("told").exists());
+        assert!(!alive("a"));
+        assert!(!alive("b"));
+        // Dropped on the way.
+        let line = format!("sleep 60 & echo $! > {place}/c; wait");
+        let _ = tokio::time::timeout(Duration::from_millis(300), run(&[line], &exec, Duration::ZERO)).await;
+        for _ in 0..100 {
+            if !alive("c") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        unreachable!("the dropped command's child lives on");
     }
 }

@@ -6,6 +6,7 @@ mod command;
 mod flags;
 mod hcl;
 mod output;
+mod process;
 mod rendering;
 mod runner;
 mod schema;

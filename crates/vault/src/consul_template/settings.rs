@@ -200,3 +200,15 @@ impl Wait {
         (!self.disabled && !self.min.is_zero()).then_some(self)
     }
 }
+
+impl Exec {
+    /// What ends it.
+    pub(super) fn kill_signal(&self) -> Signal {
+        self.kill_signal.unwrap_or(Signal::SIGINT)
+    }
+
+    /// How long it may take to end.
+    pub(super) fn kill_timeout(&self) -> Duration {
+        self.kill_timeout.unwrap_or(Duration::from_secs(30))
+    }
+}
