@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 use thiserror::Error;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
@@ -127,6 +128,8 @@ pub async fn run(
         fetcher,
         jobs,
         child,
+        at_work: Arc::default(),
+        untold: false,
         begun: false,
         failures: 0,
         refresh,
@@ -144,6 +147,10 @@ struct Runner {
     fetcher: Fetcher,
     jobs: Vec<Job>,
     child: Child,
+    /// Whether files are being written and commands run.
+    at_work: Arc<AtomicBool>,
+    /// Whether something was written that the program was not told of.
+    untold: bool,
     begun: bool,
     failures: u32,
     refresh: Duration,
@@ -158,21 +165,35 @@ impl Runner {
         signals: &mut Signals,
         out: &mut (dyn Write + Send),
     ) -> Result<End, RunError> {
+        let (child, at_work) = (self.child.handle(), Arc::clone(&self.at_work));
+        let told = |told: Told| match told {
+            Told::End => Some(End::Done),
+            Told::Reload => Some(End::Reload),
+            Told::Pass(signal) => (!child.signal(signal) && signal == Signal::SIGTERM).then_some(End::Done),
+        };
         loop {
-            // A signal ends even a Vault that does not answer.
-            let result = tokio::select! {
-                result = self.pass(invocation, out) => result,
-                told = signals.next() => match told {
-                    Told::End => return Ok(End::Done),
-                    Told::Reload => return Ok(End::Reload),
-                    Told::Pass(signal) => {
-                        if !self.child.signal(signal) && signal == Signal::SIGTERM {
-                            return Ok(End::Done);
-                        }
-                        continue;
+            let mut reload = false;
+            let result = {
+                let mut pass = std::pin::pin!(self.pass(invocation, out));
+                loop {
+                    tokio::select! {
+                        result = &mut pass => break result,
+                        name = signals.next() => match told(name) {
+                            None => {}
+                            // What was written is not written again, so that its commands must run now.
+                            Some(End::Reload) if at_work.load(Ordering::SeqCst) => reload = true,
+                            // A signal ends even a Vault that does not answer.
+                            Some(end) => return Ok(end),
+                        },
                     }
-                },
+                }
             };
+            if reload && !matches!(result, Ok(Some(_))) {
+                if let Err(error) = result {
+                    tracing::warn!("{}", chain(&error));
+                }
+                return Ok(End::Reload);
+            }
             match result {
                 Ok(Some(end)) => return Ok(end),
                 Ok(None) => self.failures = 0,
@@ -186,14 +207,8 @@ impl Runner {
                     tracing::info!("the program ended");
                     return Ok(End::Program(code(status)));
                 }
-                told = signals.next() => match told {
-                    Told::End => return Ok(End::Done),
-                    Told::Reload => return Ok(End::Reload),
-                    Told::Pass(signal) => {
-                        if !self.child.signal(signal) && signal == Signal::SIGTERM {
-                            return Ok(End::Done);
-                        }
-                    }
+                name = signals.next() => if let Some(end) = told(name) {
+                    return Ok(end);
                 },
             }
         }
@@ -256,12 +271,10 @@ impl Runner {
             }
             return Ok(Some(End::Done));
         }
-        let changed = self.write_ripe().await?;
-        if let Some(error) = problem {
-            return Err(error.into());
-        }
-        if self.jobs.iter().all(Job::is_written) {
-            self.child.rendered(changed).await?;
+        self.at_work.store(true, Ordering::SeqCst);
+        let done = self.apply(problem).await;
+        self.at_work.store(false, Ordering::SeqCst);
+        if done? {
             if once && !self.child.wanted() {
                 return Ok(Some(End::Done));
             }
@@ -277,11 +290,24 @@ impl Runner {
         Ok(None)
     }
 
+    /// Writes what has rested, runs commands, and sees to the program. Says whether everything is written.
+    async fn apply(&mut self, problem: Option<RenderError>) -> Result<bool, RunError> {
+        self.write_ripe().await?;
+        if let Some(error) = problem {
+            return Err(error.into());
+        }
+        let all = self.jobs.iter().all(Job::is_written);
+        if all {
+            self.child.rendered(self.untold).await?;
+            self.untold = false;
+        }
+        Ok(all)
+    }
+
     /// Writes what has rested, then runs each command of what changed once.
-    async fn write_ripe(&mut self) -> Result<bool, RunError> {
+    async fn write_ripe(&mut self) -> Result<(), RunError> {
         let now = Instant::now();
         let mut commands: Vec<usize> = Vec::new();
-        let mut changed = false;
         let mut problem = None;
         for (i, job) in self.jobs.iter_mut().enumerate() {
             if job.ripe().is_none_or(|at| at > now) {
@@ -290,7 +316,7 @@ impl Runner {
             match job.write() {
                 Ok(true) => {
                     tracing::info!("wrote {}", job.destination.display());
-                    changed = true;
+                    self.untold = true;
                     commands.push(i);
                 }
                 Ok(false) => {}
@@ -311,7 +337,7 @@ impl Runner {
         }
         match problem {
             Some(error) => Err(error.into()),
-            None => Ok(changed),
+            None => Ok(()),
         }
     }
 
