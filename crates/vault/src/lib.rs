@@ -9,6 +9,7 @@ pub mod agent;
 mod client;
 pub mod consul_template;
 mod error;
+mod files;
 mod jitter;
 mod kv;
 mod sources;

@@ -3,6 +3,7 @@
 use crate::agent::certificate;
 use crate::client::{Client, Method};
 use crate::error::Error;
+use crate::files;
 use herder_base::{Clock, chain};
 use herder_template::{Error as TemplateError, Evaluation, Known, Rendered, Request, Template};
 use serde_json::{Value as Json, json};
@@ -259,14 +260,7 @@ impl Fetcher {
             {
                 return Err(Fetch::Local("it is outside of sandbox_path".to_owned()));
             }
-            Request::File { path } => match tokio::fs::read(path).await {
-                // What is no text is a list of its bytes.
-                Ok(bytes) => match String::from_utf8(bytes) {
-                    Ok(text) => Json::String(text),
-                    Err(error) => json!(error.into_bytes()),
-                },
-                Err(error) => return Err(Fetch::Local(chain(&error).to_string())),
-            },
+            Request::File { path } => file(path.into()).await.map_err(Fetch::Local)?,
             Request::Env { name } => std::env::var(name).map_or(Json::Null, Json::String),
             Request::Now => json!(self.clock.now().as_second()),
         })
@@ -350,7 +344,7 @@ impl Fetcher {
 impl Fetcher {
     /// The certificate and key that the destination holds already, if they are good for a while.
     fn present_certificate(&self) -> Option<Json> {
-        let text = std::fs::read_to_string(self.destination.as_ref()?).ok()?;
+        let text = String::from_utf8(files::read(self.destination.as_ref()?).ok()?).ok()?;
         let mut present = certificate::in_file(&text)?;
         let now = self.clock.now().as_second();
         let (from, until) = (present.from, present.until);
@@ -377,6 +371,24 @@ impl Fetcher {
         Some(Duration::from_secs(
             u64::try_from(at - self.clock.now().as_second()).unwrap_or(0),
         ))
+    }
+}
+
+/// A file's text. What is no text is a list of its bytes, which takes much more room than they.
+async fn file(path: PathBuf) -> Result<Json, String> {
+    const LONGEST: usize = 8 << 20;
+    let read = tokio::task::spawn_blocking(move || files::read(&path)).await;
+    let bytes = match read {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(error)) => return Err(chain(&error).to_string()),
+        Err(_) => return Err("it cannot be read".to_owned()),
+    };
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Json::String(text)),
+        Err(error) if error.as_bytes().len() > LONGEST => {
+            Err("it is no text, and larger than 8 MiB".to_owned())
+        }
+        Err(error) => Ok(json!(error.into_bytes())),
     }
 }
 

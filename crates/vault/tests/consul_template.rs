@@ -229,6 +229,8 @@ async fn bad_input_fails_with_its_reason_and_writes_nothing() {
     let estate = Estate::start().await;
     let secret = "{{with secret \"secret/shop/db\"}}{{.Data.data.password}}{{end}}";
     let expired = estate.new_token("1s").await;
+    let long = std::fs::File::create(estate.path("long")).unwrap();
+    long.set_len((64 << 20) + 1).unwrap();
     tokio::time::sleep(Duration::from_millis(1500)).await;
     for (config, wanted) in [
         (
@@ -293,6 +295,16 @@ async fn bad_input_fails_with_its_reason_and_writes_nothing() {
             ),
             "outside of sandbox_path",
         ),
+        // What is there and cannot be read is not taken for empty.
+        (
+            template(
+                "{{ \"x\" | writeToFile \"DIR/long\" \"\" \"\" \"0600\" \"append\" }}",
+                "",
+            ),
+            "larger than 64 MiB",
+        ),
+        (template("{{file \"DIR/long\"}}", ""), "larger than 64 MiB"),
+        (template("{{file \"/dev/zero\"}}", ""), "no regular file"),
         (template("x", "user = \"no-such-user\""), "there is no user"),
         (
             template("x", "create_dest_dirs = false").replace("DIR/out", "DIR/none/out"),
@@ -483,6 +495,10 @@ async fn no_secret_value_shows_anywhere_else() {
         "{{with secret \"secret/shop/db\"}}{{timestamp .Data.data.key .Data.data.key}}{{end}}",
         "{{with secret \"secret/shop/db\"}}{{base64Decode .Data.data.key}}{{end}}",
         "{{parseYAML (print \"a: [\" (file \"DIR/in\"))}}",
+        "{{with secret \"secret/shop/db\"}}{{\"x\" | writeToFile (print \"/proc/\" .Data.data.key) \"\" \"\" \"0600\"}}{{end}}",
+        "{{with secret \"secret/shop/db\"}}{{\"x\" | writeToFile \"DIR/beside\" .Data.data.key \"\" \"0600\"}}{{end}}",
+        "{{with secret \"secret/shop/db\"}}{{\"x\" | writeToFile \"DIR/beside\" \"\" .Data.data.key \"0600\"}}{{end}}",
+        "{{with secret \"secret/shop/db\"}}{{file (print \"  \" .Data.data.key \"  \")}}{{end}}",
     ] {
         if let Err(error) = estate.run(&template(wrong, ""), &["-once"]).await {
             shown += &format!("{} {error:?}\n", chain(&error));

@@ -1,8 +1,12 @@
 //! Results into files: whole or not at all, with mode and owner, keeping the old file if asked to.
+//!
+//! Who may write to the directory may swap what stands there at any time: mode and owner are set on open files only.
 
 use super::settings::TemplateSettings;
-use nix::unistd::{Gid, Group, Uid, User, chown};
-use std::io::Write;
+use crate::files;
+use nix::unistd::{Gid, Group, Uid, User, fchown};
+use std::fs::{File, Metadata, Permissions};
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -24,9 +28,28 @@ pub(super) enum OutputError {
         kind: &'static str,
         name: String,
     },
+    /// A file of `writeToFile`. Its path and owner may be made of secrets, and are not shown.
+    #[error("cannot write a file that the template for {} has in writeToFile: {reason}", destination.display())]
+    Beside { destination: PathBuf, reason: String },
     /// The directory is missing, and may not be made.
     #[error("cannot write {}: its directory does not exist, and create_dest_dirs is false", path.display())]
     NoDirectory { path: PathBuf },
+}
+
+impl OutputError {
+    /// The same of a template's `writeToFile`.
+    pub(super) fn beside(self, destination: &Path) -> Self {
+        let reason = match self {
+            Self::Write { source, .. } => source.to_string(),
+            Self::Nobody { kind, .. } => format!("there is no such {kind}"),
+            Self::NoDirectory { .. } => "its directory does not exist".to_owned(),
+            Self::Beside { reason, .. } => reason,
+        };
+        Self::Beside {
+            destination: destination.to_owned(),
+            reason,
+        }
+    }
 }
 
 /// How a file is to be.
@@ -66,28 +89,37 @@ pub(super) fn write(path: &Path, bytes: &[u8], shape: &Shape) -> Result<bool, Ou
         source,
     };
     let (uid, gid) = owner(path, shape)?;
-    let present = match std::fs::metadata(path) {
-        Ok(found) => Some(found),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(fail(error)),
-    };
+    let present = present(path).map_err(fail)?;
     let mode = shape
         .mode
-        .or_else(|| present.as_ref().map(|found| found.permissions().mode() & 0o7777))
+        .or_else(|| {
+            present
+                .as_ref()
+                .map(|present| present.found.permissions().mode() & 0o7777)
+        })
         .unwrap_or(0o600);
-    if let Some(found) = &present
-        && std::fs::read(path).is_ok_and(|old| old == bytes)
+    if let Some(Present {
+        found,
+        file: Some(file),
+        link,
+    }) = &present
+        && found.len() == u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+        && files::read_open(file).is_ok_and(|old| old == bytes)
     {
         // The text is right; mode and owner are made so without a new file, and count as no change.
-        if found.permissions().mode() & 0o7777 != mode {
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(fail)?;
+        let owned = uid.is_none_or(|uid| uid.as_raw() == found.uid())
+            && gid.is_none_or(|gid| gid.as_raw() == found.gid());
+        let right = found.permissions().mode() & 0o7777 == mode;
+        if !link || owned && right {
+            if !owned {
+                fchown(file, uid, gid).map_err(|error| fail(error.into()))?;
+            }
+            // A new owner takes some bits away.
+            if !owned || !right {
+                file.set_permissions(Permissions::from_mode(mode)).map_err(fail)?;
+            }
+            return Ok(false);
         }
-        if uid.is_some_and(|uid| uid.as_raw() != found.uid())
-            || gid.is_some_and(|gid| gid.as_raw() != found.gid())
-        {
-            chown(path, uid, gid).map_err(|error| fail(error.into()))?;
-        }
-        return Ok(false);
     }
     let directory = path
         .parent()
@@ -103,12 +135,14 @@ pub(super) fn write(path: &Path, bytes: &[u8], shape: &Shape) -> Result<bool, Ou
     }
     let name = path
         .file_name()
-        .ok_or_else(|| fail(std::io::ErrorKind::InvalidInput.into()))?
+        .ok_or_else(|| fail(ErrorKind::InvalidInput.into()))?
         .to_string_lossy()
         .into_owned();
     let temporary = directory.join(format!(".{name}.{}.new", std::process::id()));
     // An owner who is not asked for stays who it was, as far as we may give files away.
-    let kept = present.as_ref().map(|found| (found.uid(), found.gid()));
+    let kept = present
+        .as_ref()
+        .map(|present| (present.found.uid(), present.found.gid()));
     let written = (|| {
         let _ = std::fs::remove_file(&temporary);
         let mut file = std::fs::OpenOptions::new()
@@ -118,16 +152,12 @@ pub(super) fn write(path: &Path, bytes: &[u8], shape: &Shape) -> Result<bool, Ou
             .open(&temporary)?;
         file.write_all(bytes)?;
         if let Some((old_uid, old_gid)) = kept {
-            let _ = chown(
-                &temporary,
-                Some(Uid::from_raw(old_uid)),
-                Some(Gid::from_raw(old_gid)),
-            );
+            let _ = fchown(&file, Some(Uid::from_raw(old_uid)), Some(Gid::from_raw(old_gid)));
         }
         if uid.is_some() || gid.is_some() {
-            chown(&temporary, uid, gid)?;
+            fchown(&file, uid, gid)?;
         }
-        file.set_permissions(std::fs::Permissions::from_mode(mode))?;
+        file.set_permissions(Permissions::from_mode(mode))?;
         file.sync_all()?;
         if shape.backup && present.is_some() {
             let backup = directory.join(format!("{name}.bak"));
@@ -140,6 +170,42 @@ pub(super) fn write(path: &Path, bytes: &[u8], shape: &Shape) -> Result<bool, Ou
         let _ = std::fs::remove_file(&temporary);
     }
     written.map(|()| true).map_err(fail)
+}
+
+/// What stands at a path.
+struct Present {
+    found: Metadata,
+    /// Open, unless it may not be read.
+    file: Option<File>,
+    /// Whether it was reached by a link. What is behind one may be read, and is never changed.
+    link: bool,
+}
+
+fn present(path: &Path) -> std::io::Result<Option<Present>> {
+    let (found, link) = match std::fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() => match std::fs::metadata(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            found => (found?, true),
+        },
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        found => (found?, false),
+    };
+    if !found.is_file() {
+        return Err(files::irregular());
+    }
+    match files::open(path, link) {
+        Ok((file, found)) => Ok(Some(Present {
+            found,
+            file: Some(file),
+            link,
+        })),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(Some(Present {
+            found,
+            file: None,
+            link,
+        })),
+        Err(error) => Err(error),
+    }
 }
 
 fn owner(path: &Path, shape: &Shape) -> Result<(Option<Uid>, Option<Gid>), OutputError> {
@@ -214,5 +280,45 @@ mod tests {
             Err(OutputError::Nobody { .. })
         ));
         assert_eq!(std::fs::read(&path).unwrap(), b"three");
+    }
+
+    #[test]
+    fn links_are_replaced_and_what_is_behind_them_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let (target, path) = (dir.path().join("target"), dir.path().join("out"));
+        let mode = |path: &Path| std::fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777;
+        std::fs::write(&target, b"same").unwrap();
+        std::fs::set_permissions(&target, Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        let shape = |mode| Shape {
+            mode: Some(mode),
+            ..Shape::default()
+        };
+        assert!(!write(&path, b"same", &shape(0o600)).unwrap());
+        assert!(path.is_symlink(), "nothing was to be done");
+        assert!(write(&path, b"same", &shape(0o644)).unwrap());
+        assert_eq!((mode(&target), mode(&path)), (0o600, 0o644));
+        assert!(!path.is_symlink());
+        // One that leads nowhere.
+        let lost = dir.path().join("lost");
+        std::os::unix::fs::symlink(dir.path().join("nowhere"), &lost).unwrap();
+        assert!(write(&lost, b"x", &shape(0o600)).unwrap());
+        assert!(lost.symlink_metadata().unwrap().is_file() && !dir.path().join("nowhere").exists());
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&pipe, &link).unwrap();
+        for path in [pipe.as_path(), &link, dir.path(), Path::new("/dev/null")] {
+            let error = write(path, b"x", &Shape::default()).unwrap_err();
+            assert!(
+                herder_base::chain(&error).to_string().contains("no regular file"),
+                "{error}"
+            );
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::output::{self, OutputError, Shape};
 use super::settings::{ConfigError, Exec, Settings, TemplateSettings, Wait};
+use crate::files;
 use herder_base::Secret;
 use herder_template::{FileWrite, Options, Rendered, Request, Template};
 use std::collections::BTreeSet;
@@ -161,7 +162,8 @@ impl Job {
             return Ok(false);
         };
         for file in &held.files {
-            self.write_beside(file)?;
+            self.write_beside(file)
+                .map_err(|error| error.beside(&self.destination))?;
         }
         let changed = output::write(&self.destination, held.text.expose(), &self.shape)?;
         self.written = Some((held.text, held.files));
@@ -180,7 +182,17 @@ impl Job {
             });
         }
         let mut bytes = if file.append {
-            std::fs::read(path).unwrap_or_default()
+            match files::read(path) {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+                // What is there and cannot be read must not be lost.
+                Err(source) => {
+                    return Err(OutputError::Write {
+                        path: path.to_owned(),
+                        source,
+                    });
+                }
+            }
         } else {
             Vec::new()
         };
