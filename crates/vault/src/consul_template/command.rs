@@ -1,5 +1,6 @@
 //! Programs: how a command line becomes one, and commands that run once after a change.
 
+use super::glob;
 use super::process::{Handle, Process};
 use super::settings::Exec;
 use std::collections::BTreeMap;
@@ -45,14 +46,9 @@ pub(super) fn program(words: &[String]) -> Option<Command> {
     }
 }
 
-/// Variables for a program: ours that are allowed and not denied (`*` at the end matches any rest), and its own.
+/// Variables for a program: ours that are allowed and not denied, both by patterns, and its own.
 pub(super) fn environment(exec: &Exec) -> BTreeMap<String, String> {
-    let fits = |patterns: &[String], name: &str| {
-        patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
-            Some(start) => name.starts_with(start),
-            None => pattern == name,
-        })
-    };
+    let fits = |patterns: &[String], name: &str| patterns.iter().any(|pattern| glob::fits(pattern, name));
     let mut variables: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .filter(|_| !exec.pristine.unwrap_or(false))
@@ -123,6 +119,9 @@ mod tests {
         assert_eq!(none.keys().collect::<Vec<_>>(), ["EMPTY", "OWN"]);
         let some = exec(false, &["PA*"], &[]);
         assert!(some.contains_key("PATH") && !some.contains_key("HOME"));
+        assert!(exec(false, &["*A?H"], &[]).contains_key("PATH"));
+        assert!(!exec(false, &[], &["*ATH"]).contains_key("PATH"));
+        assert!(!exec(false, &[], &["[O-Q]AT[^A-G]"]).contains_key("PATH"));
         let others = exec(false, &[], &["PA*"]);
         assert!(!others.contains_key("PATH") && others.contains_key("OWN"));
     }

@@ -228,7 +228,7 @@ pub const FLAGS: &[Flag] = &[
     flag!(
         "exec-env-allowlist",
         "NAME",
-        "a variable the program may see, with * at its end for more; may be repeated",
+        "a variable the program may see, or a pattern with *, ? and [a-z]; may be repeated",
         |i, v| {
             i.settings.exec.allowlist.push(v.to_owned());
             Ok(())
@@ -237,7 +237,7 @@ pub const FLAGS: &[Flag] = &[
     flag!(
         "exec-env-denylist",
         "NAME",
-        "a variable the program may not see; may be repeated",
+        "a variable the program may not see, or such a pattern; may be repeated",
         |i, v| {
             i.settings.exec.denylist.push(v.to_owned());
             Ok(())

@@ -4,6 +4,7 @@
 mod child;
 mod command;
 mod flags;
+mod glob;
 mod hcl;
 mod output;
 mod process;
