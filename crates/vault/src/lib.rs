@@ -20,3 +20,6 @@ pub use error::{BuildError, Denial, DeniedReason, Error};
 pub use kv::Mount;
 pub use sources::{Fetcher, RenderError};
 pub use sync::{Change, KubernetesRole, Policy, Scope, SyncError, plan, sync, sync_with};
+
+/// The longest time that is reckoned with: a hundred years. Clocks overflow somewhere beyond.
+pub(crate) const LONGEST: std::time::Duration = std::time::Duration::from_secs(100 * 365 * 24 * 3600);

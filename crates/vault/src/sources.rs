@@ -7,7 +7,7 @@ use crate::files;
 use herder_base::{Clock, chain};
 use herder_template::{Error as TemplateError, Evaluation, Known, Rendered, Request, Template};
 use serde_json::{Value as Json, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +29,8 @@ pub struct Fetcher {
     destination: Option<PathBuf>,
     /// The directory that files must be in.
     sandbox: Option<PathBuf>,
+    /// What the last rendering asked for.
+    used: BTreeSet<Request>,
 }
 
 /// Something that ends.
@@ -69,6 +71,7 @@ impl Fetcher {
             threshold: None,
             destination: None,
             sandbox: None,
+            used: BTreeSet::new(),
         }
     }
 
@@ -91,6 +94,11 @@ impl Fetcher {
         }
     }
 
+    /// What the last rendering asked for, also if it failed.
+    pub(crate) fn used(&self) -> BTreeSet<Request> {
+        self.used.clone()
+    }
+
     /// A part of a lifetime, a few hundredths more or less.
     fn part(&self) -> f64 {
         match self.threshold {
@@ -111,6 +119,7 @@ impl Fetcher {
                 used,
                 files,
             } = template.evaluate(Arc::clone(&self.known));
+            self.used.clone_from(&used);
             if missing.is_empty() {
                 return Ok(Rendered {
                     text: text?,
@@ -178,7 +187,7 @@ impl Fetcher {
     }
 
     fn learn(&mut self, request: Request, answer: Json) {
-        let duration = Duration::from_secs(answer.get("lease_duration").and_then(Json::as_u64).unwrap_or(0));
+        let duration = seconds(answer.get("lease_duration").and_then(Json::as_u64).unwrap_or(0));
         let id = answer
             .get("lease_id")
             .and_then(Json::as_str)
@@ -188,12 +197,12 @@ impl Fetcher {
             Request::PkiCert { .. } => answer
                 .get("Expiration")
                 .and_then(Json::as_i64)
-                .map(|at| Duration::from_secs(u64::try_from(at - self.clock.now().as_second()).unwrap_or(0))),
+                .map(|at| self.left(at)),
             _ if !id.is_empty() && !duration.is_zero() => Some(duration),
             // Rotated by Vault itself: just after, it is another.
             _ if answer.pointer("/data/rotation_period").is_some() => {
                 let ttl = answer.pointer("/data/ttl").and_then(Json::as_u64).unwrap_or(0);
-                Some(Duration::from_secs(ttl + 1))
+                Some(seconds(ttl.saturating_add(1)))
             }
             _ => None,
         };
@@ -313,10 +322,7 @@ impl Fetcher {
                     .call(Method::Put, "sys/leases/renew", Some(&body))
                     .await
                 {
-                    Ok(answer) => answer
-                        .get("lease_duration")
-                        .and_then(Json::as_u64)
-                        .map(Duration::from_secs),
+                    Ok(answer) => answer.get("lease_duration").and_then(Json::as_u64).map(seconds),
                     Err(error) if error.is_transient() => return Err(error),
                     Err(_) => None,
                 }
@@ -368,10 +374,18 @@ impl Fetcher {
     /// How long a certificate that was there already is used on.
     fn reused(&self, answer: &Json) -> Option<Duration> {
         let at = answer.get("ReplaceAt").and_then(Json::as_i64)?;
-        Some(Duration::from_secs(
-            u64::try_from(at - self.clock.now().as_second()).unwrap_or(0),
-        ))
+        Some(self.left(at))
     }
+
+    /// How long it is until then.
+    fn left(&self, at: i64) -> Duration {
+        seconds(u64::try_from(at.saturating_sub(self.clock.now().as_second())).unwrap_or(0))
+    }
+}
+
+/// A time that somebody else gave, short enough to reckon with.
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count).min(crate::LONGEST)
 }
 
 /// A file's text. What is no text is a list of its bytes, which takes much more room than they.
@@ -430,5 +444,38 @@ impl RenderError {
     #[must_use]
     pub fn needs_login(&self) -> bool {
         matches!(self, Self::Vault { source, .. } if source.needs_login())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_any_lifetime() {
+        let client = Client::new(&crate::Config::new("http://127.0.0.1:1")).unwrap();
+        let mut fetcher = Fetcher::new(client, Arc::new(herder_base::SystemClock));
+        let most = u64::MAX;
+        for (path, answer) in [
+            (
+                "a",
+                json!({"lease_id": "x", "lease_duration": most, "renewable": true}),
+            ),
+            (
+                "b",
+                json!({"lease_id": "x", "lease_duration": most, "renewable": false}),
+            ),
+            ("c", json!({"data": {"rotation_period": 1, "ttl": most}})),
+        ] {
+            let path = path.to_owned();
+            fetcher.learn(Request::Secret { path }, answer);
+        }
+        for at in [i64::MIN, i64::MAX] {
+            let (path, data) = (at.to_string(), BTreeMap::new());
+            let request = Request::PkiCert { path, data };
+            fetcher.learn(request, json!({"Expiration": at, "ReplaceAt": at}));
+        }
+        assert_eq!(fetcher.leases.len(), 5);
+        assert!(fetcher.next_due().is_some_and(|due| due <= Instant::now()));
     }
 }

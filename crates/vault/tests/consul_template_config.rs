@@ -305,6 +305,12 @@ fn wrong_settings_are_placed_and_named() {
         ),
         ("wait = \"10s:5s\"", "the maximum is less than the minimum"),
         ("wait = \"x\"", "c.hcl:1: `wait` takes a time"),
+        ("wait = \"9000000h\"", "`wait` takes at most a hundred years"),
+        ("wait { min = \"9e18s\" }", "`wait.min` takes"),
+        (
+            "vault { retry { backoff = \"5000000000h\" } }",
+            "`vault.retry.backoff` takes at most a hundred years",
+        ),
         (
             "template { perms = \"rw\" }",
             "c.hcl:1: `template.perms` takes permission bits",

@@ -31,6 +31,8 @@ pub struct Config {
     pub namespace: Option<String>,
     /// How long one attempt may take.
     pub timeout: Duration,
+    /// How long connecting may take, as part of an attempt; without it five seconds.
+    pub connect_timeout: Option<Duration>,
     /// How often to try again after a refused connection or a 5xx answer.
     pub retries: u32,
 }
@@ -45,6 +47,7 @@ impl Config {
             server_name: None,
             namespace: None,
             timeout: Duration::from_secs(30),
+            connect_timeout: None,
             retries: 4,
         }
     }

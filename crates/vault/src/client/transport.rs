@@ -104,7 +104,8 @@ impl Transport {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(config.timeout.min(Duration::from_secs(5))));
+        let connect = config.connect_timeout.unwrap_or(Duration::from_secs(5));
+        tcp.set_connect_timeout(Some(config.timeout.min(connect)));
         let tls = tls(uri.scheme_str() == Some("https"), config)?;
         let builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
         let builder = match &config.server_name {

@@ -296,7 +296,7 @@ fn wait(into: &mut Option<Wait>, value: &Value) -> Read<()> {
             let mut wait = Wait::default();
             inner(WAIT, &mut wait, value)?;
             if !items.iter().any(|item| item.key == "max") {
-                wait.max = wait.min * 4;
+                wait.max = values::four_times(wait.min);
             }
             if wait.max < wait.min {
                 return Err("has a maximum that is less than the minimum".to_owned());

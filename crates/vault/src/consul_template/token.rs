@@ -44,9 +44,7 @@ pub(super) fn connect(vault: &Vault) -> Result<Client, ConfigError> {
         .or_else(|| variable("VAULT_TLS_SERVER_NAME"));
     // This repeats what fails itself, and says so.
     config.retries = 0;
-    if let Some(limit) = vault.dial_timeout {
-        config.timeout = limit.max(Duration::from_secs(1));
-    }
+    config.connect_timeout = vault.dial_timeout.filter(|limit| !limit.is_zero());
     let file = |set: &Option<PathBuf>, name: &str| set.clone().or_else(|| variable(name).map(PathBuf::from));
     config.ca = match (&vault.ca_cert_bytes, file(&vault.ca_cert, "VAULT_CACERT")) {
         (Some(pem), _) => Some(pem.clone().into_bytes()),
@@ -194,6 +192,7 @@ impl Keeper {
     }
 
     fn schedule(&mut self, lifetime: Duration) {
+        let lifetime = lifetime.min(crate::LONGEST);
         self.full = self.full.max(lifetime);
         self.renew_at = (!lifetime.is_zero())
             .then(|| Instant::now() + lifetime.mul_f64(0.5 + 0.16 * crate::jitter::unit()));

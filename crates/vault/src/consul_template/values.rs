@@ -79,7 +79,8 @@ pub(super) fn duration(value: &Value) -> Read<Duration> {
         Value::Number(number) => number
             .parse()
             .map(Duration::from_nanos)
-            .map_err(|_| span_wanted()),
+            .map_err(|_| span_wanted())
+            .and_then(short_enough),
         other => span(&text(other)?),
     }
 }
@@ -88,12 +89,26 @@ fn span_wanted() -> String {
     "takes a time such as 250ms, 30s or 5m".to_owned()
 }
 
+fn short_enough(span: Duration) -> Read<Duration> {
+    if span > crate::LONGEST {
+        return Err("takes at most a hundred years".to_owned());
+    }
+    Ok(span)
+}
+
+/// The longest wait where only the shortest is given.
+pub(super) fn four_times(min: Duration) -> Duration {
+    min.saturating_mul(4).min(crate::LONGEST)
+}
+
 /// A time as text. A bare number is refused, except zero.
 pub(super) fn span(text: &str) -> Read<Duration> {
     match text.trim() {
         "0" => Ok(Duration::ZERO),
         text if text.bytes().all(|b| b.is_ascii_digit()) => Err(span_wanted()),
-        text => herder_base::parse_duration(text).map_err(|_| span_wanted()),
+        text => herder_base::parse_duration(text)
+            .map_err(|_| span_wanted())
+            .and_then(short_enough),
     }
 }
 
@@ -104,7 +119,7 @@ pub(super) fn wait(text: &str) -> Read<Wait> {
         [min, max] => (span(min)?, Some(span(max)?)),
         _ => return Err("takes MIN or MIN:MAX".to_owned()),
     };
-    let max = max.unwrap_or(min * 4);
+    let max = max.unwrap_or_else(|| four_times(min));
     if max < min {
         return Err("takes MIN:MAX, and the maximum is less than the minimum".to_owned());
     }
