@@ -85,7 +85,7 @@ impl Job {
             template,
             destination,
             sandbox: block.sandbox_path.clone(),
-            fatal: all.template_error_fatal.or(block.error_fatal).unwrap_or(true),
+            fatal: block.error_fatal.or(all.template_error_fatal).unwrap_or(true),
             command,
             timeout: block
                 .command_timeout

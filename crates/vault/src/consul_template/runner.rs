@@ -23,6 +23,8 @@ use thiserror::Error;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::time::Instant;
 
+/// The shortest time between two looks.
+const LEAST: Duration = Duration::from_millis(20);
 /// How often files that templates read are looked at.
 const FILES: Duration = Duration::from_secs(2);
 
@@ -120,6 +122,7 @@ pub async fn run(
     let refresh = settings
         .vault
         .default_lease_duration
+        .filter(|every| !every.is_zero())
         .unwrap_or(Duration::from_secs(300));
     let mut fetcher = Fetcher::new(client.clone(), clock);
     fetcher.set_threshold(settings.vault.lease_renewal_threshold.unwrap_or(0.9));
@@ -240,11 +243,15 @@ impl Runner {
                 .set_place(Some(job.destination.clone()), job.sandbox.clone());
             match self.fetcher.render(&job.template).await {
                 Ok(rendered) => job.offer(rendered, Instant::now()),
-                Err(error) if !error.is_template() || job.fatal => {
-                    problem = Some(error);
-                    break;
+                Err(error) => {
+                    // What it read may change, and mend it.
+                    job.used.extend(self.fetcher.used());
+                    if !error.is_template() || job.fatal {
+                        problem = Some(error);
+                        break;
+                    }
+                    tracing::error!("{}", chain(&error));
                 }
-                Err(error) => tracing::error!("{}", chain(&error)),
             }
         }
         self.remember_files();
@@ -327,17 +334,23 @@ impl Runner {
             }
         }
         let mut run: Vec<&[String]> = Vec::new();
+        let mut failed = None;
         for job in commands.iter().filter_map(|i| self.jobs.get(*i)) {
             let (words, exec, limit) = job.command();
             if words.is_empty() || run.contains(&words) {
                 continue;
             }
             run.push(words);
-            command::run(words, exec, limit).await?;
+            // Nothing would run the others later: their files are written.
+            if let Err(error) = command::run(words, exec, limit).await {
+                tracing::error!("{}", chain(&error));
+                failed.get_or_insert(error);
+            }
         }
-        match problem {
-            Some(error) => Err(error.into()),
-            None => Ok(()),
+        match (problem, failed) {
+            (Some(error), _) => Err(error.into()),
+            (None, Some(error)) => Err(error.into()),
+            (None, None) => Ok(()),
         }
     }
 
@@ -409,7 +422,7 @@ impl Runner {
                 Duration::ZERO => Duration::from_secs(3600),
                 most => most,
             };
-            return now + backoff(base, most, self.failures - 1);
+            return now + backoff(base, most, self.failures - 1).max(LEAST);
         }
         let watched = !self.files.is_empty() || self.keeper.next_due().is_some();
         [
@@ -424,7 +437,7 @@ impl Runner {
         .chain(self.jobs.iter().filter_map(Job::ripe))
         .min()
         .unwrap_or(now + self.refresh)
-        .max(now + Duration::from_millis(20))
+        .max(now + LEAST)
     }
 }
 
