@@ -9,7 +9,7 @@ use std::path::Path;
 type Set<T> = fn(&mut T, &Value) -> Read<()>;
 type Table<T> = &'static [(&'static str, Set<T>)];
 
-/// Reads a configuration file, or all files `*.hcl` and `*.json` of a directory in the order of their names.
+/// Reads a configuration file, or all files of a directory in the order of their names, whatever they are called.
 ///
 /// # Errors
 /// With file, line, and for a name that does not exist the nearest one that does.

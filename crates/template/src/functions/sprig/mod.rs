@@ -1,6 +1,6 @@
 //! Sprig's functions under the prefix `sprig_`: those that give the same result for the same input.
 //!
-//! Values are immutable here, so that `set` and `unset` return the changed map; for a variable the rewriter assigns it.
+//! Values are immutable here, so that `set` and `unset` return the changed map; for a variable the engine assigns it.
 
 mod cases;
 mod codes;
