@@ -217,6 +217,7 @@ impl Engine {
             functions: &functions::table(round),
             in_place: functions::in_place,
             missing_key: self.missing_key,
+            budget: &round.budget,
         }
         .execute(name, data)
     }

@@ -15,7 +15,7 @@ mod data;
 mod judge;
 
 use base64::Engine as _;
-use herder_template::engine::{Execution, FuncMap, FunctionCheck, MissingKey, Trees};
+use herder_template::engine::{Budget, Execution, FuncMap, FunctionCheck, MissingKey, Trees};
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -358,6 +358,7 @@ fn execute(entry: &Json, tally: &mut Tally) {
     let run = Execution {
         trees: &trees,
         functions: &functions,
+        budget: &Budget::default(),
         in_place: |_| false,
         missing_key: match entry["missing"].as_u64() {
             Some(1) => MissingKey::Zero,

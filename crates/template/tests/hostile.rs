@@ -53,6 +53,16 @@ fn hostile_templates_end_with_their_reason() {
         // A short value that prints for ever: each list holds the one before twice.
         ("{{$x := sprig_list 1}}{{range loop 100}}{{$x = sprig_list $x $x}}{{end}}{{print $x}}".to_owned(), "too large"),
         ("{{$x := sprig_list 1}}{{range loop 100}}{{$x = sprig_list $x $x}}{{end}}{{$x | printf \"%#v\"}}".to_owned(), "too large"),
+        (r#"{{define "x"}}{{range 1000000}}{{end}}{{end}}{{range 1000}}{{executeTemplate "x"}}{{end}}"#.to_owned(), "stopped after"),
+        (r#"{{define "x"}}{{print (sprig_repeat 10000000 "y")}}{{end}}{{range 1000}}{{$_ := executeTemplate "x"}}{{end}}"#.to_owned(), "too large"),
+        (r#"{{$x := sprig_repeat 10000000 "y"}}{{range 1000}}{{$x | writeToFile "/f" "" "" "0600"}}{{end}}"#.to_owned(), "too large"),
+        (r#"{{range $i := loop 100000}}{{scratch.MapSet "n" (print $i) 1}}{{end}}"#.to_owned(), "too large"),
+        (r#"{{$x := sprig_repeat 1000000 "a"}}{{replaceAll "a" $x $x}}"#.to_owned(), "too large"),
+        (r#"{{$x := sprig_repeat 1000000 "a"}}{{regexReplaceAll "a" $x $x}}"#.to_owned(), "too large"),
+        (r#"{{$x := sprig_repeat 1000000 "a"}}{{sprig_replace "a" $x $x}}{{end}}"#.replace("{{end}}", ""), "too large"),
+        (r#"{{$x := sprig_repeat 1000000 "a"}}{{loop 1000000 | join $x}}"#.to_owned(), "too large"),
+        (r#"{{$x := sprig_repeat 1000000 "\n"}}{{indent 1000 $x}}"#.to_owned(), "too large"),
+        (r#"{{$x := sprig_repeat 1000000 "\n"}}{{sprig_indent 1000 $x}}"#.to_owned(), "too large"),
         (r#"{{printf "%999999999d" 1}}"#.to_owned(), ""),
         (r#"{{range loop 100}}{{printf "%1000000d" 1}}{{end}}"#.to_owned(), "prints more"),
         ("{{sprig_repeat 100000000 \"x\"}}".to_owned(), "10 MiB"),
@@ -66,7 +76,16 @@ fn hostile_templates_end_with_their_reason() {
         (r#"{{regexMatch "(a*)*(a*)*(a*)*$" "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"}}"#.to_owned(), ""),
         (r#"{{regexMatch "((a{0,1000}){0,1000}){0,1000}" "x"}}"#.to_owned(), "no regular expression"),
         ("{{parseYAML \"a: &a [x,x,x,x,x,x,x,x,x,x]\\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\\ng: [*f,*f,*f,*f,*f,*f,*f,*f,*f,*f]\"}}".to_owned(), "too large"),
-    ] {
+    ]
+    .into_iter()
+    .chain(["toJSON", "toYAML", "spew_sdump", "sprig_toJson"].map(|name| {
+        let shared = "{{$x := sprig_list 1}}{{range loop 100}}{{$x = sprig_list $x $x}}{{end}}";
+        (format!("{shared}{{{{{name} $x}}}}"), "too large")
+    }))
+    .chain([(
+        "{{$x := sprig_list 1}}{{range loop 100}}{{$x = sprig_list $x $x}}{{end}}{{toTOML (sprig_dict \"a\" $x)}}".to_owned(),
+        "too large",
+    )]) {
         let (took, result) = render(&text);
         let start: String = text.chars().take(80).collect();
         assert!(took < Duration::from_secs(60), "{start} took {took:?}");

@@ -1,9 +1,9 @@
 //! Evaluates pipelines: commands, fields, methods, calls.
 
+use super::builtins;
 use super::exec::{At, MissingKey, State, Walked};
 use super::node::{Command, Expr, Kind, Pipe};
 use super::value::{Function, Member, Value};
-use super::{builtins, exec};
 use std::sync::Arc;
 
 /// How deep values may nest.
@@ -291,8 +291,7 @@ impl<'a> State<'a> {
             Value::Map(entries) => entries.len().saturating_mul(size_of::<Value>()),
             other => other.bytes().map_or(0, <[u8]>::len),
         };
-        self.made = self.made.saturating_add(size);
-        if size > exec::OUTPUT || self.made > exec::OUTPUT.saturating_mul(8) {
+        if !self.run.budget.make(size) {
             return self.fail(at, format!("error calling {name}: the results grow too large"));
         }
         Ok(value)

@@ -5,13 +5,50 @@ use super::parse::{Tree, Trees};
 use super::print;
 use super::value::{FuncMap, Value};
 use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// How deep templates may call templates: each is a few frames of the stack.
 const DEPTH: usize = 100;
 /// How many nodes one execution may walk.
 const STEPS: u64 = 5_000_000;
 /// How much one execution may print.
-pub(super) const OUTPUT: usize = 64 << 20;
+pub(crate) const OUTPUT: usize = 64 << 20;
+
+/// What is left of a rendering: shared by the executions that functions start inside of it.
+#[derive(Debug)]
+pub struct Budget {
+    steps: AtomicU64,
+    made: AtomicUsize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            steps: AtomicU64::new(STEPS),
+            made: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl Budget {
+    /// Takes a step, if there is one left. Renderings are of one thread: only the sharing needs atomics.
+    fn step(&self) -> bool {
+        match self.steps.load(Relaxed).checked_sub(1) {
+            Some(left) => {
+                self.steps.store(left, Relaxed);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Counts what a function has made, and says whether it is still bearable.
+    pub(crate) fn make(&self, size: usize) -> bool {
+        let made = self.made.load(Relaxed).saturating_add(size);
+        self.made.store(made, Relaxed);
+        size <= OUTPUT && made <= OUTPUT.saturating_mul(8)
+    }
+}
 
 /// What a map gives for a key that it has not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -70,6 +107,8 @@ pub struct Execution<'a> {
     pub in_place: fn(&str) -> bool,
     /// Missing keys.
     pub missing_key: MissingKey,
+    /// What is left to spend.
+    pub budget: &'a Budget,
 }
 
 /// Where walking goes on.
@@ -88,9 +127,6 @@ pub(super) struct State<'a> {
     pub(super) variables: Vec<(String, Value)>,
     out: Vec<u8>,
     depth: usize,
-    steps: u64,
-    /// How much functions have made.
-    pub(super) made: usize,
 }
 
 pub(super) type Walked<T> = Result<T, ExecError>;
@@ -125,8 +161,6 @@ impl Execution<'_> {
             variables: vec![("$".to_owned(), data.clone())],
             out: Vec::new(),
             depth: 0,
-            steps: STEPS,
-            made: 0,
         };
         state.body(data, &tree.root)?;
         Ok(state.out)
@@ -153,9 +187,8 @@ impl<'a> State<'a> {
     }
 
     fn step(&mut self, at: &At<'_>) -> Walked<()> {
-        match self.steps.checked_sub(1) {
-            Some(left) => self.steps = left,
-            None => return self.fail(at, format!("stopped after {STEPS} steps")),
+        if !self.run.budget.step() {
+            return self.fail(at, format!("stopped after {STEPS} steps"));
         }
         if self.out.len() > OUTPUT {
             return self.fail(at, format!("it prints more than {OUTPUT} bytes"));

@@ -15,9 +15,10 @@ pub(crate) mod print;
 pub(crate) mod printf;
 mod value;
 
-pub use exec::{ExecError, Execution, MissingKey};
+pub use exec::{Budget, ExecError, Execution, MissingKey};
 pub use parse::{Function as FunctionCheck, ParseError, ParseFault, Trees};
 pub use value::{Fault, FuncMap, Function, List, Map, Member, Object, Result, Typed, Value};
 
 pub(crate) use builtins::NAMES as BUILTIN;
+pub(crate) use exec::OUTPUT;
 pub(crate) use number::{parse_float, parse_int};

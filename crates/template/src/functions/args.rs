@@ -1,6 +1,6 @@
 //! Reading arguments. Messages name the function and the position, never the value.
 
-use crate::engine::{Fault, List, Map, Result, Value};
+use crate::engine::{Fault, List, Map, OUTPUT, Result, Value};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -81,6 +81,70 @@ pub(super) fn fields(name: &str, args: &[Value], i: usize) -> Result<Map> {
         Value::Nil => Ok(std::collections::BTreeMap::new().into()),
         _ => wrong(name, args, i, "a map"),
     }
+}
+
+/// How many values are written out at once, and how long a text may get.
+const NODES: usize = 5_000_000;
+
+/// Refuses values that share parts so often that they are much larger written out than they are here.
+pub(super) fn bounded(name: &str, value: &Value) -> Result<()> {
+    let mut left = Left {
+        nodes: NODES,
+        bytes: OUTPUT,
+    };
+    if left.takes(value, 0) {
+        return Ok(());
+    }
+    fail(format!("{name}: the value is too large written out"))
+}
+
+/// What a value may still take, written out.
+struct Left {
+    nodes: usize,
+    bytes: usize,
+}
+
+impl Left {
+    fn takes(&mut self, value: &Value, depth: usize) -> bool {
+        // Each may stand on a line of its own, indented.
+        if !self.spend(2 * depth) {
+            return false;
+        }
+        match self.nodes.checked_sub(1) {
+            Some(rest) => self.nodes = rest,
+            None => return false,
+        }
+        match value.base() {
+            Value::List(items) => items.iter().all(|item| self.takes(item, depth + 1)),
+            Value::Map(entries) => self.take(entries, depth),
+            Value::Object(object) => object.plain().is_none_or(|fields| self.take(&fields, depth)),
+            other => self.spend(other.bytes().map_or(0, <[u8]>::len)),
+        }
+    }
+
+    fn take(&mut self, entries: &Map, depth: usize) -> bool {
+        entries
+            .iter()
+            .all(|(key, item)| self.spend(key.len()) && self.takes(item, depth + 1))
+    }
+
+    fn spend(&mut self, size: usize) -> bool {
+        match self.bytes.checked_sub(size) {
+            Some(rest) => {
+                self.bytes = rest;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// Refuses a result before it is made, where its size is known.
+pub(super) fn fits(name: &str, size: usize) -> Result<()> {
+    if size <= OUTPUT {
+        return Ok(());
+    }
+    fail(format!("{name}: the result is too large"))
 }
 
 /// The error for an argument of the wrong type.

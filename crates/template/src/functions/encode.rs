@@ -1,7 +1,7 @@
 //! To and from base64, JSON, TOML, YAML and the simple types.
 
 use super::Pure;
-use super::args::{any, bytes, count, fail, text};
+use super::args::{any, bounded, bytes, count, fail, text};
 use super::{yaml_read, yaml_write};
 use crate::engine::{Result, Value};
 use crate::value::{from_json_floats, int64, map, string, to_json};
@@ -75,6 +75,7 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
     }),
     ("toYAML", |a| {
         count("toYAML", a, 1..=1)?;
+        bounded("toYAML", any("toYAML", a, 0)?)?;
         Ok(string(yaml_write::write(any("toYAML", a, 0)?)))
     }),
 ];
@@ -158,6 +159,7 @@ fn float(s: &str) -> Option<Value> {
 /// JSON as Go writes it: `<`, `>`, `&` escaped unless told otherwise, keys in order.
 pub(super) fn json(name: &str, args: &[Value], pretty: bool, escape: bool) -> Result<String> {
     count(name, args, 1..=1)?;
+    bounded(name, any(name, args, 0)?)?;
     let json = to_json(any(name, args, 0)?);
     let text = if pretty {
         serde_json::to_string_pretty(&json)

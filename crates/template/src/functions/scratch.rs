@@ -1,7 +1,7 @@
 //! `scratch`: notes that a template keeps while it is evaluated, with methods as consul-template has them.
 
 use super::args::{any, count, fail, text};
-use crate::engine::{Function, Member, Object, Result, Value};
+use crate::engine::{Budget, Function, Member, Object, Result, Value};
 use crate::value::string;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,7 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 pub(super) type Notes = Mutex<BTreeMap<String, Value>>;
 
 /// The value that templates see. It holds the notes weakly, as a note may hold it.
-pub(super) struct Scratch(pub(super) Weak<Notes>);
+pub(super) struct Scratch {
+    pub(super) notes: Weak<Notes>,
+    pub(super) budget: Arc<Budget>,
+}
 
 impl Object for Scratch {
     fn type_name(&self) -> Cow<'_, str> {
@@ -47,8 +50,8 @@ impl Object for Scratch {
                     .or_insert(value);
                 Ok(string(""))
             }),
-            "MapSet" => self.method(|notes, a| map_set("scratch.MapSet", notes, a, true)),
-            "MapSetX" => self.method(|notes, a| map_set("scratch.MapSetX", notes, a, false)),
+            "MapSet" => self.map_set("scratch.MapSet", true),
+            "MapSetX" => self.map_set("scratch.MapSetX", false),
             "MapValues" => self.method(|notes, a| {
                 count("scratch.MapValues", a, 1..=1)?;
                 Ok(match notes.get(&*text("scratch.MapValues", a, 0)?) {
@@ -66,8 +69,16 @@ impl Object for Scratch {
 }
 
 impl Scratch {
-    fn method(&self, with: fn(&mut BTreeMap<String, Value>, &[Value]) -> Result<Value>) -> Member {
-        let notes = self.0.clone();
+    fn map_set(&self, name: &'static str, replace: bool) -> Member {
+        let budget = Arc::clone(&self.budget);
+        self.method(move |notes, a| map_set(name, notes, a, replace, &budget))
+    }
+
+    fn method(
+        &self,
+        with: impl Fn(&mut BTreeMap<String, Value>, &[Value]) -> Result<Value> + Send + Sync + 'static,
+    ) -> Member {
+        let notes = self.notes.clone();
         let function: Function = Arc::new(move |args: &[Value]| match notes.upgrade() {
             Some(notes) => with(&mut notes.lock().unwrap_or_else(PoisonError::into_inner), args),
             None => fail("scratch: used after its template"),
@@ -76,11 +87,21 @@ impl Scratch {
     }
 }
 
-fn map_set(name: &str, notes: &mut BTreeMap<String, Value>, a: &[Value], replace: bool) -> Result<Value> {
+fn map_set(
+    name: &str,
+    notes: &mut BTreeMap<String, Value>,
+    a: &[Value],
+    replace: bool,
+    budget: &Budget,
+) -> Result<Value> {
     count(name, a, 3..=3)?;
     let (note, key) = (text(name, a, 0)?, text(name, a, 1)?);
     let mut entries = match notes.get(&*note) {
         None => BTreeMap::new(),
+        // The map is copied each time.
+        Some(Value::Map(entries)) if !budget.make(entries.len().saturating_mul(size_of::<Value>())) => {
+            return fail(format!("{name}: the note grows too large"));
+        }
         Some(Value::Map(entries)) => (**entries).clone(),
         Some(_) => return fail(format!("{name}: the note is no map")),
     };

@@ -3,7 +3,7 @@
 use super::args::{any, bytes, count, fail, text};
 use super::response::Response;
 use super::scratch::{Notes, Scratch};
-use crate::engine::{FuncMap, Result, Value};
+use crate::engine::{Budget, FuncMap, Result, Value};
 use crate::known::Known;
 use crate::request::{FileWrite, Request};
 use crate::template::Engine;
@@ -36,6 +36,8 @@ pub(crate) struct Round {
     engine: Arc<Engine>,
     seen: Mutex<Seen>,
     scratch: Arc<Notes>,
+    /// One for all that is executed, however often `executeTemplate` begins anew.
+    pub(crate) budget: Arc<Budget>,
 }
 
 /// What a round has seen.
@@ -55,6 +57,7 @@ impl Round {
             engine,
             seen: Mutex::default(),
             scratch: Arc::default(),
+            budget: Arc::default(),
         }
     }
 
@@ -183,7 +186,10 @@ pub(super) fn register(map: &mut FuncMap, round: &Arc<Round>) {
     });
     add("scratch", |round, args| {
         count("scratch", args, 0..=0)?;
-        Ok(Value::Object(Arc::new(Scratch(Arc::downgrade(&round.scratch)))))
+        Ok(Value::Object(Arc::new(Scratch {
+            notes: Arc::downgrade(&round.scratch),
+            budget: Arc::clone(&round.budget),
+        })))
     });
     add("writeToFile", write_to_file);
 }
@@ -285,6 +291,9 @@ fn write_to_file(round: &Arc<Round>, args: &[Value]) -> Result<Value> {
     let mut content = bytes(NAME, args, args.len() - 1)?;
     if newline {
         content.push(b'\n');
+    }
+    if !round.budget.make(content.len()) {
+        return fail("writeToFile: the files grow too large");
     }
     round.seen().files.push(FileWrite {
         path: text(NAME, args, 0)?.to_string(),

@@ -1,7 +1,7 @@
 //! `spew_sdump` and `spew_sprintf`: values with their types and lengths. What prints to the log instead is refused.
 
 use super::Pure;
-use super::args::{fail, text};
+use super::args::{bounded, fail, text};
 use crate::engine::{Result, Value, printf};
 use std::fmt::Write;
 
@@ -9,6 +9,7 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
     ("spew_sdump", |a| {
         let mut out = String::new();
         for value in a {
+            bounded("spew_sdump", value)?;
             dump(&mut out, value, 0, false);
             out.push('\n');
         }

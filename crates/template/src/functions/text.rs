@@ -1,7 +1,7 @@
 //! Functions on strings.
 
 use super::Pure;
-use super::args::{count, fail, fields, int, list, text};
+use super::args::{count, fail, fields, fits, int, list, text};
 use super::regex::pattern;
 use super::sprig::{lower, upper, upper_char};
 use crate::engine::{Result, Typed, Value};
@@ -12,14 +12,7 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
     ("indent", indent),
     ("join", |a| {
         count("join", a, 2..=2)?;
-        let items = list("join", a, 1)?;
-        Ok(string(
-            items
-                .iter()
-                .map(crate::engine::print::display)
-                .collect::<Vec<_>>()
-                .join(&text("join", a, 0)?),
-        ))
+        joined("join", &list("join", a, 1)?, &text("join", a, 0)?).map(string)
     }),
     ("trim", |a| {
         count("trim", a, 2..=2)?;
@@ -41,15 +34,19 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
     ("replaceAll", |a| {
         count("replaceAll", a, 3..=3)?;
         let (from, to) = (text("replaceAll", a, 0)?, text("replaceAll", a, 1)?);
-        Ok(string(text("replaceAll", a, 2)?.replace(&*from, &to)))
+        replaced("replaceAll", &text("replaceAll", a, 2)?, &from, &to).map(string)
     }),
     ("regexReplaceAll", |a| {
         count("regexReplaceAll", a, 3..=3)?;
         let expression = pattern("regexReplaceAll", a, 0)?;
         let with = text("regexReplaceAll", a, 1)?;
-        Ok(string(
-            expression.replace_all(&text("regexReplaceAll", a, 2)?, &*with),
-        ))
+        regex_replaced(
+            "regexReplaceAll",
+            &expression,
+            &text("regexReplaceAll", a, 2)?,
+            &*with,
+        )
+        .map(string)
     }),
     ("regexMatch", |a| {
         count("regexMatch", a, 2..=2)?;
@@ -108,6 +105,11 @@ fn indent(args: &[Value]) -> Result<Value> {
     };
     let prefix = " ".repeat(spaces.min(1024));
     let s = text("indent", args, 1)?;
+    let lines = s.matches('\n').count().saturating_add(1);
+    fits(
+        "indent",
+        lines.saturating_mul(prefix.len()).saturating_add(s.len()),
+    )?;
     let mut out = String::with_capacity(s.len());
     for line in s.split_inclusive('\n') {
         if line != "\n" {
@@ -116,6 +118,46 @@ fn indent(args: &[Value]) -> Result<Value> {
         out.push_str(line);
     }
     Ok(string(out))
+}
+
+/// Items one after the other, with something between them.
+pub(super) fn joined(name: &str, items: &[Value], separator: &str) -> Result<String> {
+    let mut out = String::new();
+    for (i, item) in items.iter().enumerate() {
+        if i > 0 {
+            out.push_str(separator);
+        }
+        out.push_str(&crate::engine::print::display(item));
+        fits(name, out.len())?;
+    }
+    Ok(out)
+}
+
+/// A text with another in the place of a third.
+pub(super) fn replaced(name: &str, s: &str, from: &str, to: &str) -> Result<String> {
+    let times = s.matches(from).count();
+    fits(name, s.len().saturating_add(times.saturating_mul(to.len())))?;
+    Ok(s.replace(from, to))
+}
+
+/// A text with something in the place of all matches.
+pub(super) fn regex_replaced<R: ::regex::Replacer>(
+    name: &str,
+    expression: &::regex::Regex,
+    s: &str,
+    mut with: R,
+) -> Result<String> {
+    let mut out = String::new();
+    let mut end = 0;
+    for found in expression.captures_iter(s) {
+        let Some(whole) = found.get(0) else { continue };
+        out.push_str(s.get(end..whole.start()).unwrap_or_default());
+        with.replace_append(&found, &mut out);
+        end = whole.end();
+        fits(name, out.len())?;
+    }
+    out.push_str(s.get(end..).unwrap_or_default());
+    Ok(out)
 }
 
 /// Go's `strings.Title`: the first letter of each word.

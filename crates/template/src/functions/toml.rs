@@ -1,7 +1,7 @@
 //! TOML, written as the encoder that consul-template uses writes it.
 
 use super::Pure;
-use super::args::{count, fail, fields};
+use super::args::{any, bounded, count, fail, fields};
 use crate::engine::{Map, Result, Value};
 use crate::value::string;
 use serde_json::Value as Json;
@@ -9,6 +9,7 @@ use std::fmt::Write;
 
 pub(super) const FUNCTIONS: &[(&str, Pure)] = &[("toTOML", |a| {
     count("toTOML", a, 1..=1)?;
+    bounded("toTOML", any("toTOML", a, 0)?)?;
     let mut out = String::new();
     table(&mut out, &[], &fields("toTOML", a, 0)?)?;
     Ok(string(out.trim()))

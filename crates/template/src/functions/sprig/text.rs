@@ -3,7 +3,7 @@
 use super::super::Pure;
 use super::super::args::{any, count, fail, fields, list};
 use super::super::regex::pattern;
-use super::super::text::go_split;
+use super::super::text::{go_split, joined, regex_replaced, replaced};
 use super::super::{encode, text as general};
 use super::{int_at, strval, text_of};
 use crate::engine::print::display;
@@ -69,9 +69,12 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
     ("sprig_nindent", |a| Ok(string(format!("\n{}", indent(a)?)))),
     ("sprig_replace", |a| {
         count("replace", a, 3..=3)?;
-        Ok(string(
-            text_of("replace", a, 2)?.replace(&text_of("replace", a, 0)?, &text_of("replace", a, 1)?),
-        ))
+        Ok(string(replaced(
+            "replace",
+            &text_of("replace", a, 2)?,
+            &text_of("replace", a, 0)?,
+            &text_of("replace", a, 1)?,
+        )?))
     }),
     ("sprig_plural", |a| {
         any("plural", a, usize::from(int_at("plural", a, 2)? != 1)).cloned()
@@ -183,16 +186,16 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
     }),
     ("sprig_join", |a| {
         let separator = text_of("join", a, 0)?;
-        let items = match any("join", a, 1)? {
+        let items: Vec<Value> = match any("join", a, 1)? {
             Value::List(_) => list("join", a, 1)?
                 .iter()
                 .filter(|v| !matches!(v, Value::Nil))
-                .map(display)
+                .cloned()
                 .collect(),
             Value::Nil => Vec::new(),
-            other => vec![display(other)],
+            other => vec![other.clone()],
         };
-        Ok(string(items.join(&separator)))
+        joined("join", &items, &separator).map(string)
     }),
     ("sprig_urlParse", |a| Ok(url_parse(&text_of("urlParse", a, 0)?))),
     ("sprig_urlJoin", |a| {
@@ -251,9 +254,10 @@ fn quoted(args: &[Value], quote: fn(&str) -> String) -> String {
 
 fn indent(args: &[Value]) -> Result<String> {
     let pad = " ".repeat(usize::try_from(int_at("indent", args, 0)?).unwrap_or(0).min(1024));
+    let s = text_of("indent", args, 1)?;
     Ok(format!(
         "{pad}{}",
-        text_of("indent", args, 1)?.replace('\n', &format!("\n{pad}"))
+        replaced("indent", &s, "\n", &format!("\n{pad}"))?
     ))
 }
 
@@ -307,11 +311,11 @@ fn regex_replace(a: &[Value], literal: bool) -> Result<Value> {
         text_of("regexReplaceAll", a, 2)?,
     );
     let expression = pattern("regexReplaceAll", a, 0)?;
-    Ok(string(if literal {
-        expression.replace_all(&s, regex::NoExpand(&with))
-    } else {
-        expression.replace_all(&s, with.as_str())
-    }))
+    let name = "regexReplaceAll";
+    if literal {
+        return regex_replaced(name, &expression, &s, regex::NoExpand(&with)).map(string);
+    }
+    regex_replaced(name, &expression, &s, with.as_str()).map(string)
 }
 
 fn regex_split(a: &[Value]) -> Result<Value> {
