@@ -53,17 +53,27 @@ fn role(cx: &mut Cx<'_>, name: &str) -> Result<Role> {
     Ok(role)
 }
 
+/// An address without its port, if it leads to the person's own machine. Whatever is not plainly host and port (a name
+/// and password before the host above all) is no such address: a browser might take it for another host than this does.
+fn own_machine(uri: &str) -> Option<String> {
+    let (scheme, rest) = uri.split_once("://")?;
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    ["localhost", "127.0.0.1", "[::1]"].iter().find_map(|host| {
+        let after = authority.strip_prefix(host)?;
+        let port = match after.strip_prefix(':') {
+            Some(port) => !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()),
+            None => after.is_empty(),
+        };
+        port.then(|| format!("{scheme}://{host}/{path}"))
+    })
+}
+
 /// Whether a role lets an answer go to an address. Programs on the person's own machine may choose their port.
 fn allows(role: &Role, given: &str) -> bool {
-    let without_port = |uri: &str| {
-        let (scheme, rest) = uri.split_once("://")?;
-        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-        matches!(name, "localhost" | "127.0.0.1" | "[::1]").then(|| format!("{scheme}://{name}/{path}"))
-    };
-    list(&role.fields, "allowed_redirect_uris").iter().any(|allowed| {
-        allowed == given || without_port(allowed).is_some_and(|allowed| without_port(given) == Some(allowed))
-    })
+    let own = own_machine(given);
+    list(&role.fields, "allowed_redirect_uris")
+        .iter()
+        .any(|allowed| allowed == given || own.is_some() && own_machine(allowed) == own)
 }
 
 fn escape(text: &str) -> String {
@@ -206,4 +216,54 @@ pub(super) fn finish(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
     check(&claims, &role.fields, &issuer, cx.now.as_second()).map_err(|reason| wrong(&reason))?;
     cx.delete(&key);
     admit(cx, request, role, begun.role, &claims)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::core::params::TokenParams;
+
+    #[test]
+    fn only_ports_of_the_own_machine_are_free() {
+        let mut fields = Map::new();
+        fields.insert(
+            "allowed_redirect_uris".to_owned(),
+            json!([
+                "http://localhost:8250/cb",
+                "http://[::1]/cb",
+                "https://app.example.com/cb"
+            ]),
+        );
+        let role = Role {
+            fields,
+            token: TokenParams::default(),
+        };
+        for good in [
+            "http://localhost/cb",
+            "http://localhost:1234/cb",
+            "http://[::1]/cb",
+            "http://[::1]:99/cb",
+            "https://app.example.com/cb",
+        ] {
+            assert!(allows(&role, good), "{good}");
+        }
+        for bad in [
+            "http://localhost:x@evil.com/cb",
+            "http://localhost:80@evil.com/cb",
+            "http://localhost@evil.com/cb",
+            "http://localhost:@evil.com/cb",
+            "http://localhost:80\\@evil.com/cb",
+            "http://localhost.evil.com/cb",
+            "http://evil.com:80/cb",
+            "http://127.0.0.1:80/cb",
+            "https://localhost:80/cb",
+            "http://localhost:80/other",
+            "http://[::1]x/cb",
+            "https://app.example.com:444/cb",
+        ] {
+            assert!(!allows(&role, bad), "{bad}");
+        }
+    }
 }
