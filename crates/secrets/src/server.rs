@@ -18,9 +18,12 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// How many things outside are undone at the same time.
 const MOST_UNDOING: usize = 8;
+/// How long an end waits for requests that change something: longer than a database may take to answer.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Where the entries are.
 #[derive(Debug, Clone)]
@@ -49,6 +52,8 @@ pub struct Config {
 pub struct Server {
     pub(crate) core: Arc<Core>,
     asker: Arc<Asker>,
+    /// Requests that come to their end whether or not their client still waits.
+    pub(crate) tasks: TaskTracker,
 }
 
 impl std::fmt::Debug for Server {
@@ -73,6 +78,7 @@ impl Server {
         Ok(Self {
             core: Arc::new(Core::new(store, config.clock, config.api_addr)),
             asker: Arc::default(),
+            tasks: TaskTracker::new(),
         })
     }
 
@@ -99,6 +105,16 @@ impl Server {
         http::router(self.clone())
     }
 
+    /// Waits until no request that changes something is under way any more, but not for ever. Whoever serves the router
+    /// themselves waits for this before the process ends; [`Self::serve`] and [`Self::run`] do so.
+    pub async fn drained(&self) {
+        // A closed tracker takes tasks all the same; closing only lets the waiting end.
+        self.tasks.close();
+        if tokio::time::timeout(PATIENCE, self.tasks.wait()).await.is_err() {
+            tracing::warn!("requests were still under way at the end");
+        }
+    }
+
     /// Serves on a listener until cancelled, then drains.
     pub async fn serve(
         &self,
@@ -109,8 +125,8 @@ impl Server {
         http::serve::serve(self.clone(), listener, tls, cancel).await;
     }
 
-    /// Ends leases and tokens when their time comes and replaces worn keys, until cancelled. Nothing expired is ever valid without this; it
-    /// only tidies.
+    /// Ends leases and tokens when their time comes and replaces worn keys, until cancelled. Nothing expired is ever
+    /// valid without this; it only tidies.
     pub async fn run(self, cancel: CancellationToken) {
         let mut undoing = JoinSet::new();
         loop {
@@ -125,7 +141,7 @@ impl Server {
                 None => Duration::from_secs(60),
             };
             tokio::select! {
-                () = cancel.cancelled() => return,
+                () = cancel.cancelled() => break,
                 () = self.core.wake.notified() => {}
                 Some(_) = undoing.join_next(), if !undoing.is_empty() => {}
                 () = tokio::time::sleep(wait) => {}
@@ -136,20 +152,31 @@ impl Server {
                     tracing::error!(error = %herder_base::chain(&error), "the keyring could not be stored");
                 }
             }
-            loop {
-                match self.core.expire_one().await {
-                    Ok(Expired::Done) => {}
-                    Ok(Expired::Undo(id)) => {
-                        if undoing.len() >= MOST_UNDOING {
-                            let _ended = undoing.join_next().await;
-                        }
+            self.expire(&mut undoing, &cancel).await;
+        }
+        // What was being undone is stored until it is done: the next start finds it again.
+        undoing.shutdown().await;
+        self.drained().await;
+    }
+
+    /// Ends everything whose time has come, and begins what must be undone outside. Waits for no database: one that
+    /// says nothing may hold up other databases a little, but nothing else.
+    async fn expire(&self, undoing: &mut JoinSet<()>, cancel: &CancellationToken) {
+        while !cancel.is_cancelled() {
+            match self.core.expire_one().await {
+                Ok(Expired::Done) => {}
+                Ok(Expired::Undo(id)) => {
+                    while undoing.try_join_next().is_some() {}
+                    if undoing.len() < MOST_UNDOING {
                         undoing.spawn(self.clone().undo(id));
+                    } else {
+                        self.core.undo_later(id, 5);
                     }
-                    Ok(Expired::Nothing) | Err(Error::Sealed) => break,
-                    Err(error) => {
-                        tracing::error!(error = %herder_base::chain(&error), "expired leases could not be ended");
-                        break;
-                    }
+                }
+                Ok(Expired::Nothing) | Err(Error::Sealed) => break,
+                Err(error) => {
+                    tracing::error!(error = %herder_base::chain(&error), "expired leases could not be ended");
+                    break;
                 }
             }
         }
@@ -172,9 +199,11 @@ impl Server {
             self.core.undone(&id, reply.is_ok()).await
         };
         match outcome.await {
+            // Unsealing finds the entry again.
             Ok(()) | Err(Error::Sealed) => {}
             Err(error) => {
-                tracing::error!(id, error = %herder_base::chain(&error), "the outbox cannot be written")
+                tracing::error!(id, error = %herder_base::chain(&error), "the outbox cannot be written");
+                self.core.undo_later(id, 60);
             }
         }
     }
@@ -265,4 +294,71 @@ fn is_slow(request: &Request) -> bool {
         ]
         .iter()
         .any(|part| request.path.contains(part))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )]
+
+    use super::*;
+    use crate::core::outbox::Undo;
+    use herder_base::SystemClock;
+    use serde_json::json;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_silent_database_holds_up_neither_expiry_nor_the_end() {
+        let server = Server::open(Config {
+            storage: Storage::InMemory,
+            clock: Arc::new(SystemClock),
+            api_addr: String::new(),
+        })
+        .unwrap();
+        let init = server.init(1, 1, Some("root".to_owned())).await.unwrap();
+        let key = hex::encode(&*init.keys[0]);
+        let ask = |op, path: &str, data| {
+            let request = Request::new(op, path).with(data).token("root");
+            let server = server.clone();
+            async move { server.handle(request).await }
+        };
+        ask(Op::Write, "sys/unseal", json!({ "key": key })).await.unwrap();
+        // Connections wait in the listener's queue and are never answered.
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let now = server.core.clock.now();
+        for number in 0..2 * MOST_UNDOING {
+            let undo = Undo {
+                due: now,
+                connection: "none".to_owned(),
+                url: format!("postgresql://{}/x?sslmode=disable", silent.local_addr().unwrap()),
+                ..Undo::default()
+            };
+            let pending = server.core.announce(&format!("v-{number}"), &undo).unwrap();
+            pending.durable().await.unwrap();
+        }
+        let made = ask(Op::Write, "auth/token/create", json!({ "ttl": "1s" }))
+            .await
+            .unwrap();
+        let accessor = made.auth.unwrap().accessor;
+        let cancel = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(server.clone().run(cancel.clone()));
+        let mut ended = false;
+        for _ in 0..50 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let list = ask(Op::List, "auth/token/accessors/", json!({})).await.unwrap();
+            if !format!("{:?}", list.data).contains(&accessor) {
+                ended = true;
+                break;
+            }
+        }
+        assert!(ended, "the token is still stored");
+        cancel.cancel();
+        tokio::time::timeout(Duration::from_secs(3), tasks.join_next())
+            .await
+            .unwrap();
+    }
 }

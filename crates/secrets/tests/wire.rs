@@ -13,14 +13,18 @@ use herder_base::SystemClock;
 use herder_secrets::{Config, Op, Request, Server, Storage};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 struct Wire {
     address: String,
     root: String,
     key: String,
+    cancel: CancellationToken,
+    tasks: JoinSet<()>,
 }
 
 #[derive(Debug)]
@@ -48,18 +52,21 @@ impl Wire {
         let key: String = init.keys[0].iter().map(|byte| format!("{byte:02x}")).collect();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let wire = Self {
+        let mut wire = Self {
             address,
             root: init.root_token.to_string(),
             key,
+            cancel: CancellationToken::new(),
+            tasks: JoinSet::new(),
         };
         server
             .handle(Request::new(Op::Write, "sys/unseal").with(json!({ "key": wire.key })))
             .await
             .unwrap();
-        let cancel = CancellationToken::new();
-        tokio::spawn(server.clone().run(cancel.clone()));
-        tokio::spawn(async move { server.serve(listener, None, cancel).await });
+        let cancel = wire.cancel.clone();
+        wire.tasks.spawn(server.clone().run(cancel.clone()));
+        wire.tasks
+            .spawn(async move { server.serve(listener, None, cancel).await });
         wire
     }
 
@@ -470,4 +477,55 @@ async fn the_interface_itself() {
         false
     );
     assert_eq!(with("GET", "/v1/secret/data/a", vec![], "").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_begun_ends_although_its_client_hung_up() {
+    let mut wire = Wire::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("audit.log");
+    wire.root(
+        "PUT",
+        "sys/audit/file",
+        json!({ "type": "file", "options": { "file_path": log } }),
+    )
+    .await;
+    wire.root("POST", "sys/mounts/db", json!({ "type": "database" }))
+        .await;
+    // A database that takes its time to say nothing.
+    let database = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let body = json!({
+        "plugin_name": "postgresql-database-plugin",
+        "connection_url": format!(
+            "postgresql://{{{{username}}}}:{{{{password}}}}@{}/x?sslmode=disable",
+            database.local_addr().unwrap()
+        ),
+        "username": "a", "password": "b",
+    })
+    .to_string();
+    let mut client = TcpStream::connect(&wire.address).await.unwrap();
+    let text = format!(
+        "POST /v1/db/config/main HTTP/1.1\r\nhost: x\r\nx-vault-token: {}\r\ncontent-length: {}\r\n\r\n{body}",
+        wire.root,
+        body.len()
+    );
+    client.write_all(text.as_bytes()).await.unwrap();
+    let (held, _) = database.accept().await.unwrap();
+    drop(client);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    wire.cancel.cancel();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    drop((held, database));
+    // The end waits for the request.
+    while wire.tasks.join_next().await.is_some() {}
+    let lines = std::fs::read_to_string(&log).unwrap();
+    let about: Vec<&str> = lines
+        .lines()
+        .filter(|line| line.contains("db/config/main"))
+        .collect();
+    assert_eq!(about.len(), 2, "{about:?}");
+    assert!(
+        about.last().unwrap().contains("\"type\":\"response\""),
+        "{about:?}"
+    );
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// One thing to undo.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Undo {
     pub(crate) due: Timestamp,
     pub(crate) tries: u32,
@@ -87,6 +87,12 @@ impl Core {
             statements: undo.statements.into_iter().map(Zeroizing::new).collect(),
             made: Made::default(),
         }))
+    }
+
+    /// Puts an entry that was taken from the queue back into it.
+    pub(crate) fn undo_later(&self, id: String, seconds: i64) {
+        let at = after(self.clock.now(), seconds);
+        self.queue.push([(at, Target::Undo(id))]);
     }
 
     /// Notes how it went: forgets the entry, or tries again later and later, up to once an hour.

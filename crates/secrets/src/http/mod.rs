@@ -69,12 +69,41 @@ where
             }
         }
     };
-    let mut request = match read(&parts, &body) {
+    let request = match read(&parts, &body) {
         Ok(request) => request,
         Err(error) => return failure(error.status(), error.texts()),
     };
+    let mut response = if outlives_its_client(&request) {
+        let task = server.clone();
+        server
+            .tasks
+            .spawn(async move { conclude(&task, request).await })
+            .await
+            .unwrap_or_else(|error| {
+                tracing::error!(%error, "a request ended abnormally");
+                failure(500, vec!["the request ended abnormally".to_owned()])
+            })
+    } else {
+        conclude(server, request).await
+    };
+    if head {
+        *response.body_mut() = Bytes::new();
+    }
+    response
+}
+
+/// Whether a request must come to its end although its client hung up: what is committed must also take effect and be
+/// recorded. A read changes nothing of the server's, save those that make users, tokens or wrapped answers.
+fn outlives_its_client(request: &Request) -> bool {
+    !matches!(request.op, Op::Read | Op::List)
+        || request.wrap_ttl.is_some()
+        || request.path.ends_with("/oidc/callback")
+        || request.path.contains("/creds/")
+}
+
+async fn conclude(server: &Server, mut request: Request) -> http::Response<Bytes> {
     let outcome = server.answer(&mut request).await;
-    let mut response = match outcome {
+    let response = match outcome {
         Ok(mut response) => {
             let rendered = render(&request, &mut response);
             if let Some(data) = &mut response.data {
@@ -90,9 +119,6 @@ where
         }
     };
     wipe(&mut request.data);
-    if head {
-        *response.body_mut() = Bytes::new();
-    }
     response
 }
 

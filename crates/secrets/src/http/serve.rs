@@ -1,4 +1,5 @@
-//! Serves the router on a listener, plain or with TLS, until cancelled; then lets requests under way finish.
+//! Serves the router on a listener, plain or with TLS, until cancelled; then lets requests under way finish, those that
+//! change something also without their clients.
 
 use super::{PeerCertificates, respond};
 use crate::server::Server;
@@ -90,6 +91,8 @@ pub(crate) async fn serve(
         let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
     }
     tasks.shutdown().await;
+    // Their clients are gone; what they began is not.
+    server.drained().await;
 }
 
 /// What the router does, without its machinery: the API is below one path.
