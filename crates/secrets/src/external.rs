@@ -49,8 +49,8 @@ impl fmt::Debug for HttpQuestion {
     }
 }
 
-/// Statements for a database, all or none of them.
-#[derive(Clone, PartialEq, Eq)]
+/// Statements for a database, all or none of them unless they are to be [`Self::separate`].
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct SqlQuestion {
     /// What it is for; the answer is found again by this.
     pub about: String,
@@ -60,8 +60,14 @@ pub struct SqlQuestion {
     pub username: String,
     /// Their password.
     pub password: Zeroizing<String>,
+    /// Passwords to try after a refused one: an earlier change of password may have succeeded unnoticed.
+    pub others: Vec<Zeroizing<String>>,
     /// What to run, secrets filled in; none only connects.
     pub statements: Vec<Zeroizing<String>>,
+    /// Each statement is committed by itself: what worked stays when a later one fails.
+    pub separate: bool,
+    /// A role without which there is nothing to do.
+    pub only_if_role: Option<String>,
     /// What was made up for this question and must be the same when the request goes on.
     pub made: Made,
 }
@@ -77,6 +83,8 @@ pub struct Made {
     pub until: jiff::Timestamp,
     /// The entry that undoes it all if the request does not come to its end.
     pub undo: Option<(String, String)>,
+    /// Where the connection is stored whose administering user gets the password above.
+    pub rotates: Option<String>,
 }
 
 impl fmt::Debug for SqlQuestion {

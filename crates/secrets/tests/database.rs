@@ -199,14 +199,7 @@ async fn settle(postgres: &Postgres, password: &str, left: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn users_live_as_long_as_their_leases() {
-    let Some(postgres) = Postgres::start() else {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "PostgreSQL is not installed: apt install postgresql"
-        );
-        eprintln!("skipped: PostgreSQL is not installed");
-        return;
-    };
+    let Some(postgres) = needed() else { return };
     let dir = tempfile::tempdir().unwrap();
     let rig = Rig::open(dir.path(), None).await;
     let first = "first-password";
@@ -339,4 +332,93 @@ async fn users_live_as_long_as_their_leases() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("{name} was left behind");
+}
+
+fn needed() -> Option<Postgres> {
+    let postgres = Postgres::start();
+    if postgres.is_none() {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "PostgreSQL is not installed: apt install postgresql"
+        );
+        eprintln!("skipped: PostgreSQL is not installed");
+    }
+    postgres
+}
+
+/// A server with `db/config/main` and `db/roles/app`, whose users may make tables.
+async fn with_role(postgres: &Postgres, dir: &Path) -> Rig {
+    let rig = Rig::open(dir, None).await;
+    rig.ask(Op::Write, "sys/mounts/db", json!({ "type": "database" }))
+        .await
+        .unwrap();
+    let config = json!({
+        "plugin_name": "postgresql-database-plugin",
+        "connection_url": format!(
+            "postgresql://{{{{username}}}}:{{{{password}}}}@127.0.0.1:{}/postgres?sslmode=disable",
+            postgres.port
+        ),
+        "allowed_roles": "app",
+        "username": "admin",
+        "password": "first-password",
+    });
+    rig.ask(Op::Write, "db/config/main", config).await.unwrap();
+    let role = json!({
+        "db_name": "main",
+        "creation_statements": "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'; \
+            GRANT ALL ON SCHEMA public TO \"{{name}}\"; GRANT SELECT ON ALL TABLES IN SCHEMA public TO \"{{name}}\";",
+        "default_ttl": "1h",
+        "max_ttl": "2h",
+    });
+    rig.ask(Op::Write, "db/roles/app", role).await.unwrap();
+    rig
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_that_owns_a_table_is_locked_out_all_the_same() {
+    let Some(postgres) = needed() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let mut admin = postgres.connect("admin", "first-password").await.unwrap();
+    admin.execute("CREATE TABLE items (id int)").await.unwrap();
+    let rig = with_role(&postgres, dir.path()).await;
+    let (name, password, lease) = user(&rig.ask(Op::Read, "db/creds/app", json!({})).await.unwrap());
+    let mut session = postgres.connect(&name, &password).await.unwrap();
+    session
+        .execute("CREATE TABLE mine (id int); SELECT * FROM items")
+        .await
+        .unwrap();
+    rig.ask(Op::Write, "sys/leases/revoke", json!({ "lease_id": lease }))
+        .await
+        .unwrap();
+    let mut rights = (true, true);
+    for _ in 0..100 {
+        rights = sqlx::query_as(
+            "SELECT rolcanlogin, has_table_privilege($1, 'items', 'SELECT') FROM pg_roles WHERE rolname = $1",
+        )
+        .bind(&name)
+        .fetch_one(&mut admin)
+        .await
+        .unwrap();
+        if rights == (false, false) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(
+        rights,
+        (false, false),
+        "log in and rights are gone although the role stays"
+    );
+    assert!(postgres.connect(&name, &password).await.is_err());
+    assert!(session.execute("SELECT 1").await.is_err(), "the session ended");
+    // Once somebody decided about the table, the role goes, too.
+    admin.execute("DROP TABLE mine").await.unwrap();
+    for _ in 0..300 {
+        if postgres.roles("first-password").await.is_empty() {
+            rig.cancel.cancel();
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{name} stayed");
 }

@@ -8,7 +8,7 @@ use super::expiry::Target;
 use super::token::after;
 use super::txn::Txn;
 use crate::Result;
-use crate::external::{Made, SqlQuestion};
+use crate::external::SqlQuestion;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -25,6 +25,9 @@ pub(crate) struct Undo {
     pub(crate) username: String,
     pub(crate) password: String,
     pub(crate) statements: Vec<String>,
+    /// Each statement is committed by itself.
+    #[serde(default)]
+    pub(crate) separate: bool,
 }
 
 fn key(id: &str) -> String {
@@ -77,16 +80,22 @@ impl Core {
         if undo.due > self.clock.now() {
             return Ok(None);
         }
-        let live = crate::engines::database::credentials(&mut txn, &undo.connection)?;
-        let (username, password) = live.unwrap_or((undo.username, undo.password));
-        Ok(Some(SqlQuestion {
-            about: format!("undo {id}"),
-            url: undo.url,
-            username,
-            password: Zeroizing::new(password),
-            statements: undo.statements.into_iter().map(Zeroizing::new).collect(),
-            made: Made::default(),
-        }))
+        // The settings as they are now, all of them together: the present password is for nobody but the present server.
+        let mut question = match crate::engines::database::reach(&mut txn, &undo.connection)? {
+            Some(live) => live,
+            None => SqlQuestion {
+                url: undo.url,
+                username: undo.username,
+                password: Zeroizing::new(undo.password),
+                ..SqlQuestion::default()
+            },
+        };
+        question.about = format!("undo {id}");
+        question.statements = undo.statements.into_iter().map(Zeroizing::new).collect();
+        question.separate = undo.separate;
+        // An entry is stored under its user's name; who is gone needs no undoing, whatever the statements are.
+        question.only_if_role = Some(id.to_owned());
+        Ok(Some(question))
     }
 
     /// Puts an entry that was taken from the queue back into it.

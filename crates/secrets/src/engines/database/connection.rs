@@ -37,11 +37,11 @@ pub(super) fn need(cx: &mut Cx<'_>, name: &str) -> Result<Connection> {
     })
 }
 
-/// The administering user's present name and password, by where the connection is stored.
-pub(crate) fn credentials(txn: &mut Txn<'_>, at: &str) -> Result<Option<(String, String)>> {
+/// A question that only connects, by where the connection is stored.
+pub(crate) fn reach(txn: &mut Txn<'_>, at: &str) -> Result<Option<SqlQuestion>> {
     Ok(txn
         .get::<Connection>(at)?
-        .map(|connection| (connection.username, connection.password)))
+        .map(|connection| connection.ask(String::new(), Vec::new(), Made::default())))
 }
 
 impl Connection {
@@ -54,6 +54,7 @@ impl Connection {
             password: Zeroizing::new(self.password.clone()),
             statements,
             made,
+            ..SqlQuestion::default()
         }
     }
 
@@ -90,6 +91,14 @@ fn split(shown: &str) -> Result<String> {
     else {
         return wrong("write postgresql://{{username}}:{{password}}@HOST:PORT/DATABASE");
     };
+    // There they would win over the fields, and be shown with the address. A percent sign would hide their names.
+    let query = rest.split_once('?').map_or("", |(_, query)| query);
+    for pair in query.split('&') {
+        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+        if matches!(name, "user" | "password") || name.contains('%') {
+            return wrong("name and password have their own fields, username and password");
+        }
+    }
     match rest.rsplit_once('@') {
         Some(("{{username}}:{{password}}", host)) => Ok(format!("{scheme}://{host}")),
         Some(_) => {
@@ -189,6 +198,32 @@ pub(super) fn rotate(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<R
             connection.password = question.made.password.to_string();
             cx.put(&key(name), &connection)?;
             Ok(Response::empty())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn an_address_names_no_user() {
+        for good in [
+            "postgresql://{{username}}:{{password}}@db:5432/x?sslmode=disable",
+            "postgres://db/x",
+        ] {
+            split(good).unwrap();
+        }
+        for bad in [
+            "postgresql://{{username}}:{{password}}@db/x?user=eve",
+            "postgresql://db/x?sslmode=disable&password=p",
+            "postgresql://db/x?%75ser=eve",
+            "postgresql://root:pw@db/x",
+            "mysql://db/x",
+        ] {
+            assert!(split(bad).is_err(), "{bad}");
         }
     }
 }

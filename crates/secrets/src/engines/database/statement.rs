@@ -5,18 +5,24 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 /// Extends a user's life.
-pub(super) const RENEW: &str = "ALTER ROLE \"{{name}}\" VALID UNTIL '{{expiration}}';";
+pub(super) const RENEW: &[&str] = &["ALTER ROLE \"{{name}}\" VALID UNTIL '{{expiration}}';"];
 /// Gives the administering user another password.
-pub(super) const ROTATE: &str = "ALTER ROLE \"{{name}}\" WITH PASSWORD '{{password}}';";
-/// Undoes a creation: takes away every right the user has in this database, ends its sessions, drops it. Objects that
-/// it owns are never dropped: then the last statement fails, is tried again, and somebody decides.
-pub(super) const REVOKE: &str = r#"DO $herder$
+pub(super) const ROTATE: &[&str] = &["ALTER ROLE \"{{name}}\" WITH PASSWORD '{{password}}';"];
+/// Undoes a creation: the user can log in no more, its sessions end, every right it has in this database is taken away,
+/// it is dropped. Each is committed by itself, in this order: objects that the user owns are never dropped, so then the
+/// last one fails, is tried again, and somebody decides; what came before it stays.
+pub(super) const REVOKE: &[&str] = &[
+    r#"ALTER ROLE "{{name}}" NOLOGIN;"#,
+    r#"DO $herder$
+BEGIN
+  PERFORM pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE usename = '{{name}}';
+EXCEPTION WHEN insufficient_privilege THEN
+  NULL;
+END
+$herder$;"#,
+    r#"DO $herder$
 DECLARE found record;
 BEGIN
-  IF NOT EXISTS (SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = '{{name}}') THEN
-    RETURN;
-  END IF;
-  ALTER ROLE "{{name}}" NOLOGIN;
   FOR found IN SELECT DISTINCT table_schema AS name FROM information_schema.role_table_grants WHERE grantee = '{{name}}'
     UNION SELECT nspname FROM pg_catalog.pg_namespace WHERE has_schema_privilege('{{name}}', nspname, 'USAGE')
       AND nspname NOT LIKE 'pg\_%' AND nspname <> 'information_schema'
@@ -27,14 +33,10 @@ BEGIN
     EXECUTE format('REVOKE ALL PRIVILEGES ON SCHEMA %I FROM "{{name}}"', found.name);
   END LOOP;
   EXECUTE format('REVOKE ALL PRIVILEGES ON DATABASE %I FROM "{{name}}"', current_database());
-  BEGIN
-    PERFORM pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE usename = '{{name}}';
-  EXCEPTION WHEN insufficient_privilege THEN
-    NULL;
-  END;
-  DROP ROLE "{{name}}";
 END
-$herder$;"#;
+$herder$;"#,
+    r#"DROP ROLE "{{name}}";"#,
+];
 
 /// A list of statements out of a request: a list, or one text, also in base64 as Vault allows.
 pub(super) fn list(request: &Request, key: &str) -> Option<Vec<String>> {
@@ -57,10 +59,10 @@ pub(super) struct Fill<'a> {
 }
 
 impl Fill<'_> {
-    /// The statements with the places filled; the usual one if there are none.
-    pub(super) fn all(&self, statements: &[String], usual: &str) -> Vec<Zeroizing<String>> {
+    /// The statements with the places filled; the usual ones if there are none.
+    pub(super) fn all(&self, statements: &[String], usual: &[&str]) -> Vec<Zeroizing<String>> {
         if statements.is_empty() {
-            return vec![self.one(usual)];
+            return usual.iter().map(|statement| self.one(statement)).collect();
         }
         statements.iter().map(|statement| self.one(statement)).collect()
     }

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 /// Seconds within which a creation must have come to its end; then its user is dropped again.
 const PATIENCE: i64 = 60;
 /// Seconds a user may outlive its lease in the database's own count, so that clocks may differ.
-const GRACE: i64 = 5;
+const GRACE: i64 = 30;
 /// The longest name PostgreSQL keeps whole.
 const LONGEST_NAME: usize = 63;
 
@@ -61,6 +61,8 @@ fn undo(cx: &Cx<'_>, internal: &Internal, due: Timestamp) -> Undo {
             .iter()
             .map(|statement| statement.to_string())
             .collect(),
+        // Somebody's own statements are one transaction, as in Vault.
+        separate: internal.revocation.is_empty(),
     }
 }
 
@@ -130,12 +132,13 @@ pub(super) fn create(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<R
                 password: &password,
                 until,
             };
-            let statements = fill.all(&role.creation, "");
+            let statements = fill.all(&role.creation, &[]);
             let made = Made {
                 undo: Some((username.clone(), entry)),
                 username,
                 password,
                 until,
+                ..Made::default()
             };
             Err(Error::Needs(Box::new(Question::Sql(
                 connection.ask(about, statements, made),
