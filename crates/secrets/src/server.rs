@@ -7,11 +7,12 @@ use crate::core::context::After;
 use crate::core::handle::Expired;
 use crate::core::request::{Op, Request, Response};
 use crate::core::seal::{InitResult, SealConfig};
-use crate::external::Answer;
+use crate::external::{Answer, Question, SqlQuestion};
 use crate::http::Asker;
 use crate::{Error, Result, http, sys};
 use herder_base::Clock;
 use herder_store::Store;
+use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -228,8 +229,9 @@ impl Server {
     }
 
     async fn finish(&self, request: &mut Request, trail: &mut Trail) -> Result<Response> {
+        let mut turn = None;
         // More than a few questions for one log in would be a loop.
-        for _ in 0..4 {
+        for _ in 0..5 {
             let attempt = if is_slow(request) {
                 let core = Arc::clone(&self.core);
                 let asked = request.clone();
@@ -261,16 +263,52 @@ impl Server {
                 }
                 Err(Error::Needs(question)) => {
                     trail.flush(&self.core)?;
+                    if turn.is_none()
+                        && let Some(at) = rotates(&question)
+                    {
+                        turn = Some(self.core.rotations.turn(at).await);
+                        // Begun anew: the password may have been replaced while this waited.
+                        continue;
+                    }
                     if let Some((id, undo)) = crate::engines::database::announced(&question)? {
                         self.core.announce(&id, &undo)?.durable().await?;
                     }
-                    let reply = self.asker.ask(&question).await;
+                    let reply = match &*question {
+                        Question::Sql(sql) => self.ask_database(sql).await?,
+                        Question::Http(http) => self.asker.ask(http).await,
+                    };
                     request.answers.push(Answer { to: *question, reply });
                 }
                 Err(error) => return Err(error),
             }
         }
         Err(Error::Internal("too many questions for one request"))
+    }
+
+    /// Asks a database. A new password of the server's own is stored first: if what comes back is not a plain yes, the
+    /// password that counts is still known.
+    async fn ask_database(
+        &self,
+        question: &SqlQuestion,
+    ) -> Result<std::result::Result<(u16, Value), String>> {
+        let made = &question.made;
+        if let Some(at) = &made.rotates {
+            self.core.propose(at, &made.password).await?;
+        }
+        let (accepted, outcome) = http::sql::ask_as(question).await;
+        if let (Some(at), Err(_)) = (&made.rotates, &outcome) {
+            let accepted = accepted.map(|password| password.as_str());
+            self.core.unproven(at, &made.password, accepted).await?;
+        }
+        Ok(outcome.map(|()| (200, Value::Null)))
+    }
+}
+
+/// Where the connection is stored that a question gives another password.
+fn rotates(question: &Question) -> Option<&str> {
+    match question {
+        Question::Sql(question) => question.made.rotates.as_deref(),
+        Question::Http(_) => None,
     }
 }
 

@@ -422,3 +422,35 @@ async fn a_user_that_owns_a_table_is_locked_out_all_the_same() {
     }
     panic!("{name} stayed");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_lost_answer_loses_the_administering_password() {
+    let Some(postgres) = needed() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let rig = with_role(&postgres, dir.path()).await;
+    let rotate = || rig.ask(Op::Write, "db/rotate-root/main", json!({}));
+    // The database takes the password, and the answer says otherwise.
+    let lost = json!({
+        "root_rotation_statements": ["ALTER ROLE \"{{name}}\" WITH PASSWORD '{{password}}'", "COMMIT", "SELECT 1/0"],
+    });
+    rig.ask(Op::Write, "db/config/main", lost).await.unwrap();
+    for _ in 0..3 {
+        rotate().await.unwrap_err();
+        assert!(postgres.connect("admin", "first-password").await.is_err());
+        rig.ask(Op::Read, "db/creds/app", json!({})).await.unwrap();
+    }
+    // It does not take it, and says so.
+    let refused = json!({ "root_rotation_statements": ["SELECT 1/0"] });
+    rig.ask(Op::Write, "db/config/main", refused).await.unwrap();
+    rotate().await.unwrap_err();
+    rig.ask(Op::Read, "db/creds/app", json!({})).await.unwrap();
+    // Many at once: one after the other, and the last one's counts.
+    let usual = json!({ "root_rotation_statements": [] });
+    rig.ask(Op::Write, "db/config/main", usual).await.unwrap();
+    let all = tokio::join!(rotate(), rotate(), rotate(), rotate());
+    for one in [all.0, all.1, all.2, all.3] {
+        one.unwrap();
+    }
+    rig.ask(Op::Read, "db/creds/app", json!({})).await.unwrap();
+    rig.cancel.cancel();
+}

@@ -14,6 +14,7 @@ pub(crate) mod outbox;
 pub(crate) mod params;
 pub(crate) mod policy;
 pub(crate) mod request;
+pub(crate) mod rotation;
 pub(crate) mod seal;
 pub(crate) mod shamir;
 pub(crate) mod throttle;
@@ -52,6 +53,7 @@ pub(crate) struct Core {
     pub(crate) api_addr: String,
     /// Tokens and PKI roles may not outlive this unless a mount says otherwise.
     pub(crate) tasks: seal::Tasks,
+    pub(crate) rotations: rotation::Rotations,
     /// Held while a transaction is submitted; revocations hold it from reading on, so that nothing is born meanwhile to
     /// what they end.
     writing: Mutex<()>,
@@ -71,6 +73,7 @@ impl Core {
             sinks: Sinks::default(),
             api_addr,
             tasks: seal::Tasks::default(),
+            rotations: rotation::Rotations::default(),
             writing: Mutex::new(()),
             wake: tokio::sync::Notify::new(),
         }

@@ -1,7 +1,6 @@
 //! Puts the core's questions to their addressees: one HTTPS request each, with a deadline and a bounded answer.
 
-use super::sql;
-use crate::external::{HttpQuestion, Question};
+use crate::external::HttpQuestion;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http_body_util::{BodyExt, Full, Limited};
@@ -30,14 +29,7 @@ pub(crate) struct Asker(Mutex<BTreeMap<String, HttpClient>>);
 
 impl Asker {
     /// Asks; the error is a text for people.
-    pub(crate) async fn ask(&self, question: &Question) -> Result<(u16, Value), String> {
-        match question {
-            Question::Http(question) => self.http(question).await,
-            Question::Sql(question) => sql::ask(question).await.map(|()| (200, Value::Null)),
-        }
-    }
-
-    async fn http(&self, question: &HttpQuestion) -> Result<(u16, Value), String> {
+    pub(crate) async fn ask(&self, question: &HttpQuestion) -> Result<(u16, Value), String> {
         let client = self.client(question.ca_pem.as_deref().unwrap_or_default())?;
         let (kind, body) = match &question.form {
             Some(form) => ("application/x-www-form-urlencoded", form.fields.to_string()),

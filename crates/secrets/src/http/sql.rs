@@ -6,6 +6,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection, Executor};
 use std::str::FromStr;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 const DEADLINE: Duration = Duration::from_secs(15);
 /// SQLSTATE of a log in with a wrong password.
@@ -13,18 +14,28 @@ const WRONG_PASSWORD: &str = "28P01";
 
 /// Asks; the error is a text for people.
 pub(crate) async fn ask(question: &SqlQuestion) -> Result<(), String> {
-    match tokio::time::timeout(DEADLINE, run(question)).await {
+    ask_as(question).await.1
+}
+
+/// The same, and which of the passwords the server accepted, if it did any.
+pub(crate) async fn ask_as(question: &SqlQuestion) -> (Option<&Zeroizing<String>>, Result<(), String>) {
+    let mut accepted = None;
+    let outcome = match tokio::time::timeout(DEADLINE, run(question, &mut accepted)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(hide(question, &herder_base::chain(&error).to_string())),
         Err(_) => Err(format!(
             "the database gave no answer within {} seconds",
             DEADLINE.as_secs()
         )),
-    }
+    };
+    (accepted, outcome)
 }
 
-async fn run(question: &SqlQuestion) -> Result<(), sqlx::Error> {
-    let mut connection = connect(question).await?;
+async fn run<'q>(
+    question: &'q SqlQuestion,
+    accepted: &mut Option<&'q Zeroizing<String>>,
+) -> Result<(), sqlx::Error> {
+    let mut connection = connect(question, accepted).await?;
     if let Some(role) = &question.only_if_role {
         let found: Option<i32> = sqlx::query_scalar("SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = $1")
             .bind(role)
@@ -52,7 +63,10 @@ async fn run(question: &SqlQuestion) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-async fn connect(question: &SqlQuestion) -> Result<PgConnection, sqlx::Error> {
+async fn connect<'q>(
+    question: &'q SqlQuestion,
+    accepted: &mut Option<&'q Zeroizing<String>>,
+) -> Result<PgConnection, sqlx::Error> {
     let options = PgConnectOptions::from_str(&question.url)?
         .username(&question.username)
         .application_name("herder")
@@ -63,7 +77,11 @@ async fn connect(question: &SqlQuestion) -> Result<PgConnection, sqlx::Error> {
             Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(WRONG_PASSWORD) => {
                 refused.get_or_insert(sqlx::Error::Database(error));
             }
-            other => return other,
+            Ok(connection) => {
+                *accepted = Some(password);
+                return Ok(connection);
+            }
+            Err(error) => return Err(error),
         }
     }
     Err(refused.unwrap_or(sqlx::Error::WorkerCrashed))

@@ -23,6 +23,9 @@ pub(crate) struct Connection {
     pub(super) password: String,
     pub(super) allowed_roles: Vec<String>,
     rotation: Vec<String>,
+    /// Passwords the database was asked to take, of which nobody knows yet whether it did.
+    #[serde(default)]
+    next: Vec<String>,
 }
 
 pub(super) fn key(name: &str) -> String {
@@ -52,9 +55,27 @@ impl Connection {
             url: self.url.clone(),
             username: self.username.clone(),
             password: Zeroizing::new(self.password.clone()),
+            others: self.next.iter().cloned().map(Zeroizing::new).collect(),
             statements,
             made,
             ..SqlQuestion::default()
+        }
+    }
+
+    /// Remembers a password before the database is asked to take it.
+    pub(crate) fn propose(&mut self, password: &str) {
+        self.next.push(password.to_owned());
+    }
+
+    /// What is known after the database did not say that it took a password. Whoever logged in did so with the present
+    /// one, so of the others only the new one may count; if nobody did, the new one never reached the database.
+    pub(crate) fn unproven(&mut self, proposed: &str, accepted: Option<&str>) {
+        match accepted {
+            Some(password) => {
+                self.password = password.to_owned();
+                self.next = vec![proposed.to_owned()];
+            }
+            None => self.next.retain(|next| next != proposed),
         }
     }
 
@@ -144,6 +165,7 @@ pub(super) fn write(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<Re
     }
     if let Some(password) = data.text("password") {
         connection.password = password;
+        connection.next.clear();
     }
     if let Some(roles) = data.list("allowed_roles") {
         connection.allowed_roles = roles;
@@ -173,7 +195,8 @@ pub(super) fn write(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<Re
     Ok(Response::empty())
 }
 
-/// A new password for the administering user, known to nobody but this server.
+/// A new password for the administering user, known to nobody but this server. Whoever asks the question stores the
+/// password before the database hears of it (see `crate::core::rotation`), so that no crash and no lost answer loses it.
 pub(super) fn rotate(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<Response> {
     let mut connection = need(cx, name)?;
     let about = format!("rotate {}{name}", cx.mount.path);
@@ -182,6 +205,7 @@ pub(super) fn rotate(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<R
             let made = Made {
                 username: connection.username.clone(),
                 password: Zeroizing::new(hex::encode(&*random(24)?)),
+                rotates: Some(cx.key(&key(name))),
                 ..Made::default()
             };
             let fill = Fill {
@@ -196,6 +220,7 @@ pub(super) fn rotate(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<R
         Some((_, Err(reason))) => Err(Error::Failed(format!("unable to rotate: {reason}"))),
         Some((question, Ok(()))) => {
             connection.password = question.made.password.to_string();
+            connection.next.clear();
             cx.put(&key(name), &connection)?;
             Ok(Response::empty())
         }

@@ -6,7 +6,7 @@ mod role;
 mod statement;
 mod user;
 
-pub(crate) use connection::reach;
+pub(crate) use connection::{Connection, reach};
 pub(crate) use user::{announced, renewed, revoke};
 
 use crate::core::context::Cx;
