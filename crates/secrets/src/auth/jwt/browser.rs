@@ -8,6 +8,7 @@ use crate::core::request::{Request, Response};
 use crate::core::token::{after, alphanumeric};
 use crate::external::{Form, HttpQuestion};
 use crate::{Error, Result};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -28,6 +29,9 @@ struct Begun {
     redirect_uri: String,
     nonce: String,
     verifier: String,
+    /// Made up by the program that sent the browser, so that nobody else can finish what it began; may be empty.
+    #[serde(default)]
+    client_nonce: String,
     ends: Timestamp,
 }
 
@@ -74,6 +78,26 @@ fn allows(role: &Role, given: &str) -> bool {
     list(&role.fields, "allowed_redirect_uris")
         .iter()
         .any(|allowed| allowed == given || own.is_some() && own_machine(allowed) == own)
+}
+
+/// Seconds since a person last proved who they are to the provider, if the role limits them.
+fn max_age(role: &Role) -> Option<i64> {
+    role.fields
+        .get("max_age")
+        .and_then(Value::as_i64)
+        .filter(|seconds| *seconds > 0)
+}
+
+fn recent(claims: &Value, max_age: i64, now: i64) -> std::result::Result<(), &'static str> {
+    let at = claims
+        .get("auth_time")
+        .and_then(Value::as_f64)
+        .ok_or("the role has a max_age, and the token no auth_time")?;
+    // The clocks of others may be a minute off.
+    if now > (at as i64).saturating_add(max_age).saturating_add(60) {
+        return Err("the log in at the provider is longer ago than the role's max_age");
+    }
+    Ok(())
 }
 
 fn escape(text: &str) -> String {
@@ -132,11 +156,15 @@ pub(super) fn start(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
     if text(&config, "oidc_response_mode") == "form_post" {
         url.push_str("&response_mode=form_post");
     }
+    if let Some(seconds) = max_age(&role) {
+        url.push_str(&format!("&max_age={seconds}"));
+    }
     let begun = Begun {
         role: name,
         redirect_uri,
         nonce,
         verifier,
+        client_nonce: request.data.text("client_nonce").unwrap_or_default(),
         ends: after(cx.now, PATIENCE),
     };
     cx.put(&format!("begun/{state}"), &begun)?;
@@ -156,6 +184,12 @@ pub(super) fn finish(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
         .get(&key)?
         .filter(|begun: &Begun| begun.ends > cx.now)
         .ok_or_else(lost)?;
+    let client_nonce = request.data.text("client_nonce").unwrap_or_default();
+    if !begun.client_nonce.is_empty()
+        && verify_slices_are_equal(begun.client_nonce.as_bytes(), client_nonce.as_bytes()).is_err()
+    {
+        return Err(Error::invalid("invalid client_nonce"));
+    }
     if let Some(error) = request.data.text("error") {
         return Err(Error::invalid(format!("the provider refused: {error}")));
     }
@@ -214,6 +248,9 @@ pub(super) fn finish(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
         role.fields.insert("bound_audiences".to_owned(), json!([client]));
     }
     check(&claims, &role.fields, &issuer, cx.now.as_second()).map_err(|reason| wrong(&reason))?;
+    if let Some(seconds) = max_age(&role) {
+        recent(&claims, seconds, cx.now.as_second()).map_err(wrong)?;
+    }
     cx.delete(&key);
     admit(cx, request, role, begun.role, &claims)
 }
@@ -224,6 +261,14 @@ mod tests {
 
     use super::*;
     use crate::core::params::TokenParams;
+
+    #[test]
+    fn a_log_in_must_be_as_recent_as_the_role_says() {
+        recent(&json!({ "auth_time": 1000 }), 100, 1100).unwrap();
+        recent(&json!({ "auth_time": 1000 }), 100, 1160).unwrap();
+        recent(&json!({ "auth_time": 1000 }), 100, 1161).unwrap_err();
+        recent(&json!({}), 100, 1000).unwrap_err();
+    }
 
     #[test]
     fn only_ports_of_the_own_machine_are_free() {
