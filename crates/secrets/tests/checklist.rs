@@ -482,3 +482,38 @@ async fn audit_records_all_or_refuses() {
         "what was refused was not done"
     );
 }
+
+#[tokio::test]
+async fn no_lease_outlives_its_token() {
+    let rig = Rig::new().await;
+    rig.leases().await;
+    let rules = "path \"pki/*\" { capabilities = [\"create\", \"read\", \"update\"] }";
+    rig.ok(Op::Write, "sys/policies/acl/pki", json!({ "policy": rules }))
+        .await;
+    let wish = || json!({ "common_name": "a.example.org" });
+    let (twice, _) = rig.token(json!({ "policies": ["pki"], "num_uses": 2 })).await;
+    rig.lease(&twice).await;
+    let error = rig
+        .ask(&twice, Op::Write, "pki/issue/r", wish())
+        .await
+        .unwrap_err();
+    assert_eq!(error.status(), 400);
+    assert!(
+        error
+            .to_string()
+            .starts_with("Secret cannot be returned; token had one use left")
+    );
+    assert!(!rig.lives(&twice).await, "the use counts");
+    // The first lease ended with its token, the second was never made.
+    let count = rig.ok(Op::Read, "sys/leases/count", json!({})).await;
+    assert_eq!(count.data.unwrap()["lease_count"], 0);
+    let (batch, _) = rig
+        .token(json!({ "policies": ["pki"], "type": "batch", "ttl": "10m" }))
+        .await;
+    let made = rig.ask(&batch, Op::Write, "pki/issue/r", wish()).await.unwrap();
+    let lease = made.lease.unwrap();
+    assert_eq!(lease.ttl, 600);
+    assert!(rig.leased(&lease.id).await);
+    rig.clock.advance(Duration::from_secs(601));
+    assert!(!rig.leased(&lease.id).await);
+}

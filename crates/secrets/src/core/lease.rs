@@ -33,11 +33,34 @@ fn index(token: &str, id: &str) -> String {
     format!("sys/token/lease/{token}/{id}")
 }
 
-/// Registers a lease for the request's token and returns its id.
-pub(crate) fn register(cx: &mut Cx<'_>, path: &str, lease: &super::request::Lease) -> Result<String> {
+/// Whether the request's token can have a lease, before anything is made for one, and how long that may be: no lease
+/// outlives its token. A service token's end ends its leases, so it must still be stored; a batch token's end is noticed
+/// by nobody, so its leases are no longer than its own life.
+pub(crate) fn longest(cx: &mut Cx<'_>) -> Result<i64> {
     let Some(holder) = cx.token.clone() else {
         return Err(Error::Internal("a lease was given to nobody"));
     };
+    if holder.token.batch {
+        return Ok(match holder.token.expires {
+            Some(_) => holder.token.left(cx.now),
+            None => i64::MAX,
+        });
+    }
+    match super::token::by_hash(&mut cx.txn, &holder.hash, cx.now)? {
+        Some(_) => Ok(i64::MAX),
+        None => Err(Error::invalid(
+            "Secret cannot be returned; token had one use left, so leased credentials were immediately revoked.",
+        )),
+    }
+}
+
+/// Registers a lease for the request's token and returns its id. Shortens what is answered to what is possible.
+pub(crate) fn register(cx: &mut Cx<'_>, path: &str, lease: &mut super::request::Lease) -> Result<String> {
+    let longest = longest(cx)?;
+    let Some(holder) = cx.token.clone() else {
+        return Err(Error::Internal("a lease was given to nobody"));
+    };
+    lease.ttl = lease.ttl.min(longest);
     let id = format!("{path}/{}", alphanumeric(24)?);
     let stored = Lease {
         token: holder.hash.clone(),
@@ -50,7 +73,8 @@ pub(crate) fn register(cx: &mut Cx<'_>, path: &str, lease: &super::request::Leas
             lease.max_ttl
         } else {
             cx.mount.max_ttl()
-        },
+        }
+        .min(longest),
         renewable: lease.renewable,
         internal: lease.internal.clone(),
     };

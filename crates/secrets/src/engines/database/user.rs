@@ -5,7 +5,7 @@ use super::connection::{self, Connection, answer};
 use super::role::{self, Role};
 use super::statement::{self, Fill};
 use crate::core::context::Cx;
-use crate::core::lease::Lease;
+use crate::core::lease::{self, Lease};
 use crate::core::outbox::{self, Undo};
 use crate::core::request::{self, Request, Response};
 use crate::core::token::{after, alphanumeric};
@@ -93,7 +93,8 @@ pub(super) fn create(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<R
     let max = match role.max_ttl {
         0 => cx.mount.max_ttl(),
         seconds => seconds.min(cx.mount.max_ttl()),
-    };
+    }
+    .min(lease::longest(cx)?);
     let ttl = match role.default_ttl {
         0 => cx.mount.default_ttl(),
         seconds => seconds,
