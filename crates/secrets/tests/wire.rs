@@ -529,3 +529,32 @@ async fn what_was_begun_ends_although_its_client_hung_up() {
         "{about:?}"
     );
 }
+
+/// What a client hears that says so much and then nothing, and after how many seconds.
+async fn stalled(address: &str, text: &str) -> (String, u64) {
+    let begun = std::time::Instant::now();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut bytes = Vec::new();
+    tokio::time::timeout(Duration::from_secs(45), stream.read_to_end(&mut bytes))
+        .await
+        .unwrap()
+        .unwrap();
+    (String::from_utf8(bytes).unwrap(), begun.elapsed().as_secs())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_stop_talking_are_not_waited_for() {
+    let wire = Wire::start().await;
+    let (nothing, head, body) = tokio::join!(
+        stalled(&wire.address, ""),
+        stalled(&wire.address, "GET /v1/sys/health HTTP/1.1\r\nhost: x\r\nx-half"),
+        stalled(
+            &wire.address,
+            "PUT /v1/sys/unseal HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{"
+        ),
+    );
+    assert!(nothing.1 < 20 && head.1 < 20, "{nothing:?} {head:?}");
+    assert!(body.0.starts_with("HTTP/1.1 408 "), "{body:?}");
+    assert!((25..40).contains(&body.1), "{body:?}");
+}

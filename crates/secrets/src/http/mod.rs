@@ -23,10 +23,14 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// Longest accepted body.
 const MOST_BYTES: usize = 32 << 20;
+
+/// How long a body may take.
+const MOST_WAITING: Duration = Duration::from_secs(30);
 
 /// What the root path says.
 const GREETING: &[u8] = b"Vault-compatible secrets of Herder. The API is below /v1/.\n";
@@ -59,9 +63,15 @@ where
     let body = if body.is_end_stream() {
         Bytes::new()
     } else {
-        match Limited::new(body, MOST_BYTES).collect().await {
-            Ok(body) => body.to_bytes(),
+        match tokio::time::timeout(MOST_WAITING, Limited::new(body, MOST_BYTES).collect()).await {
             Err(_) => {
+                return failure(
+                    408,
+                    vec!["the request's body did not arrive in time: 30 seconds are the most".to_owned()],
+                );
+            }
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(_)) => {
                 return failure(
                     413,
                     vec!["request body too large: 32 MiB are the most".to_owned()],

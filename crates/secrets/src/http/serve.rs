@@ -7,7 +7,7 @@ use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use std::sync::Arc;
@@ -21,6 +21,10 @@ use tokio_util::sync::CancellationToken;
 const DRAIN: Duration = Duration::from_secs(5);
 /// How long a client may take for its TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a client may take for the head of a request, and how long its connection may lie idle between two.
+const HEAD: Duration = Duration::from_secs(10);
+/// How often a client of HTTP/2 is asked whether it is still there, and how long it may take to say so.
+const PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
 
 /// See the module.
 pub(crate) async fn serve(
@@ -68,19 +72,36 @@ pub(crate) async fn serve(
                 let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await else {
                     return;
                 };
-                let peer = stream
-                    .get_ref()
-                    .1
+                let session = stream.get_ref().1;
+                let second = session.alpn_protocol() == Some(b"h2".as_slice());
+                let peer = session
                     .peer_certificates()
                     .map(|chain| chain.iter().map(|certificate| certificate.to_vec()).collect())
                     .unwrap_or_default();
-                let connection = auto::Builder::new(TokioExecutor::new())
+                let mut builder = auto::Builder::new(TokioExecutor::new());
+                builder
+                    .http1()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEAD)
+                    .http2()
+                    .timer(TokioTimer::new())
+                    .keep_alive_interval(PING.0)
+                    .keep_alive_timeout(PING.1);
+                // As negotiated: to look at the first bytes would mean to wait for them without a limit.
+                let builder = if second {
+                    builder.http2_only()
+                } else {
+                    builder.http1_only()
+                };
+                let connection = builder
                     .serve_connection(TokioIo::new(stream), service(PeerCertificates(peer)))
                     .into_owned();
                 let _ = watcher.watch(connection).await;
             } else {
                 // Without TLS nobody negotiates HTTP/2.
                 let connection = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEAD)
                     .serve_connection(TokioIo::new(stream), service(PeerCertificates::default()));
                 let _ = watcher.watch(connection).await;
             }
