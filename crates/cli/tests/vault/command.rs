@@ -112,6 +112,13 @@ fn what_people_type_works() {
     shell.ok("auth disable userpass");
     shell.ok("policy delete app");
     assert!(shell.typed("frobnicate", "").1.contains("is not here"));
+    let (code, text) = shell.typed("token create -polices=app", "");
+    assert!(code == 2 && text.contains("-policy is"), "{text}");
+    let (code, text) = shell.typed("kv put secret/app/db", "");
+    assert!(code == 2 && text.contains("Must supply data"), "{text}");
+    let accessor = shell.ok("token create -policy=default -field=token_accessor");
+    let shown = shell.ok(&format!("token lookup -accessor {}", accessor.trim()));
+    assert!(shown.contains(accessor.trim()), "{shown}");
 }
 
 #[test]

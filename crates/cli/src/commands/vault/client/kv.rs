@@ -53,6 +53,10 @@ pub(super) async fn run(client: &Client, args: &Args, words: &[&str]) -> Result<
     let [verb, path, rest @ ..] = words else {
         bail!("vault kv get|put|patch|delete|undelete|destroy|list|metadata needs a path");
     };
+    // An empty version would hide the one before it.
+    if !metadata && matches!(*verb, "put" | "patch") && rest.is_empty() {
+        bail!("Must supply data");
+    }
     let place = Place::find(client, args, path).await?;
     if metadata {
         return about(client, args, verb, &place).await;

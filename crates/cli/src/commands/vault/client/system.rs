@@ -21,10 +21,11 @@ pub(super) async fn run(client: &Client, args: &Args, words: &[&str]) -> Result<
             show::answer(args, &answer)
         }
         ["lease", "revoke", id] => {
-            let path = if args.is("prefix") {
-                format!("sys/leases/revoke-prefix/{id}")
-            } else {
-                "sys/leases/revoke".to_owned()
+            let path = match (args.is("prefix"), args.is("force")) {
+                (true, true) => format!("sys/leases/revoke-force/{id}"),
+                (true, false) => format!("sys/leases/revoke-prefix/{id}"),
+                (false, true) => bail!("-force needs -prefix"),
+                (false, false) => "sys/leases/revoke".to_owned(),
             };
             let answer = client
                 .call(Method::Put, &path, Some(&json!({ "lease_id": id })))

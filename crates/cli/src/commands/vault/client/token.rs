@@ -87,6 +87,7 @@ pub(super) async fn run(client: &Client, args: &Args, words: &[&str]) -> Result<
                 ("type", "type"),
                 ("id", "id"),
                 ("renewable", "renewable"),
+                ("no-default-policy", "no_default_policy"),
             ]);
             let policies = args.all("policy");
             if !policies.is_empty() {
@@ -131,6 +132,9 @@ pub(super) async fn run(client: &Client, args: &Args, words: &[&str]) -> Result<
                     .call(Method::Put, &path, Some(&Value::Object(body)))
                     .await?,
             )
+        }
+        ["revoke", ..] if args.flag("mode").is_some_and(|mode| mode != "orphan") => {
+            bail!("-mode is orphan or left out")
         }
         ["revoke", rest @ ..] => {
             let (path, body) = match (rest.first(), args.is("self")) {
