@@ -5,7 +5,7 @@ use crate::audit::Trail;
 use crate::core::Core;
 use crate::core::context::After;
 use crate::core::handle::Expired;
-use crate::core::request::{Op, Request, Response};
+use crate::core::request::{Op, Request, Response, wipe};
 use crate::core::seal::{InitResult, SealConfig};
 use crate::external::{Answer, Question, SqlQuestion};
 use crate::http::Asker;
@@ -234,10 +234,11 @@ impl Server {
         for _ in 0..5 {
             let attempt = if is_slow(request) {
                 let core = Arc::clone(&self.core);
-                let asked = request.clone();
+                let mut asked = request.clone();
                 let mut moved = std::mem::take(trail);
                 let (attempt, moved) = tokio::task::spawn_blocking(move || {
                     let attempt = core.attempt(&asked, &mut moved);
+                    wipe(&mut asked.data);
                     (attempt, moved)
                 })
                 .await
