@@ -345,12 +345,13 @@ mod tests {
     )]
 
     use super::*;
+    use crate::core::mounts::Mounts;
     use crate::core::outbox::Undo;
+    use crate::core::txn::Txn;
     use herder_base::SystemClock;
     use serde_json::json;
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_silent_database_holds_up_neither_expiry_nor_the_end() {
+    async fn opened() -> Server {
         let server = Server::open(Config {
             storage: Storage::InMemory,
             clock: Arc::new(SystemClock),
@@ -359,12 +360,50 @@ mod tests {
         .unwrap();
         let init = server.init(1, 1, Some("root".to_owned())).await.unwrap();
         let key = hex::encode(&*init.keys[0]);
-        let ask = |op, path: &str, data| {
-            let request = Request::new(op, path).with(data).token("root");
-            let server = server.clone();
-            async move { server.handle(request).await }
+        ask(&server, Op::Write, "sys/unseal", json!({ "key": key }))
+            .await
+            .unwrap();
+        server
+    }
+
+    async fn ask(server: &Server, op: Op, path: &str, data: Value) -> Result<Response> {
+        server
+            .handle(Request::new(op, path).with(data).token("root"))
+            .await
+    }
+
+    #[tokio::test]
+    async fn users_are_dropped_where_the_connection_leads_now() {
+        let server = opened().await;
+        ask(&server, Op::Write, "sys/mounts/db", json!({ "type": "database" }))
+            .await
+            .unwrap();
+        let config = json!({
+            "plugin_name": "postgresql-database-plugin", "verify_connection": false,
+            "connection_url": "postgresql://{{username}}:{{password}}@new.example/x", "username": "new", "password": "p",
+        });
+        ask(&server, Op::Write, "db/config/main", config).await.unwrap();
+        let (keyring, _) = server.core.opened().unwrap();
+        let mut txn = Txn::new(&server.core.store, keyring, &server.core.cache);
+        let mounts = Mounts::load(&mut txn).unwrap();
+        let undo = Undo {
+            due: server.core.clock.now(),
+            connection: mounts.find("db/config/main").unwrap().0.prefix() + "config/main",
+            url: "postgresql://old.example/x".to_owned(),
+            username: "old".to_owned(),
+            ..Undo::default()
         };
-        ask(Op::Write, "sys/unseal", json!({ "key": key })).await.unwrap();
+        let pending = server.core.announce("v-1", &undo).unwrap();
+        pending.durable().await.unwrap();
+        let question = server.core.undoing("v-1").unwrap().unwrap();
+        assert_eq!(question.url, "postgresql://new.example/x");
+        assert_eq!(question.username, "new");
+        assert_eq!(question.only_if_role.as_deref(), Some("v-1"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_silent_database_holds_up_neither_expiry_nor_the_end() {
+        let server = opened().await;
         // Connections wait in the listener's queue and are never answered.
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let now = server.core.clock.now();
@@ -378,7 +417,7 @@ mod tests {
             let pending = server.core.announce(&format!("v-{number}"), &undo).unwrap();
             pending.durable().await.unwrap();
         }
-        let made = ask(Op::Write, "auth/token/create", json!({ "ttl": "1s" }))
+        let made = ask(&server, Op::Write, "auth/token/create", json!({ "ttl": "1s" }))
             .await
             .unwrap();
         let accessor = made.auth.unwrap().accessor;
@@ -388,7 +427,9 @@ mod tests {
         let mut ended = false;
         for _ in 0..50 {
             tokio::time::sleep(Duration::from_millis(100)).await;
-            let list = ask(Op::List, "auth/token/accessors/", json!({})).await.unwrap();
+            let list = ask(&server, Op::List, "auth/token/accessors/", json!({}))
+                .await
+                .unwrap();
             if !format!("{:?}", list.data).contains(&accessor) {
                 ended = true;
                 break;
