@@ -132,6 +132,79 @@ fn values_that_hold_themselves_end() {
     }
 }
 
+/// Deep values are made, used and dropped: none of it may go as deep as they are.
+#[test]
+fn deep_values_end() {
+    let sixty = format!(
+        "def x = []\nwhile (true) {{ x = {}x{} }}",
+        "[".repeat(60),
+        "]".repeat(60)
+    );
+    for bad in [
+        sixty.as_str(),
+        "def x = []\nwhile (true) { x = [x] }",
+        "def x = [:]\nwhile (true) { x = [a: x] }",
+        "def x = []\nwhile (true) { x = [(x): 1] }",
+        "class N { def next }\ndef x = null\nwhile (true) { def n = new N(); n.next = x; x = n }",
+        "class N { N next; N(N n) { next = n } }\ndef x = null\nwhile (true) { x = new N(x) }",
+        "def f = { }\nwhile (true) { def g = f; f = { g } }",
+        "def f = { }\nwhile (true) { f = f.curry(f) }",
+        "def f = { }\nwhile (true) { f = f >> { it } }",
+        "def x = { }\nwhile (true) { def c = { }; c.delegate = x; x = c }",
+        "def x = null\nwhile (true) { x = new RuntimeException(x) }",
+        "def x = [:]\nwhile (true) { def y = x; x = [:].withDefault { y } }",
+        "def n = new Node(null, 'a')\nwhile (true) { def m = new Node(null, 'a'); m.append(n); n = m }",
+        "job('x') { configure { p -> def n = p\nwhile (true) { n = n.appendNode('a') } } }",
+        "job('x') { configure { p -> while (true) { p << p } } }",
+        "job('x') { configure { p -> while (true) { def n = p / 'a'; n.append(p / 'b' << n) } } }",
+        "def l = []\nl << l\njob('x') { configure { it << l } }",
+    ] {
+        between(bad, &[]);
+    }
+    let made = between(
+        "def x = []\n20000.times { x = [x] }\ndef y = [x]\nprintln x\nprintln y.toString()\nprintln x.hashCode()\nprintln x.flatten().size()\ndef m = [:]\nm[x] = 1\nprintln m\nprintln([x] as Set)\nprintln x == y",
+        &[],
+    );
+    assert!(only_error(&made).message.contains("deep"));
+}
+
+#[test]
+fn trees_too_deep_to_be_read_again_are_refused() {
+    let deep = |levels: usize| {
+        format!(
+            "job('kept')\njob('x') {{ configure {{ p -> def n = p\n{levels}.times {{ n = n.appendNode('a') }} }} }}"
+        )
+    };
+    let made = between(&deep(199), &[]);
+    assert!(made.diagnostics.is_empty(), "{:?}", made.diagnostics);
+    assert_eq!(made.items.len(), 2);
+    herder_jobdsl::import("x", "x.xml", &made.items[1].xml).unwrap();
+    for levels in [200, 20_000] {
+        let made = between(&deep(levels), &[]);
+        assert_eq!(made.items.len(), 1);
+        let error = only_error(&made);
+        assert_eq!(error.code, "limit");
+        assert!(error.message.contains("nest deeper than 200 levels"), "{error}");
+        assert_eq!(error.at.as_ref().unwrap().path.as_str(), "bad.groovy");
+    }
+}
+
+#[test]
+fn reading_again_and_again_ends() {
+    // Few steps are taken: what ends these is the price of reading.
+    let big = format!("def x = 1\n{}", "// a comment of some length\n".repeat(10_000));
+    for bad in [
+        "1000.times { evaluate(new File('big.groovy')) }",
+        "1000.times { load 'big.groovy' }",
+        "def t = readFileFromWorkspace('big.groovy')\n1000.times { evaluate(t) }",
+        "def t = new groovy.text.SimpleTemplateEngine().createTemplate(new File('big.groovy'))\n1000.times { t.make([:]) }",
+        "5000.times { streamFileFromWorkspace('big.groovy') }",
+    ] {
+        let made = between(bad, &[("big.groovy", &big)]);
+        assert_eq!(only_error(&made).code, "limit", "{bad}");
+    }
+}
+
 #[test]
 fn syntax_errors_have_their_place() {
     let mut text = "job('x')\n".repeat(899);

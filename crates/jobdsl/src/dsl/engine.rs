@@ -67,7 +67,7 @@ pub(super) fn method(
 }
 
 fn make(interp: &Interp, text: &str, values: Option<&Value>) -> Result<String, Throw> {
-    let source = Interp::load("(template)", &script(text)).map_err(|error| {
+    let source = interp.read("(template)", &script(text))?.map_err(|error| {
         let message = format!("the template cannot be read: {}", error.message);
         Throw::exception("TemplateParseException", message)
     })?;

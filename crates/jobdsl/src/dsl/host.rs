@@ -298,6 +298,7 @@ impl Host for DslHost {
             }
             "streamFileFromWorkspace" => {
                 let found = files::text(&self.tree, &self.root, &text(0)?)?;
+                interp.spend(found.len())?;
                 Value::text(found)
             }
             "userContent" | "configFiles" => {
@@ -330,7 +331,7 @@ impl Host for DslHost {
                     _ if name == "load" => (text(0)?, files::text(&self.tree, &self.root, &text(0)?)?),
                     _ => ("(evaluated)".to_owned(), text(0)?),
                 };
-                let source = Interp::load(&path, &code).map_err(|error| {
+                let source = interp.read(&path, &code)?.map_err(|error| {
                     Throw::exception("CompilationFailedException", format!("{path}: {}", error.message))
                 })?;
                 for (key, value) in env.source.binding.pairs() {

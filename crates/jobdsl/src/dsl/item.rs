@@ -43,7 +43,12 @@ impl Item {
         let mut done = 0;
         loop {
             let next = self.changes.borrow().get(done).cloned();
-            let Some(change) = next else { return Ok(root) };
+            let Some(change) = next else {
+                return match root.too_much() {
+                    Some(why) => Err(Throw::limit(why).or_at(&self.at.0.as_str().into(), self.at.1)),
+                    None => Ok(root),
+                };
+            };
             match change {
                 Change::Edit(edit) => apply(&root, &edit),
                 Change::Configure(closure) => configure(interp, &root, &closure)?,

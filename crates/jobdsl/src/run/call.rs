@@ -35,6 +35,7 @@ impl Interp {
         entries: &[(SyntaxKey, crate::syntax::Expr)],
         env: &Env,
     ) -> Result<Value, Throw> {
+        self.spend(super::limits::EACH)?;
         let map = Value::map([]);
         if let Value::Map(inner) = &map {
             for (key, value) in entries {
@@ -44,7 +45,11 @@ impl Interp {
                         inner.put(super::value::Key::Text(name.clone()), value);
                     }
                     SyntaxKey::Value(key) => {
-                        inner.put(self.eval(key, env)?.key(), value);
+                        let key = self.eval(key, env)?.key();
+                        if let super::value::Key::Other(text, _) = &key {
+                            self.spend(text.len().saturating_mul(64))?;
+                        }
+                        inner.put(key, value);
                     }
                     SyntaxKey::Spread => {
                         if let Value::Map(other) = &value {

@@ -1,6 +1,7 @@
 //! Classes of scripts, their objects, and how names of classes are found.
 
 use super::interp::{Interp, Source};
+use super::limits::EACH;
 use super::scope::{Env, Scope};
 use super::throw::Throw;
 use super::value::Value;
@@ -300,7 +301,7 @@ impl Interp {
         around: Option<Env>,
     ) -> Result<Value, Throw> {
         self.prepare(class)?;
-        self.spend(64)?;
+        self.spend(EACH)?;
         let object = Rc::new(Object {
             class: Rc::clone(class),
             fields: RefCell::default(),

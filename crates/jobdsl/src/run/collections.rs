@@ -3,12 +3,11 @@
 use super::interp::Interp;
 use super::maps::entry;
 use super::throw::Throw;
-use super::value::{Closure, Value};
-use std::cell::RefCell;
+use super::value::{Closure, List, Value};
 use std::cmp::Ordering;
 use std::rc::Rc;
 
-type Items = Rc<RefCell<Vec<Value>>>;
+type Items = Rc<List>;
 
 impl Interp {
     /// What a loop over a value goes through.

@@ -128,7 +128,9 @@ impl Interp {
 
     fn equal_at(&self, left: &Value, right: &Value, depth: usize) -> Result<bool, Throw> {
         if depth > DEEPEST {
-            return Ok(false);
+            return Err(Throw::limit(format!(
+                "what is compared nests deeper than {DEEPEST} levels"
+            )));
         }
         Ok(match (left, right) {
             (Value::Null, Value::Null) => true,
@@ -398,10 +400,9 @@ impl Interp {
 
     /// A copy of a closure whose calls go to a method of the copy's own.
     pub(super) fn chained(&self, first: &Rc<Closure>, then: &Rc<Closure>) -> Value {
-        Value::Closure(Rc::new(Closure {
-            call: Call::Chain(Rc::clone(first), Rc::clone(then)),
-            ..first.copy()
-        }))
+        let mut copy = first.copy();
+        copy.call = Call::Chain(Rc::clone(first), Rc::clone(then));
+        Value::Closure(Rc::new(copy))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Expressions.
 
 use super::interp::Interp;
+use super::limits::EACH;
 use super::scope::Env;
 use super::throw::Throw;
 use super::value::{Call, Closure, Strategy, Value};
@@ -35,7 +36,7 @@ impl Interp {
                         }
                     }
                 }
-                self.spend(16 * out.len() + 16)?;
+                self.spend(16 * out.len() + EACH)?;
                 Ok(Value::list(out))
             }
             ExprKind::Map(entries) => self.map_of(entries, env),
@@ -45,7 +46,10 @@ impl Interp {
             },
             ExprKind::This => Ok(env.this.clone()),
             ExprKind::Super => Ok(env.this.clone()),
-            ExprKind::Closure(def) => Ok(self.closure(def, env)),
+            ExprKind::Closure(def) => {
+                self.spend(EACH)?;
+                Ok(self.closure(def, env))
+            }
             ExprKind::Unary(op, value) => {
                 let value = self.eval(value, env)?;
                 match op {
@@ -187,10 +191,8 @@ impl Interp {
             ExprKind::MethodRef { of, name } => {
                 let of = self.eval(of, env)?;
                 let name = self.eval(name, env)?;
-                Ok(Value::Closure(Rc::new(Closure {
-                    call: Call::Method(of, name.show().into()),
-                    ..self.plain_closure(env)
-                })))
+                self.spend(EACH)?;
+                Ok(self.closure_of(Call::Method(of, name.show().into()), env))
             }
             ExprKind::Step { target, by, before } => {
                 let old = self.eval(target, env)?;
@@ -201,10 +203,10 @@ impl Interp {
         }
     }
 
-    fn plain_closure(&self, env: &Env) -> Closure {
+    fn closure_of(&self, call: Call, env: &Env) -> Value {
         self.remember(&env.scope);
-        Closure {
-            call: Call::Method(Value::Null, "".into()),
+        Value::Closure(Rc::new(Closure {
+            call,
             scope: Rc::clone(&env.scope),
             this: env.this.clone(),
             owner: env.closure.clone(),
@@ -213,14 +215,11 @@ impl Interp {
             strategy: Cell::new(Strategy::OwnerFirst),
             curried: Vec::new(),
             curried_last: Vec::new(),
-        }
+        }))
     }
 
     pub(crate) fn closure(&self, def: &Rc<ClosureDef>, env: &Env) -> Value {
-        Value::Closure(Rc::new(Closure {
-            call: Call::Block(Rc::clone(def)),
-            ..self.plain_closure(env)
-        }))
+        self.closure_of(Call::Block(Rc::clone(def)), env)
     }
 
     fn interpolate(&self, parts: &[Part], env: &Env) -> Result<Value, Throw> {

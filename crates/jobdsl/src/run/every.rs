@@ -2,7 +2,7 @@
 
 use super::interp::Interp;
 use super::throw::Throw;
-use super::value::{Key, Strategy, Value};
+use super::value::{Key, List, Strategy, Value};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -114,7 +114,7 @@ impl Interp {
                 if !of.is_null() =>
             {
                 let items = self.items(of)?;
-                return self.list_method(&Rc::new(RefCell::new(items)), name, args);
+                return self.list_method(&Rc::new(List(RefCell::new(items))), name, args);
             }
             _ => return Ok(None),
         }))

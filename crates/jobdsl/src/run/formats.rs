@@ -197,7 +197,10 @@ impl Interp {
                 Value::Node(node)
             }
             ("XmlUtil" | "XmlNodePrinter", "serialize") => match first() {
-                Value::Node(node) => Value::text(crate::xml::print(&node)),
+                Value::Node(node) => match node.too_much() {
+                    Some(why) => return Err(Throw::limit(why)),
+                    None => Value::text(crate::xml::print(&node)),
+                },
                 other => other,
             },
             ("CharMatcher", "<get>WHITESPACE") => Value::Native("CharMatcher.WHITESPACE".into()),

@@ -99,6 +99,15 @@ impl Interp {
         }))
     }
 
+    /// Reads a text that a script hands over: reading is work, and what is read is kept, so that both are counted.
+    pub(crate) fn read(&self, path: &str, text: &str) -> Result<Result<Rc<Source>, SyntaxError>, Throw> {
+        self.spend(text.len().saturating_mul(8))?;
+        let work = u64::try_from(text.len()).unwrap_or(u64::MAX);
+        self.steps.set(self.steps.get().saturating_add(work));
+        self.step()?;
+        Ok(Self::load(path, text))
+    }
+
     /// Runs a script to its end.
     pub(crate) fn run(&self, source: &Rc<Source>) -> Result<Value, Throw> {
         for class in &source.module.classes {
@@ -116,7 +125,7 @@ impl Interp {
 
     /// Counts a step.
     pub(super) fn step(&self) -> Result<(), Throw> {
-        let steps = self.steps.get() + 1;
+        let steps = self.steps.get().saturating_add(1);
         self.steps.set(steps);
         if steps > self.limits.steps {
             return Err(Throw::limit(format!(

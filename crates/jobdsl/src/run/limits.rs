@@ -1,5 +1,8 @@
 //! What a script may use up.
 
+/// What a list, a map, an object or a closure costs, empty: how deep they nest is bounded by how many there are.
+pub(super) const EACH: usize = 512;
+
 /// Limits of one script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {

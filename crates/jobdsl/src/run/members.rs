@@ -401,27 +401,35 @@ impl Interp {
         args: &[Value],
     ) -> Result<Option<Value>, Throw> {
         let first = || args.first().cloned().unwrap_or(Value::Null);
+        if matches!(name, "curry" | "rcurry" | "clone" | "rehydrate") {
+            let held = closure.curried.len() + closure.curried_last.len() + args.len();
+            self.spend(super::limits::EACH + 16 * held)?;
+        }
         Ok(Some(match name {
             "call" | "doCall" => self.call_closure(closure, args.to_vec())?,
-            "curry" => Value::Closure(Rc::new(Closure {
-                curried: closure.curried.iter().chain(args).cloned().collect(),
-                ..closure.copy()
-            })),
-            "rcurry" => Value::Closure(Rc::new(Closure {
-                curried_last: args.iter().chain(&closure.curried_last).cloned().collect(),
-                ..closure.copy()
-            })),
+            "curry" => {
+                let mut copy = closure.copy();
+                copy.curried.extend(args.iter().cloned());
+                Value::Closure(Rc::new(copy))
+            }
+            "rcurry" => {
+                let mut copy = closure.copy();
+                copy.curried_last = args.iter().chain(&closure.curried_last).cloned().collect();
+                Value::Closure(Rc::new(copy))
+            }
             "clone" => Value::Closure(Rc::new(closure.copy())),
             "rehydrate" => {
-                let copy = closure.copy();
+                let mut copy = closure.copy();
                 *copy.delegate.borrow_mut() = Some(first());
-                let this = args.get(2).cloned().unwrap_or_else(|| copy.this.clone());
-                let owner = match args.get(1) {
+                if let Some(this) = args.get(2) {
+                    copy.this = this.clone();
+                }
+                copy.owner = match args.get(1) {
                     Some(Value::Closure(owner)) => Some(Rc::clone(owner)),
                     Some(_) => None,
                     None => copy.owner.clone(),
                 };
-                Value::Closure(Rc::new(Closure { this, owner, ..copy }))
+                Value::Closure(Rc::new(copy))
             }
             "setDelegate" => {
                 *closure.delegate.borrow_mut() = Some(first());

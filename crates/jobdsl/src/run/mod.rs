@@ -1,5 +1,6 @@
 //! The interpreter: walks the syntax tree within limits. What a script may reach of the world is what its host gives.
 
+mod bury;
 mod call;
 mod class;
 mod collections;

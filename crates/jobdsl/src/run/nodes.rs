@@ -1,9 +1,10 @@
 //! What scripts do with the XML tree: Groovy's `Node`, with the operators that `configure` blocks use.
 
 use super::interp::Interp;
+use super::limits::EACH;
 use super::throw::Throw;
 use super::value::{Closure, Foreign, Value};
-use crate::xml::{Child, Element, Node};
+use crate::xml::{Child, Element, MOST, Node};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -19,16 +20,28 @@ impl Interp {
             .collect()
     }
 
+    /// Counts what is copied or walked through: an element in two places of another doubles it.
+    fn weigh(&self, node: &Node, each: usize) -> Result<(), Throw> {
+        let (count, _) = node.size();
+        if count > MOST {
+            return Err(Throw::limit(format!("an element holds more than {MOST} others")));
+        }
+        self.spend(count.saturating_mul(each))
+    }
+
     /// `node / x`: a child, made if missing.
     pub(super) fn node_division(&self, node: &Node, by: &Value) -> Result<Value, Throw> {
         self.spend(64)?;
         match by {
-            Value::Node(orphan) => Ok(Value::Node(node.merge(orphan))),
+            Value::Node(orphan) => {
+                self.weigh(orphan, EACH)?;
+                Ok(Value::Node(node.merge(orphan)))
+            }
             Value::Closure(_) => self
                 .node_append(node, by.clone())
                 .map(|()| Value::Node(Rc::clone(node))),
             Value::List(items) => match items.borrow().first() {
-                Some(first) => self.node_division(node, first),
+                Some(first) => self.deeper(|| self.node_division(node, first)),
                 None => Ok(Value::Null),
             },
             other => Ok(Value::Node(node.child(&self.show(other)?))),
@@ -39,7 +52,10 @@ impl Interp {
     pub(super) fn node_append(&self, node: &Node, what: Value) -> Result<(), Throw> {
         self.spend(64)?;
         match what {
-            Value::Node(child) => node.append(child.deep_clone()),
+            Value::Node(child) => {
+                self.weigh(&child, EACH)?;
+                node.append(child.deep_clone());
+            }
             Value::Closure(closure) => {
                 for child in self.build_children(&closure)? {
                     match child {
@@ -50,7 +66,7 @@ impl Interp {
             }
             Value::List(items) => {
                 for item in items.borrow().clone() {
-                    self.node_append(node, item)?;
+                    self.deeper(|| self.node_append(node, item))?;
                 }
             }
             Value::Null => {}
@@ -110,7 +126,7 @@ impl Interp {
 
     /// An element from what a builder is given.
     pub(crate) fn build_node(&self, name: &str, args: &[Value]) -> Result<Node, Throw> {
-        self.spend(64)?;
+        self.spend(EACH)?;
         let node = Element::new(name);
         for arg in args {
             match arg {
@@ -200,6 +216,7 @@ impl Interp {
                 Value::Node(child)
             }
             ("append", [Value::Node(child)]) => {
+                self.weigh(child, 64)?;
                 if child.holds(node) {
                     return Err(Throw::exception(
                         "IllegalArgumentException",
@@ -243,7 +260,10 @@ impl Interp {
                 Value::list(out)
             }
             ("parent", []) => Value::Null,
-            ("clone", []) => Value::Node(node.deep_clone()),
+            ("clone", []) => {
+                self.weigh(node, EACH)?;
+                Value::Node(node.deep_clone())
+            }
             ("replaceNode", [Value::Closure(closure)]) => {
                 // The parent is not known here; what is built replaces name, attributes and content.
                 let built = self.build_children(closure)?;

@@ -10,7 +10,7 @@ use std::rc::Rc;
 #[derive(Default)]
 pub(crate) struct Scope {
     pub(crate) variables: RefCell<Vec<(Name, Value)>>,
-    parent: Option<Rc<Scope>>,
+    pub(super) parent: Option<Rc<Scope>>,
 }
 
 impl Scope {

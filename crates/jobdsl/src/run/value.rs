@@ -19,7 +19,7 @@ pub(crate) enum Value {
     Int(i64),
     Decimal(f64),
     Text(Name),
-    List(Rc<RefCell<Vec<Value>>>),
+    List(Rc<List>),
     Map(Rc<Map>),
     Closure(Rc<Closure>),
     Class(Rc<Class>),
@@ -46,6 +46,17 @@ pub(crate) trait Foreign: Any {
     /// Whether it answers every call: then what really has a method of the name goes before it.
     fn answers_all(&self) -> bool {
         false
+    }
+}
+
+/// A list. What is in it goes with care, see [`super::bury`].
+pub(crate) struct List(pub(super) RefCell<Vec<Value>>);
+
+impl std::ops::Deref for List {
+    type Target = RefCell<Vec<Value>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
     }
 }
 
@@ -178,7 +189,7 @@ impl Value {
     }
 
     pub(crate) fn list(items: Vec<Value>) -> Self {
-        Self::List(Rc::new(RefCell::new(items)))
+        Self::List(Rc::new(List(RefCell::new(items))))
     }
 
     pub(crate) fn map(entries: impl IntoIterator<Item = (Key, Value)>) -> Self {

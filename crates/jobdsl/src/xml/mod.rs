@@ -9,6 +9,9 @@ pub(crate) use read::read;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+/// How many elements one may hold.
+pub(crate) const MOST: usize = 1_000_000;
+
 /// An element. Clones share it.
 pub(crate) type Node = Rc<Element>;
 
@@ -25,6 +28,20 @@ pub(crate) struct Element {
 pub(crate) enum Child {
     Text(String),
     Node(Node),
+}
+
+/// A deep tree must not be dropped recursively: the stack would overflow.
+impl Drop for Element {
+    fn drop(&mut self) {
+        let mut open = std::mem::take(self.children.get_mut());
+        while let Some(child) = open.pop() {
+            if let Child::Node(node) = child
+                && let Some(mut element) = Rc::into_inner(node)
+            {
+                open.append(element.children.get_mut());
+            }
+        }
+    }
 }
 
 impl Element {
@@ -106,17 +123,15 @@ impl Element {
     /// All text below, in order.
     pub(crate) fn text(&self) -> String {
         let mut out = String::new();
-        self.collect_text(&mut out);
-        out
-    }
-
-    fn collect_text(&self, out: &mut String) {
-        for child in self.children.borrow().iter() {
+        let mut open = self.children();
+        open.reverse();
+        while let Some(child) = open.pop() {
             match child {
-                Child::Text(text) => out.push_str(text),
-                Child::Node(node) => node.collect_text(out),
+                Child::Text(text) => out.push_str(&text),
+                Child::Node(node) => open.extend(node.children().into_iter().rev()),
             }
         }
+        out
     }
 
     /// The text of the child of a name, empty if there is none.
@@ -180,25 +195,69 @@ impl Element {
         }
     }
 
+    /// Why it is not printed: one nested deeper than it can be read back would only be found out later, and its
+    /// indentation alone grows with the square of its depth.
+    pub(crate) fn too_much(&self) -> Option<String> {
+        match self.size() {
+            (count, _) if count > MOST => Some(format!("it has more than {MOST} elements")),
+            (_, depth) if depth > read::DEEPEST => {
+                Some(format!("its elements nest deeper than {} levels", read::DEEPEST))
+            }
+            _ => None,
+        }
+    }
+
     pub(crate) fn deep_clone(&self) -> Node {
-        let children = self
-            .children
-            .borrow()
-            .iter()
-            .map(|child| match child {
-                Child::Text(text) => Child::Text(text.clone()),
-                Child::Node(node) => Child::Node(node.deep_clone()),
+        let bare = |element: &Self| {
+            Rc::new(Self {
+                name: element.name.clone(),
+                attributes: element.attributes.clone(),
+                children: RefCell::default(),
             })
-            .collect();
-        Rc::new(Self {
-            name: self.name.clone(),
-            attributes: self.attributes.clone(),
-            children: RefCell::new(children),
-        })
+        };
+        let root = bare(self);
+        let mut open = vec![(self.children(), Rc::clone(&root))];
+        while let Some((mut children, copy)) = open.pop() {
+            for child in &mut children {
+                if let Child::Node(node) = child {
+                    let new = bare(node);
+                    open.push((node.children(), Rc::clone(&new)));
+                    *node = new;
+                }
+            }
+            copy.set_children(children);
+        }
+        root
     }
 
     /// Whether `other` is this element or lies below it.
     pub(crate) fn holds(&self, other: &Node) -> bool {
-        std::ptr::eq(self, Rc::as_ptr(other)) || self.elements().iter().any(|child| child.holds(other))
+        if std::ptr::eq(self, Rc::as_ptr(other)) {
+            return true;
+        }
+        let mut open = self.elements();
+        while let Some(node) = open.pop() {
+            if Rc::ptr_eq(&node, other) {
+                return true;
+            }
+            open.extend(node.elements());
+        }
+        false
+    }
+
+    /// How many elements it is, and how deep they nest. One that is in several places counts as often; there may be
+    /// more than anyone can count, so that nobody counts on above [`MOST`].
+    pub(crate) fn size(&self) -> (usize, usize) {
+        let (mut count, mut deepest) = (1, 1);
+        let mut open: Vec<(Node, usize)> = self.elements().into_iter().map(|node| (node, 2)).collect();
+        while let Some((node, depth)) = open.pop() {
+            count += 1;
+            deepest = deepest.max(depth);
+            if count > MOST {
+                break;
+            }
+            open.extend(node.elements().into_iter().map(|node| (node, depth + 1)));
+        }
+        (count, deepest)
     }
 }

@@ -13,7 +13,7 @@ pub(crate) struct XmlError {
 }
 
 /// How deep elements may nest.
-const DEEPEST: usize = 200;
+pub(super) const DEEPEST: usize = 200;
 
 /// Reads one element. Blanks between elements are dropped.
 pub(crate) fn read(text: &str) -> Result<Node, XmlError> {
