@@ -40,21 +40,34 @@ impl Seed {
             seed.diagnostics.extend(made.diagnostics);
             seed.queued.extend(made.queued);
             for item in made.items {
-                let key = item.file_name();
-                if let Some(first) = seed.items.get(&key) {
-                    let message = format!("`{}` is made by {} already", item.name, first.script);
-                    seed.diagnostics.push(
-                        Diagnostic::error("duplicate", message)
-                            .at(Location::new(&script, 0, 0))
-                            .hint("the first one counts"),
-                    );
-                    continue;
-                }
-                let script = script.clone();
-                seed.items.insert(key, Made { script, item });
+                seed.insert(script.clone(), item);
             }
         }
         seed
+    }
+
+    /// Adds an item, unless there is one of its name, or one of a name that is written to the same file.
+    pub fn insert(&mut self, script: String, item: Item) {
+        let key = item.file_name();
+        if let Some(first) = self.items.get(&key) {
+            let message = if first.item.name == item.name {
+                format!("`{}` is made by {} already", item.name, first.script)
+            } else {
+                format!("`{}` and `{}` would be one file", first.item.name, item.name)
+            };
+            let found = Diagnostic::error("duplicate", message)
+                .at(Location::new(&script, 0, 0))
+                .hint("the first one counts");
+            self.diagnostics.push(found);
+            return;
+        }
+        self.items.insert(key, Made { script, item });
+    }
+
+    /// Whether something went wrong: a script is broken, or a diagnostic is an error.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        !self.broken.is_empty() || self.diagnostics.iter().any(|d| d.severity == Severity::Error)
     }
 }
 
@@ -247,5 +260,15 @@ mod tests {
         ]);
         assert_eq!(twice.items["x"].script, "a.groovy");
         assert_eq!(twice.diagnostics[0].code, "duplicate");
+        assert!(twice.has_errors());
+    }
+
+    #[test]
+    fn two_names_cannot_be_one_file() {
+        let both = seed(&[("a.groovy", "job('a/b')\njob('a__b')")]);
+        assert_eq!(both.items["a__b"].item.name, "a/b");
+        let message = both.diagnostics[0].message.as_str();
+        assert_eq!(message, "`a/b` and `a__b` would be one file");
+        assert!(both.has_errors() && both.broken.is_empty());
     }
 }

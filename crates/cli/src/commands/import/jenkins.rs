@@ -6,7 +6,7 @@ use crate::output::Exit;
 use anyhow::{Context, Result, bail};
 use herder_base::{Diagnostic, Location, Tree};
 use herder_git::Git;
-use herder_jobdsl::{Item, ItemKind, Made, Options, Seed, compile_all, import};
+use herder_jobdsl::{Item, ItemKind, Options, Seed, compile_all, import};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
@@ -55,11 +55,10 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<()> {
     } else {
         report(&seed);
     }
-    if seed.broken.is_empty() {
-        Ok(())
-    } else {
-        Err(Exit(1).into())
+    if seed.has_errors() {
+        return Err(Exit(1).into());
     }
+    Ok(())
 }
 
 async fn read(args: &Args) -> Result<Seed> {
@@ -111,6 +110,9 @@ fn collect(dir: &Path, prefix: &str, found: &mut Vec<(String, PathBuf)>) -> Resu
         .collect();
     entries.sort();
     for path in entries {
+        if !fs::symlink_metadata(&path).is_ok_and(|about| about.is_dir()) {
+            continue;
+        }
         let Some(name) = path.file_name().map(|name| name.to_string_lossy().into_owned()) else {
             continue;
         };
@@ -124,7 +126,8 @@ fn collect(dir: &Path, prefix: &str, found: &mut Vec<(String, PathBuf)>) -> Resu
             found.push((name.clone(), config));
         }
         let inner = path.join("jobs");
-        if inner.is_dir() {
+        // A linked folder may lead out of the home, or back into itself.
+        if fs::symlink_metadata(&inner).is_ok_and(|about| about.is_dir()) {
             collect(&inner, &name, found)?;
         }
     }
@@ -142,10 +145,7 @@ fn seed_of(configs: Vec<(String, PathBuf)>) -> Seed {
             })
             .and_then(|text| import(&name, &shown, &text));
         match item {
-            Ok(item) => {
-                let made = Made { script: shown, item };
-                seed.items.insert(made.item.file_name(), made);
-            }
+            Ok(item) => seed.insert(shown, item),
             Err(diagnostic) => {
                 seed.diagnostics.push(diagnostic);
                 seed.broken.insert(shown);

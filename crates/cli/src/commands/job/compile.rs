@@ -27,7 +27,6 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<()> {
     if let Some(out) = &args.xml {
         write(out, &seed)?;
     }
-    let mut errors = false;
     if global.json {
         let document = json!({
             "items": seed.items.values().map(scripts::item_json).collect::<Vec<_>>(),
@@ -36,9 +35,8 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<()> {
             "broken": seed.broken,
         });
         println!("{}", serde_json::to_string_pretty(&document)?);
-        errors |= !seed.broken.is_empty();
     } else {
-        errors |= scripts::print_diagnostics(&seed.diagnostics);
+        scripts::print_diagnostics(&seed.diagnostics);
         for made in seed.items.values() {
             for warning in &made.item.warnings {
                 eprintln!("{}: {warning}", made.item.name);
@@ -58,7 +56,7 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<()> {
             crate::output::table(&table);
         }
     }
-    if errors {
+    if seed.has_errors() {
         return Err(Exit(1).into());
     }
     Ok(())

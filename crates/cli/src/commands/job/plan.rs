@@ -23,7 +23,7 @@ pub(crate) struct Args {
     /// What to do with items that no script makes any more
     #[arg(long, value_enum, default_value = "ignore")]
     removed: Removed,
-    /// Write the result to the directory, all of it or nothing
+    /// Write the result to the directory: nothing is changed if a file cannot be written
     #[arg(long, requires = "against")]
     apply: bool,
 }
@@ -54,17 +54,16 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<()> {
         Removed::Delete => herder_jobdsl::Removed::Delete,
     };
     let plan = SeedPlan::new(&before, &seed, removed);
-    let mut errors = !seed.broken.is_empty();
     if global.json {
         println!("{}", serde_json::to_string_pretty(&document(&plan, &seed))?);
     } else {
-        errors |= scripts::print_diagnostics(&seed.diagnostics);
+        scripts::print_diagnostics(&seed.diagnostics);
         print(&plan, &seed);
     }
     if let Some(dir) = args.against.as_ref().filter(|_| args.apply) {
         scripts::write_xml(dir, &plan.apply(&before, &seed))?;
     }
-    if errors {
+    if seed.has_errors() {
         return Err(Exit(1).into());
     }
     Ok(())
