@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use herder_base::{Commit, Diagnostic, Severity, Tree, TreeBuilder};
+use herder_base::{Commit, Diagnostic, Tree, TreeBuilder};
 use herder_jobdsl::{Compiled, ItemKind, Made, Options, Seed, compile_all};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -176,14 +176,11 @@ pub(crate) fn tree(root: &Path) -> Result<Tree> {
     Ok(builder.build(Commit::default()))
 }
 
-/// Prints diagnostics to standard error; says whether one is an error.
-pub(crate) fn print_diagnostics<'a>(found: impl IntoIterator<Item = &'a Diagnostic>) -> bool {
-    let mut errors = false;
+/// Prints diagnostics to standard error.
+pub(crate) fn print_diagnostics<'a>(found: impl IntoIterator<Item = &'a Diagnostic>) {
     for diagnostic in found {
-        errors |= diagnostic.severity == Severity::Error;
         eprintln!("{diagnostic}");
     }
-    errors
 }
 
 /// A diagnostic as JSON.
@@ -241,14 +238,15 @@ pub(crate) fn write_xml(dir: &Path, files: &BTreeMap<String, String>) -> Result<
     fs::create_dir_all(dir).with_context(|| format!("`{}` cannot be made", dir.display()))?;
     let staging = dir.join(format!(".herder-{}", std::process::id()));
     let written = stage(&staging, files).and_then(|()| {
-        for name in read_xml(dir)?.keys().filter(|name| !files.contains_key(*name)) {
-            let old = dir.join(format!("{name}.xml"));
-            fs::remove_file(&old).with_context(|| format!("`{}` cannot be removed", old.display()))?;
-        }
         for name in files.keys() {
             let file = format!("{name}.xml");
             fs::rename(staging.join(&file), dir.join(&file))
                 .with_context(|| format!("`{file}` cannot be put in place"))?;
+        }
+        // Last: whatever stops this early, no item is missing.
+        for name in read_xml(dir)?.keys().filter(|name| !files.contains_key(*name)) {
+            let old = dir.join(format!("{name}.xml"));
+            fs::remove_file(&old).with_context(|| format!("`{}` cannot be removed", old.display()))?;
         }
         Ok(())
     });
