@@ -215,8 +215,64 @@ impl Drop for Scratch {
     }
 }
 
+/// A fresh directory that only its owner may enter: one that is there already may be somebody else's.
 fn tempfile() -> Result<Scratch> {
-    let dir = std::env::temp_dir().join(format!("herder-import-{}", std::process::id()));
-    fs::create_dir_all(&dir).with_context(|| format!("`{}` cannot be made", dir.display()))?;
-    Ok(Scratch(dir))
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    let mut attempt = 0u32;
+    loop {
+        let name = format!("herder-import-{}-{attempt}", std::process::id());
+        let dir = std::env::temp_dir().join(name);
+        match builder.create(&dir) {
+            Ok(()) => return Ok(Scratch(dir)),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && attempt < 1000 => attempt += 1,
+            Err(error) => return Err(error).with_context(|| format!("`{}` cannot be made", dir.display())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scratch_directories_are_fresh_and_private() {
+        let (one, two) = (tempfile().unwrap(), tempfile().unwrap());
+        assert_ne!(one.0, two.0);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = fs::metadata(&one.0).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o700);
+        }
+        let path = one.0.clone();
+        drop(one);
+        assert!(!path.exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn linked_folders_are_not_followed() {
+        let home = tempfile().unwrap();
+        let jobs = home.0.join("jobs");
+        fs::create_dir_all(jobs.join("a")).unwrap();
+        fs::write(jobs.join("a/config.xml"), "<project/>").unwrap();
+        std::os::unix::fs::symlink(&jobs, jobs.join("a/jobs")).unwrap();
+        std::os::unix::fs::symlink(jobs.join("a"), jobs.join("b")).unwrap();
+        let mut found = Vec::new();
+        collect(&jobs, "", &mut found).unwrap();
+        let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["a"]);
+    }
+
+    #[test]
+    fn names_of_one_file_are_reported() {
+        let home = tempfile().unwrap();
+        let file = home.0.join("config.xml");
+        fs::write(&file, "<project/>").unwrap();
+        let seed = seed_of(vec![("a/b".to_owned(), file.clone()), ("a__b".to_owned(), file)]);
+        assert_eq!(seed.items.len(), 1);
+        assert!(seed.has_errors());
+    }
 }
