@@ -348,7 +348,10 @@ impl Host for DslHost {
         if let Some(value) = self.bindings.get(name) {
             return Some(Value::text(value.as_str()));
         }
-        if ENUMS.contains(&name) {
+        // Classes of the DSL need no import; what scripts want of them is the enumerations inside.
+        let is_outer = name.starts_with(|c: char| c.is_ascii_uppercase())
+            && (name.ends_with("Context") || name.ends_with("View"));
+        if is_outer || ENUMS.contains(&name) {
             return Some(Value::Native(name.into()));
         }
         if CONSTANTS.contains(&name) {
