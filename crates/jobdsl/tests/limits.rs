@@ -134,6 +134,29 @@ fn values_that_hold_themselves_end() {
 
 /// Deep values are made, used and dropped: none of it may go as deep as they are.
 #[test]
+fn values_that_stand_in_many_places_end() {
+    let twice = "def x = [1]\ndef y = [1]\n50.times { x = [x, x]; y = [y, y] }\n";
+    for more in [
+        "println x",
+        "x == y",
+        "println x.toString().size()",
+        "[x].contains(y)",
+        "println([x, new RuntimeException('a')])",
+        "println x.hashCode()",
+        "def m = [:]\nm[x] = 1\nprintln m[y]",
+        "println x.flatten().size()",
+        "println x as Set",
+        "println groovy.json.JsonOutput.toJson(x)",
+        "println x.sort()",
+        "println x.unique()",
+        "job(\"${x}\")",
+        "println x.join(',')",
+    ] {
+        between(&format!("{twice}{more}"), &[]);
+    }
+}
+
+#[test]
 fn deep_values_end() {
     let sixty = format!(
         "def x = []\nwhile (true) {{ x = {}x{} }}",

@@ -97,13 +97,19 @@ impl Interp {
         Ok(out)
     }
 
-    fn flatten(&self, items: &[Value], depth: usize, out: &mut Vec<Value>) {
+    fn flatten(&self, items: &[Value], depth: usize, out: &mut Vec<Value>) -> Result<(), Throw> {
         for item in items {
+            // A list that stands in many places is taken apart in each of them.
+            self.step()?;
             match item {
-                Value::List(inner) if depth < 50 => self.flatten(&inner.borrow().clone(), depth + 1, out),
-                other => out.push(other.clone()),
+                Value::List(inner) if depth < 50 => self.flatten(&inner.borrow().clone(), depth + 1, out)?,
+                other => {
+                    self.spend(64)?;
+                    out.push(other.clone());
+                }
             }
         }
+        Ok(())
     }
 
     fn test(&self, closure: Option<&Value>, item: Value) -> Result<bool, Throw> {
@@ -559,7 +565,7 @@ impl Interp {
             }
             ("flatten", 0) => {
                 let mut out = Vec::new();
-                self.flatten(&items(), 0, &mut out);
+                self.flatten(&items(), 0, &mut out)?;
                 Value::list(out)
             }
             ("intersect", 1) => {

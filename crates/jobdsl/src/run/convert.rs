@@ -12,10 +12,21 @@ use std::rc::Rc;
 /// How deep collections are shown and compared: one may hold itself.
 const DEEPEST: usize = 60;
 
-pub(super) fn show(value: &Value, depth: usize) -> String {
+/// How many values are shown at the most: one that stands in many places is walked in each of them.
+const MOST_SHOWN: usize = 1_000_000;
+
+pub(super) fn show(value: &Value) -> String {
+    show_in(value, 0, &mut MOST_SHOWN.clone())
+}
+
+fn show_in(value: &Value, depth: usize, left: &mut usize) -> String {
     if depth > DEEPEST {
         return "(this)".to_owned();
     }
+    let Some(rest) = left.checked_sub(1) else {
+        return "…".to_owned();
+    };
+    *left = rest;
     match value {
         Value::Null => "null".to_owned(),
         Value::Bool(value) => value.to_string(),
@@ -29,8 +40,14 @@ pub(super) fn show(value: &Value, depth: usize) -> String {
         }
         Value::Text(text) => text.to_string(),
         Value::List(items) => {
-            let items: Vec<String> = items.borrow().iter().map(|item| show(item, depth + 1)).collect();
-            format!("[{}]", items.join(", "))
+            let mut texts = Vec::new();
+            for item in items.borrow().iter() {
+                texts.push(show_in(item, depth + 1, left));
+                if *left == 0 {
+                    break;
+                }
+            }
+            format!("[{}]", texts.join(", "))
         }
         Value::Map(map) => {
             let mut out = String::from("[");
@@ -41,8 +58,8 @@ pub(super) fn show(value: &Value, depth: usize) -> String {
                 let _ = write!(
                     out,
                     "{}:{}",
-                    show(&key.value(), depth + 1),
-                    show(value, depth + 1)
+                    show_in(&key.value(), depth + 1, left),
+                    show_in(value, depth + 1, left)
                 );
             }
             if out.len() == 1 {
@@ -58,7 +75,7 @@ pub(super) fn show(value: &Value, depth: usize) -> String {
         }
         Value::Native(name) => format!("class {name}"),
         Value::Object(object) => match object.fields.borrow().get("<name>") {
-            Some(name) => show(name, depth + 1),
+            Some(name) => show_in(name, depth + 1, left),
             None => format!("{}@1", object.class.name),
         },
         Value::Node(node) => format!("{}[{}]", node.name(), node.text()),
@@ -66,7 +83,11 @@ pub(super) fn show(value: &Value, depth: usize) -> String {
         Value::Matcher(_) => "Matcher".to_owned(),
         Value::Buffer(text) => text.borrow().clone(),
         Value::Exception(exception) => {
-            format!("{}: {}", exception.class, show(&exception.message, depth + 1))
+            format!(
+                "{}: {}",
+                exception.class,
+                show_in(&exception.message, depth + 1, left)
+            )
         }
         Value::Closure(_) => "Closure".to_owned(),
         Value::Script(source) => source.path.to_string(),
@@ -77,6 +98,7 @@ pub(super) fn show(value: &Value, depth: usize) -> String {
 impl Interp {
     /// As text, with the script's own `toString`.
     pub(crate) fn show(&self, value: &Value) -> Result<String, Throw> {
+        self.step()?;
         match value {
             Value::Object(object) => {
                 let mut methods = Vec::new();
@@ -127,6 +149,8 @@ impl Interp {
     }
 
     fn equal_at(&self, left: &Value, right: &Value, depth: usize) -> Result<bool, Throw> {
+        // A value that stands in many places is compared in each of them.
+        self.step()?;
         if depth > DEEPEST {
             return Err(Throw::limit(format!(
                 "what is compared nests deeper than {DEEPEST} levels"

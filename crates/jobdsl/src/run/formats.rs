@@ -311,6 +311,8 @@ impl Interp {
         if depth > 100 {
             return Err(Throw::exception("StackOverflowError", "the value holds itself"));
         }
+        self.step()?;
+        self.spend(64)?;
         Ok(match value {
             Value::Null => serde_json::Value::Null,
             Value::Bool(value) => (*value).into(),

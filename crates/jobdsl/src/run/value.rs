@@ -258,7 +258,7 @@ impl Value {
 
     /// As text, without calling any method of the script.
     pub(crate) fn show(&self) -> String {
-        super::convert::show(self, 0)
+        super::convert::show(self)
     }
 }
 
