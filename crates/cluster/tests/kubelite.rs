@@ -223,12 +223,13 @@ async fn applies_observes_judges_and_deletes() {
     world
         .until("health", |w| w.health("shop") == Some(Health::Healthy))
         .await;
-    let app = cluster
-        .applications()
-        .into_iter()
-        .find(|a| a.namespace == "shop")
-        .unwrap();
-    assert_eq!((app.ready, app.desired, app.owned), (2, 2, true));
+    let app = || {
+        let mut all = cluster.applications().into_iter();
+        all.find(|a| a.namespace == "shop").unwrap()
+    };
+    // Health is the Deployment's word and the count the pods': two watches, of which one may be a moment behind.
+    world.until("both pods", |_| app().ready == 2).await;
+    assert_eq!((app().desired, app().owned), (2, true));
     assert!(cluster.nodes()[0].ready);
     assert!(cluster.diagnose("shop", "shop").await.unwrap().healthy);
 
