@@ -21,4 +21,4 @@ pub use value::{Fault, FuncMap, Function, List, Map, Member, Object, Result, Typ
 
 pub(crate) use builtins::NAMES as BUILTIN;
 pub(crate) use exec::OUTPUT;
-pub(crate) use number::{parse_float, parse_int};
+pub(crate) use number::{parse_float, parse_int, take_apart};

@@ -158,24 +158,31 @@ fn digits_only(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// `strconv.ParseInt(text, 0, 64)` before it checks the range: sign and magnitude.
-fn parse_integer(text: &str) -> Option<(bool, u64)> {
+/// A whole number as Go writes them, taken apart: whether it is negative, its radix, and its digits in lower case.
+pub(crate) fn take_apart(text: &str) -> (bool, u32, String) {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
     let lower = digits.to_ascii_lowercase();
-    let (radix, body) = if let Some(body) = lower.strip_prefix("0x") {
-        (16, body)
-    } else if let Some(body) = lower.strip_prefix("0b") {
-        (2, body)
-    } else if let Some(body) = lower.strip_prefix("0o") {
-        (8, body)
-    } else if lower.len() > 1 && lower.starts_with('0') {
-        (8, lower.get(1..).unwrap_or_default())
-    } else {
-        (10, lower.as_str())
+    let prefixes = [("0x", 16), ("0b", 2), ("0o", 8)];
+    let prefixed = prefixes
+        .iter()
+        .find_map(|(prefix, radix)| Some((*radix, lower.strip_prefix(prefix)?.to_owned())));
+    let (radix, body) = match prefixed {
+        Some(found) => found,
+        None if lower.len() > 1 && lower.starts_with('0') => {
+            (8, lower.get(1..).unwrap_or_default().to_owned())
+        }
+        None => (10, lower),
     };
+    (negative, radix, body)
+}
+
+/// `strconv.ParseInt(text, 0, 64)` before it checks the range: sign and magnitude.
+fn parse_integer(text: &str) -> Option<(bool, u64)> {
+    let (negative, radix, body) = take_apart(text);
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     if !underscores(digits) {
         return None;
     }

@@ -1,7 +1,7 @@
 //! YAML 1.1 as consul-template's library reads it, from an event parser; aliases are copied, within limits.
 
 use super::args::fail;
-use crate::engine::{Result, Value};
+use crate::engine::{Result, Value, take_apart};
 use crate::value::{map, string};
 use saphyr_parser::{Event, Parser, ScalarStyle};
 use std::collections::HashMap;
@@ -159,26 +159,11 @@ pub(super) fn resolve(text: &str) -> Value {
 }
 
 fn integer(plain: &str) -> Option<Value> {
-    let (negative, digits) = match plain.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, plain.strip_prefix('+').unwrap_or(plain)),
-    };
-    let lower = digits.to_ascii_lowercase();
-    let (radix, body) = if let Some(body) = lower.strip_prefix("0x") {
-        (16, body)
-    } else if let Some(body) = lower.strip_prefix("0b") {
-        (2, body)
-    } else if let Some(body) = lower.strip_prefix("0o") {
-        (8, body)
-    } else if lower.len() > 1 && lower.starts_with('0') {
-        (8, lower.get(1..)?)
-    } else {
-        (10, lower.as_str())
-    };
+    let (negative, radix, body) = take_apart(plain);
     if body.starts_with(['+', '-']) {
         return None;
     }
-    let magnitude = u64::from_str_radix(body, radix).ok()?;
+    let magnitude = u64::from_str_radix(&body, radix).ok()?;
     match (negative, i64::try_from(magnitude)) {
         (false, Ok(n)) => Some(Value::Int(n)),
         (false, Err(_)) => Some(Value::Uint(magnitude).typed("uint64")),
