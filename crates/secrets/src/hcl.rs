@@ -87,7 +87,8 @@ pub fn parse(text: &str) -> Result<Vec<Item>, ParseError> {
     parser.items(false)
 }
 
-/// JSON objects whose keys are known to be labelled blocks become such.
+/// JSON objects whose keys are known to be labelled blocks become such. Within a block nothing is: a storage's `path` is a
+/// text.
 fn from_json(value: Value) -> Vec<Item> {
     const LABELLED: [&str; 8] = [
         "path",
@@ -106,28 +107,36 @@ fn from_json(value: Value) -> Vec<Item> {
             items.push(item(key, Vec::new(), Body::Value(value)));
             continue;
         }
-        let groups = match value {
-            Value::Array(groups) => groups,
-            other => vec![other],
-        };
-        for group in groups {
-            let Value::Object(group) = group else { continue };
+        for group in each(value) {
+            // Without labels the reader of the items refuses it.
+            let Value::Object(group) = group else {
+                items.push(item(key.clone(), Vec::new(), Body::Value(group)));
+                continue;
+            };
             for (label, body) in group {
-                let bodies = match body {
-                    Value::Array(bodies) => bodies,
-                    other => vec![other],
-                };
-                for body in bodies {
-                    items.push(item(
-                        key.clone(),
-                        vec![label.clone()],
-                        Body::Items(from_json(body)),
-                    ));
+                for body in each(body) {
+                    let body = match body {
+                        Value::Object(map) => Body::Items(
+                            map.into_iter()
+                                .map(|(key, value)| item(key, Vec::new(), Body::Value(value)))
+                                .collect(),
+                        ),
+                        other => Body::Value(other),
+                    };
+                    items.push(item(key.clone(), vec![label.clone()], body));
                 }
             }
         }
     }
     items
+}
+
+/// The elements of a list, or the value itself.
+fn each(value: Value) -> Vec<Value> {
+    match value {
+        Value::Array(values) => values,
+        other => vec![other],
+    }
 }
 
 fn item(key: String, labels: Vec<String>, body: Body) -> Item {
@@ -387,6 +396,25 @@ mod tests {
             Value::Object(object(&parse("a = <<EOT\nx\ny\nEOT\nb { c = true }").unwrap())),
             json!({"a": "x\ny\n", "b": {"c": true}})
         );
+    }
+
+    #[test]
+    fn a_server_file_in_json_says_what_it_says_in_hcl() {
+        let hcl = parse("listener \"tcp\" {\n address = \"a:1\"\n}\nlistener \"tcp\" {\n address = \"a:2\"\n}\nstorage \"file\" {\n path = \"/data\"\n}\n").unwrap();
+        for json in [
+            r#"{"listener":[{"tcp":{"address":"a:1"}},{"tcp":{"address":"a:2"}}],"storage":{"file":{"path":"/data"}}}"#,
+            r#"{"listener":{"tcp":[{"address":"a:1"},{"address":"a:2"}]},"storage":[{"file":[{"path":"/data"}]}]}"#,
+        ] {
+            let plain = |items: Vec<Item>| -> Vec<(String, Vec<String>, Value)> {
+                items
+                    .into_iter()
+                    .map(|item| (item.key.clone(), item.labels.clone(), item.json()))
+                    .collect()
+            };
+            assert_eq!(plain(parse(json).unwrap()), plain(hcl.clone()), "{json}");
+        }
+        let odd = parse(r#"{"storage":"file"}"#).unwrap();
+        assert!(odd[0].labels.is_empty(), "refused by who reads it, not dropped");
     }
 
     #[test]
