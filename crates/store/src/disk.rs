@@ -7,7 +7,7 @@
 use crate::{Change, Entry, OpenError, TxnError};
 use bytes::Bytes;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -84,7 +84,7 @@ impl Journal {
 /// What a file held.
 pub(crate) struct Opened {
     pub(crate) database: Database,
-    pub(crate) entries: BTreeMap<Arc<str>, Entry>,
+    pub(crate) entries: HashMap<Arc<str>, Entry>,
     pub(crate) revision: u64,
 }
 
@@ -116,7 +116,7 @@ pub(crate) fn open(path: &Path) -> Result<Opened, OpenError> {
         .set_cache_size(CACHE_BYTES)
         .create_with_backend(backend)
         .map_err(|error| wrap(error.into()))?;
-    let mut entries = BTreeMap::new();
+    let mut entries = HashMap::new();
     let mut revision = 0;
     let read = database.begin_read().map_err(|error| wrap(error.into()))?;
     match read.open_table(META) {

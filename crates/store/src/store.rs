@@ -3,9 +3,8 @@
 use crate::disk::{self, Journal};
 use crate::state::State;
 use crate::{Bus, Change, Conflict, Entry, Gone, Op, OpenError, Reader, TxnError};
-use std::ops::Bound;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
@@ -13,7 +12,7 @@ use tokio::sync::oneshot;
 const RING: usize = 4096;
 
 struct Inner {
-    state: Mutex<State>,
+    state: RwLock<State>,
     bus: Bus<Change>,
     /// Absent when the store lives in memory only.
     journal: Option<Arc<Journal>>,
@@ -74,10 +73,7 @@ impl Store {
                 path: path.to_owned(),
                 source,
             })?;
-        let state = State {
-            entries: opened.entries,
-            revision: opened.revision,
-        };
+        let state = State::new(opened.entries, opened.revision);
         Ok(Self::assemble(state, Some(journal), Some(writer)))
     }
 
@@ -90,14 +86,14 @@ impl Store {
     fn assemble(state: State, journal: Option<Arc<Journal>>, writer: Option<JoinHandle<()>>) -> Self {
         Self(Arc::new(Inner {
             bus: Bus::new(RING, state.revision),
-            state: Mutex::new(state),
+            state: RwLock::new(state),
             journal,
             writer: Mutex::new(writer),
         }))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.0.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The revision of the last transaction.
@@ -109,7 +105,7 @@ impl Store {
     /// The entry at `key`.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<Entry> {
-        self.state().entries.get(key).cloned()
+        self.state().get(key).cloned()
     }
 
     /// All entries whose key starts with `prefix`, in key order, with the revision at which this was read.
@@ -117,12 +113,22 @@ impl Store {
     pub fn range(&self, prefix: &str) -> (Vec<(Arc<str>, Entry)>, u64) {
         let state = self.state();
         let found = state
-            .entries
-            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
-            .take_while(|(key, _)| key.starts_with(prefix))
+            .range(prefix)
             .map(|(key, entry)| (Arc::clone(key), entry.clone()))
             .collect();
         (found, state.revision)
+    }
+
+    /// The revision that last wrote `key`; `None` if there is no such key.
+    #[must_use]
+    pub fn written(&self, key: &str) -> Option<u64> {
+        self.state().get(key).map(|entry| entry.revision)
+    }
+
+    /// All keys that start with `prefix`, in order.
+    #[must_use]
+    pub fn keys(&self, prefix: &str) -> Vec<Arc<str>> {
+        self.state().keys(prefix).map(Arc::clone).collect()
     }
 
     /// Does a transaction in memory, or nothing of it; the caller awaits its durability. Readers and watchers see it at
@@ -134,7 +140,7 @@ impl Store {
         if let Some(failure) = self.0.journal.as_ref().and_then(|journal| journal.failure()) {
             return Err(failure);
         }
-        let mut state = self.state();
+        let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
         let changes = state
             .apply(ops)
             .map_err(|conflict: Conflict| TxnError::from(conflict))?;
