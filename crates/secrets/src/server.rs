@@ -224,7 +224,7 @@ impl Server {
         }
         let mut trail = Trail::default();
         let outcome = self.finish(request, &mut trail).await;
-        trail.response(&self.core, request, &outcome)?;
+        trail.response(&self.core, request, &outcome).await?;
         outcome
     }
 
@@ -263,7 +263,7 @@ impl Server {
                     return Ok(done.response);
                 }
                 Err(Error::Needs(question)) => {
-                    trail.flush(&self.core)?;
+                    trail.flush(&self.core, request)?;
                     if turn.is_none()
                         && let Some(at) = rotates(&question)
                     {

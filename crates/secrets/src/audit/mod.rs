@@ -3,22 +3,31 @@
 //! devices' stored table and their files.
 
 mod entry;
+mod json;
 mod sink;
 
 pub(crate) use sink::Sinks;
 
 use crate::core::Core;
 use crate::core::context::Cx;
+use crate::core::keyed::{Digits, Keyed};
 use crate::core::request::{Op, Request, Response};
+use crate::core::token::Holder;
 use crate::core::txn::Txn;
 use crate::{Error, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use entry::{Entry, Line};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sink::Added;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 const KEY: &str = "core/audit";
+/// What stands before the digits of a hash.
+const HASHED: &str = "hmac-sha256:";
 
 /// A device as stored.
 #[derive(Debug, Clone, Serialize, Deserialize, Default)]
@@ -30,7 +39,7 @@ pub(crate) struct Device {
     pub(crate) salt: String,
     /// Made from the salt at first use: every text of every line needs it.
     #[serde(skip)]
-    pub(crate) key: OnceLock<aws_lc_rs::hmac::Key>,
+    pub(crate) key: OnceLock<Keyed>,
 }
 
 /// All devices by path, with a final slash.
@@ -47,48 +56,43 @@ pub(crate) fn save(txn: &mut Txn<'_>, devices: &Devices) -> Result<()> {
 }
 
 impl Device {
-    /// The keyed hash of a text, as this device writes it.
-    pub(crate) fn hash(&self, text: &str) -> String {
-        self.with_hash(text, str::to_owned)
+    /// Whether its lines have values as they are.
+    fn is_raw(&self) -> bool {
+        self.option("log_raw") == Some("true")
     }
 
-    /// The same without an allocation: a line may hold dozens of hashes.
-    fn with_hash<T>(&self, text: &str, use_it: impl FnOnce(&str) -> T) -> T {
+    fn option(&self, key: &str) -> Option<&str> {
+        self.options.get(key).map(String::as_str)
+    }
+
+    /// The keyed hash of a text, as this device writes it.
+    pub(crate) fn hash(&self, text: &str) -> String {
+        format!("{HASHED}{}", self.digits(text).as_str())
+    }
+
+    fn digits(&self, text: &str) -> Digits {
         let key = self.key.get_or_init(|| {
             let salt = zeroize::Zeroizing::new(STANDARD.decode(&self.salt).unwrap_or_default());
-            aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &salt)
+            Keyed::new(&salt)
         });
-        let tag = aws_lc_rs::hmac::sign(key, text.as_bytes());
-        let mut digits = *b"hmac-sha256:0000000000000000000000000000000000000000000000000000000000000000";
-        for (pair, byte) in digits
-            .get_mut(12..)
-            .unwrap_or_default()
-            .chunks_exact_mut(2)
-            .zip(tag.as_ref())
-        {
-            for (digit, nibble) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
-                *digit = if nibble < 10 {
-                    b'0' + nibble
-                } else {
-                    b'a' + nibble - 10
-                };
-            }
-        }
-        // Digits are ASCII; an empty text instead would show in every test.
-        use_it(std::str::from_utf8(&digits).unwrap_or_default())
+        key.hash(text)
     }
 }
 
 /// What has been recorded of one request, so that a repeated attempt does not record it twice.
 #[derive(Default)]
 pub(crate) struct Trail {
-    requested: bool,
-    auth: entry::Who,
-    /// The request's lines, if they may wait for the answer's: a request that changes nothing has happened only once
-    /// it is answered.
-    held: Option<sink::Lines>,
-    /// What both lines have alike, by device.
-    common: Vec<(String, Vec<u8>)>,
+    begun: Option<Begun>,
+}
+
+/// A request whose policies were asked.
+struct Begun {
+    at: Timestamp,
+    who: Option<Holder>,
+    refused: Option<String>,
+    /// Whether its line is written. One that changes nothing has happened only once it is answered, so its line may wait
+    /// for the answer's.
+    written: bool,
 }
 
 impl Trail {
@@ -99,76 +103,100 @@ impl Trail {
         request: &Request,
         error: Option<&Error>,
     ) -> Result<()> {
-        if self.requested {
+        if self.begun.is_some() {
             return Ok(());
         }
-        self.requested = true;
-        if cx.core.sinks.is_empty() {
-            return Ok(());
-        }
-        self.auth = entry::holder(cx);
-        let devices = cx.core.sinks.devices();
-        self.common = devices
-            .iter()
-            .map(|(path, device)| (path.clone(), entry::common(device, request, &self.auth)))
-            .collect();
-        let lines = sink::Lines::of(&devices, |path, device| {
-            entry::line("request", device, cx.now, self.common(path), None, error)
+        self.begun = Some(Begun {
+            at: cx.now,
+            who: cx.token.clone(),
+            refused: error.map(ToString::to_string),
+            written: false,
         });
-        self.held = Some(lines);
         if matches!(request.op, Op::Read | Op::List) {
             Ok(())
         } else {
-            self.flush(cx.core)
+            self.flush(cx.core, request)
         }
     }
 
-    fn common(&self, path: &str) -> &[u8] {
-        self.common
-            .iter()
-            .find(|(there, _)| there == path)
-            .map(|(_, bytes)| bytes.as_slice())
-            .unwrap_or_default()
-    }
-
-    /// Writes what was held back: before anything is stored and before anybody else is asked.
-    pub(crate) fn flush(&mut self, core: &Core) -> Result<()> {
-        self.held.take().map_or(Ok(()), |lines| core.sinks.write(&lines))
+    /// Writes the request's line if it was held back: before anything is stored and before anybody else is asked.
+    pub(crate) fn flush(&mut self, core: &Core, request: &Request) -> Result<()> {
+        let Some(begun) = self.begun.as_mut().filter(|begun| !begun.written) else {
+            return Ok(());
+        };
+        begun.written = true;
+        let lines = |entry: Entry<'_>, into: &mut Vec<u8>| entry.write(into, &[begun.line()]);
+        add(core, request, begun.who.as_ref(), lines)?.map_or(Ok(()), |added| added.settled_now())
     }
 
     /// Records the answer; the client may see it only after this.
-    pub(crate) fn response(
+    pub(crate) async fn response(
         &mut self,
         core: &Core,
         request: &Request,
         outcome: &Result<Response>,
     ) -> Result<()> {
-        if core.sinks.is_empty() || !self.requested {
-            return Ok(());
-        }
-        let now = core.clock.now();
-        let devices = core.sinks.devices();
-        for (path, device) in devices.iter() {
-            // Enabled by this very request.
-            if !self.common.iter().any(|(there, _)| there == path) {
-                self.common
-                    .push((path.clone(), entry::common(device, request, &self.auth)));
-            }
-        }
-        let lines = sink::Lines::of(&devices, |path, device| {
-            entry::line(
-                "response",
-                device,
-                now,
-                self.common(path),
-                outcome.as_ref().ok(),
-                outcome.as_ref().err(),
-            )
-        });
-        let lines = match self.held.take() {
-            Some(held) => held.followed_by(lines),
-            None => lines,
+        let Some(begun) = &self.begun else { return Ok(()) };
+        let error = outcome.as_ref().err().map(ToString::to_string);
+        let answer = Line {
+            kind: "response",
+            at: core.clock.now(),
+            response: outcome.as_ref().ok(),
+            error: error.as_deref(),
         };
-        core.sinks.write(&lines)
+        let added = add(core, request, begun.who.as_ref(), |entry, into| {
+            if begun.written {
+                entry.write(into, &[answer])
+            } else {
+                entry.write(into, &[begun.line(), answer])
+            }
+        })?;
+        match added {
+            Some(added) => added.settled().await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Begun {
+    fn line(&self) -> Line<'_> {
+        Line {
+            kind: "request",
+            at: self.at,
+            response: None,
+            error: self.refused.as_deref(),
+        }
+    }
+}
+
+thread_local! {
+    /// Where lines are made before they are added to those of others, device by device.
+    static LINES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Hands lines to the present devices, if there are any.
+fn add<'c>(
+    core: &'c Core,
+    request: &Request,
+    who: Option<&Holder>,
+    write: impl Fn(Entry<'_>, &mut Vec<u8>) -> serde_json::Result<()>,
+) -> Result<Option<Added<'c>>> {
+    loop {
+        let devices = core.sinks.devices();
+        if devices.is_empty() {
+            return Ok(None);
+        }
+        let added = LINES.with_borrow_mut(|lines| {
+            lines.resize_with(devices.len(), Vec::new);
+            for (device, bytes) in devices.values().zip(&mut *lines) {
+                bytes.clear();
+                // Half a record is none.
+                write(Entry::new(device, request, who), bytes).map_err(|_| Error::Audit)?;
+            }
+            Result::Ok(core.sinks.add(&devices, lines))
+        })?;
+        if added.is_some() {
+            return Ok(added);
+        }
     }
 }

@@ -1,4 +1,6 @@
-//! The open files of the audit devices. Owns file handles; knows nothing of entries.
+//! The open files of the audit devices, and the lines on their way to them. Requests that are answered at the same time
+//! share one write: each adds its lines to what is pending, and the first that comes to wait for them writes all. Owns
+//! file handles; knows nothing of entries.
 
 use super::{Device, Devices};
 use crate::{Error, Result};
@@ -6,8 +8,15 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use zeroize::Zeroize;
+
+/// Longest buffer that is kept for the next lines.
+const MOST_SPARE: usize = 1 << 20;
+
+/// How often a request lets others go first while somebody else writes, before it waits for the file itself.
+const PATIENCE: usize = 3;
 
 enum Sink {
     File(File),
@@ -15,47 +24,94 @@ enum Sink {
     Discard,
 }
 
-/// The sinks by device path.
-pub(crate) struct Sinks {
-    open: Mutex<BTreeMap<String, Sink>>,
-    devices: RwLock<Arc<Devices>>,
-    empty: AtomicBool,
-}
+/// What became of lines that are written together.
+#[derive(Default)]
+struct Outcome(AtomicU8);
 
-impl Default for Sinks {
-    fn default() -> Self {
-        Self {
-            open: Mutex::default(),
-            devices: RwLock::default(),
-            empty: AtomicBool::new(true),
+const UNKNOWN: u8 = 0;
+const WRITTEN: u8 = 1;
+const LOST: u8 = 2;
+
+impl Outcome {
+    fn get(&self) -> Option<Result<()>> {
+        match self.0.load(Ordering::Acquire) {
+            UNKNOWN => None,
+            WRITTEN => Some(Ok(())),
+            _ => Some(Err(Error::Audit)),
         }
     }
+
+    fn set(&self, written: bool) {
+        self.0
+            .store(if written { WRITTEN } else { LOST }, Ordering::Release);
+    }
+}
+
+/// Lines to be written next, device by device, in the order of the devices.
+#[derive(Default)]
+struct Pending {
+    devices: Arc<Devices>,
+    lines: Vec<Vec<u8>>,
+    outcome: Arc<Outcome>,
+}
+
+#[derive(Default)]
+struct Files {
+    sinks: BTreeMap<String, Sink>,
+    /// Empty buffers, to be used again.
+    spare: Vec<Vec<u8>>,
+}
+
+/// See the module. Who needs both locks takes `files` first; what is pending is taken out only under both.
+#[derive(Default)]
+pub(crate) struct Sinks {
+    files: Mutex<Files>,
+    pending: Mutex<Pending>,
+}
+
+/// Lines that were added; they are written at the latest when this is dropped.
+#[must_use = "a client may see its answer only once the lines are written"]
+pub(crate) struct Added<'a> {
+    sinks: &'a Sinks,
+    outcome: Arc<Outcome>,
 }
 
 impl Sinks {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.empty.load(Ordering::Acquire)
+    /// The present devices.
+    pub(crate) fn devices(&self) -> Arc<Devices> {
+        Arc::clone(&self.pending().devices)
     }
 
-    pub(crate) fn devices(&self) -> Arc<Devices> {
-        Arc::clone(&self.devices.read().unwrap_or_else(PoisonError::into_inner))
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens what is new, closes what is gone. A file that cannot be opened refuses the change.
     pub(crate) fn replace(&self, devices: &Devices) -> Result<()> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut next = BTreeMap::new();
-        for (path, device) in devices {
-            let sink = match open.remove(path) {
-                Some(sink) => sink,
-                None => Sink::open(device)?,
-            };
-            next.insert(path.clone(), sink);
-        }
-        *open = next;
-        *self.devices.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(devices.clone());
-        self.empty.store(devices.is_empty(), Ordering::Release);
+        let mut files = self.files();
+        self.write(&mut files);
+        let opened = devices
+            .iter()
+            .filter(|(path, _)| !files.sinks.contains_key(*path))
+            .map(|(path, device)| Ok((path.clone(), Sink::open(device)?)))
+            .collect::<Result<Vec<_>>>()?;
+        files.sinks.retain(|path, _| devices.contains_key(path));
+        files.sinks.extend(opened);
+        self.expect(Arc::new(devices.clone()));
         Ok(())
+    }
+
+    /// Takes lines for other devices from now on. What is pending must have been written.
+    fn expect(&self, devices: Arc<Devices>) {
+        *self.pending() = Pending {
+            lines: vec![Vec::new(); devices.len()],
+            devices,
+            outcome: Arc::default(),
+        };
     }
 
     /// Opens every file once, to refuse a device that cannot work.
@@ -65,70 +121,119 @@ impl Sinks {
             .try_for_each(|device| Sink::open(device).map(drop))
     }
 
+    /// Closes all files.
     pub(crate) fn close(&self) {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        *self.devices.write().unwrap_or_else(PoisonError::into_inner) = Arc::default();
-        self.empty.store(true, Ordering::Release);
+        let mut files = self.files();
+        self.write(&mut files);
+        *files = Files::default();
+        self.expect(Arc::default());
     }
 
     /// Opens the files anew, after somebody rotated them.
     pub(crate) fn reopen(&self) -> Result<()> {
         let devices = self.devices();
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        self.replace(&devices)
+        let mut files = self.files();
+        self.write(&mut files);
+        for (path, sink) in &mut files.sinks {
+            if let Some(device) = devices.get(path) {
+                *sink = Sink::open(device)?;
+            }
+        }
+        Ok(())
     }
 
-    /// Writes to every device; one success is enough, none is an error.
-    pub(crate) fn write(&self, lines: &Lines) -> Result<()> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Adds what each of these devices is to record. `None` if they are not the present devices any more: then the lines
+    /// have to be made anew.
+    pub(crate) fn add(&self, devices: &Arc<Devices>, lines: &[Vec<u8>]) -> Option<Added<'_>> {
+        let mut pending = self.pending();
+        if !Arc::ptr_eq(devices, &pending.devices) {
+            return None;
+        }
+        for (all, new) in pending.lines.iter_mut().zip(lines) {
+            all.extend_from_slice(new);
+        }
+        Some(Added {
+            sinks: self,
+            outcome: Arc::clone(&pending.outcome),
+        })
+    }
+
+    /// Writes what is pending to every device; one success is enough, none means that it is lost.
+    fn write(&self, files: &mut Files) {
+        let (mut lines, outcome, raw) = {
+            let mut pending = self.pending();
+            let mut next = std::mem::take(&mut files.spare);
+            next.resize_with(pending.lines.len(), Vec::new);
+            (
+                std::mem::replace(&mut pending.lines, next),
+                std::mem::take(&mut pending.outcome),
+                pending.devices.values().any(Device::is_raw),
+            )
+        };
         let mut written = false;
-        for (path, bytes) in lines.0.iter().filter(|(_, bytes)| !bytes.is_empty()) {
-            let result = match open.get_mut(path) {
-                Some(Sink::File(file)) => file.write_all(bytes),
-                Some(Sink::Stdout) => std::io::stdout().lock().write_all(bytes),
-                Some(Sink::Discard) => Ok(()),
-                None => continue,
+        for (bytes, (path, sink)) in lines.iter().zip(&mut files.sinks) {
+            let result = match sink {
+                Sink::File(file) => file.write_all(bytes),
+                Sink::Stdout => std::io::stdout().lock().write_all(bytes),
+                Sink::Discard => Ok(()),
             };
             match result {
                 Ok(()) => written = true,
                 Err(error) => tracing::error!(device = path, %error, "an audit device cannot be written"),
             }
         }
-        if written { Ok(()) } else { Err(Error::Audit) }
+        outcome.set(written);
+        for bytes in &mut lines {
+            if raw {
+                bytes.zeroize();
+            }
+            bytes.clear();
+            bytes.shrink_to(MOST_SPARE);
+        }
+        files.spare = lines;
     }
 }
 
-/// Lines by device; an empty one could not be made.
-pub(crate) struct Lines(Vec<(String, Vec<u8>)>);
-
-impl Lines {
-    /// What every device is to record.
-    pub(crate) fn of(devices: &Devices, line: impl Fn(&str, &Device) -> Vec<u8>) -> Self {
-        Self(
-            devices
-                .iter()
-                .map(|(path, device)| {
-                    let mut bytes = line(path, device);
-                    if !bytes.is_empty() {
-                        bytes.push(b'\n');
-                    }
-                    (path.clone(), bytes)
-                })
-                .collect(),
-        )
-    }
-
-    /// These and then others, as one write per device.
-    pub(crate) fn followed_by(mut self, next: Self) -> Self {
-        for (path, bytes) in next.0 {
-            match self.0.iter_mut().find(|(there, _)| *there == path) {
-                // One without the other is no record.
-                Some((_, before)) if before.is_empty() || bytes.is_empty() => before.clear(),
-                Some((_, before)) => before.extend_from_slice(&bytes),
-                None => self.0.push((path, bytes)),
+impl Added<'_> {
+    /// Waits until the lines are written.
+    ///
+    /// # Errors
+    /// [`Error::Audit`] if no device could write them.
+    pub(crate) async fn settled(self) -> Result<()> {
+        for _ in 0..PATIENCE {
+            // Whoever else is ready adds its lines meanwhile.
+            tokio::task::yield_now().await;
+            if let Some(outcome) = self.outcome.get() {
+                return outcome;
+            }
+            if let Ok(mut files) = self.sinks.files.try_lock() {
+                return self.settle(&mut files);
             }
         }
-        self
+        self.settled_now()
+    }
+
+    /// The same without letting others go first.
+    pub(crate) fn settled_now(&self) -> Result<()> {
+        if let Some(outcome) = self.outcome.get() {
+            return outcome;
+        }
+        self.settle(&mut self.sinks.files())
+    }
+
+    fn settle(&self, files: &mut Files) -> Result<()> {
+        // Not known under the lock: then these lines are still among those pending.
+        if self.outcome.get().is_none() {
+            self.sinks.write(files);
+        }
+        self.outcome.get().unwrap_or(Err(Error::Audit))
+    }
+}
+
+impl Drop for Added<'_> {
+    /// The client hung up: what happened is recorded all the same.
+    fn drop(&mut self) {
+        let _ = self.settled_now();
     }
 }
 

@@ -41,12 +41,12 @@ pub(crate) struct Cx<'a> {
 impl Cx<'_> {
     /// The key of an entry of the present mount.
     pub(crate) fn key(&self, name: &str) -> String {
-        self.mount.prefix() + name
+        self.mount.key(name)
     }
 
     pub(crate) fn get<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>> {
         let key = self.key(name);
-        self.txn.get(&key)
+        self.txn.get(key)
     }
 
     pub(crate) fn put<T: Serialize>(&mut self, name: &str, value: &T) -> Result<()> {
@@ -70,8 +70,7 @@ impl Cx<'_> {
 
     /// The form a token is stored under.
     pub(crate) fn hash_token(&self, id: &str) -> String {
-        let tag = aws_lc_rs::hmac::sign(&self.system.token_key, id.as_bytes());
-        hex::encode(tag)
+        self.system.token_key.hash(id).as_str().to_owned()
     }
 
     /// Remembers when something ends, once the request has been committed.

@@ -12,6 +12,8 @@ use super::{Core, lease, params, wrapping};
 use crate::audit::Trail;
 use crate::{Error, Result, engines, sys};
 use herder_store::{Pending, TxnError};
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// Conflicts after which a request takes the write lock from the start, so that it cannot lose again.
@@ -74,7 +76,7 @@ impl Core {
                     after: cx.after,
                 });
             }
-            trail.flush(self)?;
+            trail.flush(self, request)?;
             guard.get_or_insert_with(|| self.write_lock());
             match self.store.submit(ops) {
                 Ok(pending) => {
@@ -298,31 +300,40 @@ pub(crate) fn acl_of(cx: &mut Cx<'_>, holder: &Holder) -> Result<Arc<Acl>> {
     if holder.token.is_root() {
         return Ok(Arc::new(Acl::root()));
     }
-    let mut names = holder.token.policies.clone();
     let entity = super::identity::by_id(cx, &holder.token.entity_id)?;
+    let mut names = Cow::Borrowed(&holder.token.policies);
     if let Some(entity) = &entity {
         if entity.disabled {
             return Err(Error::Denied);
         }
-        names.extend(super::identity::policies_of(cx, entity)?);
-        names.sort();
-        names.dedup();
+        let more = super::identity::policies_of(cx, entity)?;
+        let all = names.to_mut();
+        all.extend(more);
+        all.sort();
+        all.dedup();
+    }
+    let mut name = ["acl:", &holder.token.entity_id].concat();
+    for policy in &*names {
+        // With its length, so that no other names look the same in a row.
+        let _ = write!(name, ":{}:{policy}", policy.len());
     }
     // All that the rules depend on: the policies, and for their templates the entity and its aliases.
-    let mut keys: Vec<String> = names.iter().map(|name| policy_key(name)).collect();
-    if let Some(entity) = &entity {
-        keys.push(super::identity::key::<super::identity::Entity>(&entity.id));
-        for id in &entity.aliases {
-            keys.push(super::identity::key::<super::identity::Alias>(id));
+    let keys = || {
+        let mut keys: Vec<String> = names.iter().map(|name| policy_key(name)).collect();
+        if let Some(entity) = &entity {
+            keys.push(super::identity::key::<super::identity::Entity>(&entity.id));
+            for id in &entity.aliases {
+                keys.push(super::identity::key::<super::identity::Alias>(id));
+            }
         }
-    }
-    let name = format!("acl:{}:{}", holder.token.entity_id, names.join(","));
+        keys
+    };
     cx.txn
-        .derived(&name, &keys, |txn| rules(txn, &names, entity.as_ref()))
+        .derived(&name, keys, |txn| rules(txn, &names, entity.as_ref()))
 }
 
 fn policy_key(name: &str) -> String {
-    format!("sys/policy/{name}")
+    ["sys/policy/", name].concat()
 }
 
 /// A policy's text, if it has templates, and its rules.
@@ -334,7 +345,7 @@ fn parsed(txn: &mut Txn<'_>, name: &str) -> Result<Option<Arc<Parsed>>> {
             .ok()
             .map(|policy| Arc::new((None, policy))));
     }
-    txn.cached(&policy_key(name), |bytes| {
+    txn.cached(policy_key(name), |bytes| {
         let text: String = serde_json::from_slice(bytes).ok()?;
         let plain = Policy::parse(&text).ok()?;
         Some((text.contains("{{").then_some(text), plain))

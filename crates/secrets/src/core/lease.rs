@@ -93,7 +93,7 @@ pub(crate) fn find(txn: &mut Txn<'_>, id: &str, now: Timestamp) -> Result<Lease>
 
 /// The stored lease, ended or not.
 pub(crate) fn raw(txn: &mut Txn<'_>, id: &str) -> Result<Option<Lease>> {
-    txn.get(&key(id))
+    txn.get(key(id))
 }
 
 /// Extends a lease within its limits.

@@ -8,6 +8,7 @@ pub(crate) mod expiry;
 pub(crate) mod fields;
 pub(crate) mod handle;
 pub(crate) mod identity;
+pub(crate) mod keyed;
 pub(crate) mod lease;
 pub(crate) mod mounts;
 pub(crate) mod outbox;
@@ -35,7 +36,7 @@ pub const VERSION: &str = "1.17.0";
 /// Facts fixed at initialisation.
 pub(crate) struct System {
     /// Keys the hashes tokens are stored under.
-    pub(crate) token_key: aws_lc_rs::hmac::Key,
+    pub(crate) token_key: keyed::Keyed,
     pub(crate) cluster_name: String,
     pub(crate) cluster_id: String,
 }

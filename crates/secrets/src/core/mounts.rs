@@ -53,7 +53,13 @@ impl Mount {
 
     /// Where its entries are stored.
     pub(crate) fn prefix(&self) -> String {
-        format!("{}/{}/", if self.auth { "auth" } else { "logical" }, self.uuid)
+        self.key("")
+    }
+
+    /// The key of one of its entries.
+    pub(crate) fn key(&self, name: &str) -> String {
+        let root = if self.auth { "auth/" } else { "logical/" };
+        [root, &self.uuid, "/", name].concat()
     }
 
     /// Its path below `/v1/`.

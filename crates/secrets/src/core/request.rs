@@ -2,6 +2,7 @@
 
 use crate::external::Answer;
 use serde_json::{Map, Value};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -73,23 +74,40 @@ fn wipe_value(value: &mut Value) {
     }
 }
 
+/// Random bytes are drawn for so many ids at once.
+const IDS: usize = 32;
+
+thread_local! {
+    /// Random bytes for the next ids of this thread, and how many of them are used.
+    static DRAWN: RefCell<([u8; 16 * IDS], usize)> = const { RefCell::new(([0; 16 * IDS], IDS)) };
+}
+
 /// A random UUID. From the process's own generator: the system's would be a system call for every request.
 fn request_id() -> String {
-    let mut bytes = [0; 16];
-    if aws_lc_rs::rand::fill(&mut bytes).is_err() {
-        return uuid::Uuid::new_v4().to_string();
-    }
-    uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+    let bytes = DRAWN.with_borrow_mut(|(drawn, used)| {
+        if *used == IDS {
+            aws_lc_rs::rand::fill(drawn).ok()?;
+            *used = 0;
+        }
+        *used += 1;
+        drawn.as_chunks::<16>().0.get(*used - 1).copied()
+    });
+    let uuid = bytes.map_or_else(uuid::Uuid::new_v4, |bytes| {
+        uuid::Builder::from_random_bytes(bytes).into_uuid()
+    });
+    uuid.hyphenated()
+        .encode_lower(&mut uuid::Uuid::encode_buffer())
+        .to_owned()
 }
 
 impl Request {
     /// A request without data, for the server's own use and for tests.
     #[must_use]
-    pub fn new(op: Op, path: &str) -> Self {
+    pub fn new(op: Op, path: impl Into<String>) -> Self {
         Self {
             id: request_id(),
             op,
-            path: path.to_owned(),
+            path: path.into(),
             data: Map::new(),
             token: None,
             wrap_ttl: None,

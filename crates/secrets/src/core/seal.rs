@@ -454,7 +454,7 @@ fn system(stored: &StoredSystem) -> Result<System> {
         .map(Zeroizing::new)
         .map_err(|_| Error::Corrupt(SYSTEM.to_owned()))?;
     Ok(System {
-        token_key: aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &key),
+        token_key: super::keyed::Keyed::new(&key),
         cluster_name: stored.cluster_name.clone(),
         cluster_id: stored.cluster_id.clone(),
     })

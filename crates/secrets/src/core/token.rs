@@ -86,7 +86,7 @@ pub(crate) struct NewToken {
 }
 
 fn id_key(hash: &str) -> String {
-    format!("sys/token/id/{hash}")
+    ["sys/token/id/", hash].concat()
 }
 
 fn accessor_key(accessor: &str) -> String {
@@ -110,7 +110,7 @@ pub(crate) fn after(now: Timestamp, seconds: i64) -> Timestamp {
 
 /// The stored token under a hash. Kept parsed: it holds no secret, only the hash of one.
 fn stored(txn: &mut Txn<'_>, hash: &str) -> Result<Option<Arc<Token>>> {
-    txn.cached(&id_key(hash), |bytes| serde_json::from_slice(bytes).ok())
+    txn.cached(id_key(hash), |bytes| serde_json::from_slice(bytes).ok())
 }
 
 /// The stored token under a hash, if it and all its ancestors live.
@@ -166,7 +166,7 @@ pub(crate) fn by_accessor(txn: &mut Txn<'_>, accessor: &str) -> Result<Option<St
     if accessor.is_empty() || accessor.contains('/') {
         return Ok(None);
     }
-    txn.get(&accessor_key(accessor))
+    txn.get(accessor_key(accessor))
 }
 
 /// All accessors.
@@ -370,7 +370,7 @@ pub(crate) fn revoke_by_path(cx: &mut Cx<'_>, prefix: &str) -> Result<()> {
 pub(crate) fn all(txn: &mut Txn<'_>) -> Result<Vec<(String, Token)>> {
     let mut tokens = Vec::new();
     for hash in txn.list("sys/token/id/") {
-        if let Some(token) = txn.get(&id_key(&hash))? {
+        if let Some(token) = txn.get(id_key(&hash))? {
             tokens.push((hash, token));
         }
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock};
 use zeroize::Zeroizing;
 
 /// Entries kept parsed: enough for the tokens, policies and names that are in use, in a few megabytes.
@@ -19,22 +19,22 @@ type Cached = (u64, Arc<dyn Any + Send + Sync>);
 
 /// Parsed entries by key and revision: a stale one is never returned, so nothing has to be invalidated. Cleared on seal.
 #[derive(Default)]
-pub(crate) struct Cache(Mutex<HashMap<String, Cached>>);
+pub(crate) struct Cache(RwLock<HashMap<String, Cached>>);
 
 impl Cache {
     pub(crate) fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.0.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     fn get(&self, key: &str, revision: u64) -> Option<Arc<dyn Any + Send + Sync>> {
-        let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
         map.get(key)
             .filter(|cached| cached.0 == revision)
             .map(|cached| Arc::clone(&cached.1))
     }
 
     fn put(&self, key: &str, revision: u64, value: Arc<dyn Any + Send + Sync>) {
-        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut map = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if map.len() >= MOST_CACHED {
             map.clear();
         }
@@ -42,12 +42,20 @@ impl Cache {
     }
 }
 
+/// What was made out of entries, and of which revisions of them.
+struct Derived<T> {
+    from: Vec<(String, Option<u64>)>,
+    value: Arc<T>,
+}
+
 /// See the module.
 pub(crate) struct Txn<'a> {
     store: &'a Store,
     keyring: Arc<Keyring>,
     cache: &'a Cache,
-    reads: BTreeMap<String, Option<u64>>,
+    /// Every key that was read and its revision, in the order of reading; only a transaction that writes needs them
+    /// sorted.
+    reads: Vec<(String, Option<u64>)>,
     writes: BTreeMap<String, Option<Zeroizing<Vec<u8>>>>,
 }
 
@@ -57,89 +65,101 @@ impl<'a> Txn<'a> {
             store,
             keyring,
             cache,
-            reads: BTreeMap::new(),
+            reads: Vec::with_capacity(8),
             writes: BTreeMap::new(),
         }
     }
 
-    /// The bytes at a key.
-    pub(crate) fn bytes(&mut self, key: &str) -> Result<Option<Zeroizing<Vec<u8>>>> {
-        if let Some(written) = self.writes.get(key) {
-            return Ok(written.clone());
-        }
-        let entry = self.store.get(key);
-        self.saw(key, entry.as_ref().map(|entry| entry.revision));
-        entry
-            .map(|entry| self.keyring.open(key, &entry.value))
-            .transpose()
-    }
-
-    fn saw(&mut self, key: &str, revision: Option<u64>) {
-        if !self.reads.contains_key(key) {
-            self.reads.insert(key.to_owned(), revision);
-        }
-    }
-
     /// The JSON value at a key.
-    pub(crate) fn get<T: DeserializeOwned>(&mut self, key: &str) -> Result<Option<T>> {
-        self.bytes(key)?
-            .map(|bytes| serde_json::from_slice(&bytes).map_err(|_| Error::Corrupt(key.to_owned())))
-            .transpose()
+    pub(crate) fn get<T: DeserializeOwned>(&mut self, key: impl Into<String>) -> Result<Option<T>> {
+        let key = key.into();
+        let read = |bytes: &[u8]| serde_json::from_slice(bytes).map_err(|_| Error::Corrupt(key.clone()));
+        if let Some(written) = self.writes.get(&key) {
+            return written.as_ref().map(|bytes| read(bytes)).transpose();
+        }
+        let entry = self.store.get(&key);
+        let value = entry
+            .as_ref()
+            .map(|entry| read(&self.keyring.open(&key, &entry.value)?))
+            .transpose();
+        self.saw(key, entry.map(|entry| entry.revision));
+        value
     }
 
-    /// The same, parsed once per revision. Not for secrets: the parsed value stays in memory.
+    fn saw(&mut self, key: String, revision: Option<u64>) {
+        self.reads.push((key, revision));
+    }
+
+    /// The value at a key, parsed once per revision. Not for secrets: the parsed value stays in memory.
     pub(crate) fn cached<T: Any + Send + Sync>(
         &mut self,
-        key: &str,
+        key: impl Into<String>,
         parse: impl FnOnce(&[u8]) -> Option<T>,
     ) -> Result<Option<Arc<T>>> {
-        let corrupt = || Error::Corrupt(key.to_owned());
-        if let Some(written) = self.writes.get(key) {
+        let key = key.into();
+        let corrupt = || Error::Corrupt(key.clone());
+        if let Some(written) = self.writes.get(&key) {
             return written
                 .as_ref()
                 .map(|bytes| parse(bytes).map(Arc::new).ok_or_else(corrupt))
                 .transpose();
         }
-        let entry = self.store.get(key);
-        self.saw(key, entry.as_ref().map(|entry| entry.revision));
-        let Some(entry) = entry else { return Ok(None) };
-        if let Some(found) = self.cache.get(key, entry.revision)
-            && let Ok(found) = found.downcast::<T>()
-        {
-            return Ok(Some(found));
-        }
-        let bytes = self.keyring.open(key, &entry.value)?;
-        let value = Arc::new(parse(&bytes).ok_or_else(corrupt)?);
-        self.cache.put(key, entry.revision, Arc::clone(&value) as _);
-        Ok(Some(value))
+        let entry = self.store.get(&key);
+        let value = entry
+            .as_ref()
+            .map(|entry| {
+                if let Some(found) = self.cache.get(&key, entry.revision)
+                    && let Ok(found) = found.downcast::<T>()
+                {
+                    return Ok(found);
+                }
+                let bytes = self.keyring.open(&key, &entry.value)?;
+                let value = Arc::new(parse(&bytes).ok_or_else(corrupt)?);
+                self.cache.put(&key, entry.revision, Arc::clone(&value) as _);
+                Ok(value)
+            })
+            .transpose();
+        self.saw(key, entry.map(|entry| entry.revision));
+        value
     }
 
-    /// Something made out of several entries, once for each state of them. Not for secrets.
+    /// Something made out of several entries, once for each state of them. `keys` says which, and is asked only when it is
+    /// made: what it says must follow from the name and from the entries. Not for secrets.
     pub(crate) fn derived<T: Any + Send + Sync>(
         &mut self,
         name: &str,
-        keys: &[String],
+        keys: impl FnOnce() -> Vec<String>,
         make: impl FnOnce(&mut Self) -> Result<T>,
     ) -> Result<Arc<T>> {
+        if let Some(found) = self.cache.get(name, 0)
+            && let Ok(found) = found.downcast::<Derived<T>>()
+            && found
+                .from
+                .iter()
+                .all(|(key, revision)| !self.writes.contains_key(key) && self.store.written(key) == *revision)
+        {
+            self.reads.extend_from_slice(&found.from);
+            return Ok(Arc::clone(&found.value));
+        }
+        let keys = keys();
         if keys.iter().any(|key| self.writes.contains_key(key)) {
             return make(self).map(Arc::new);
         }
-        let mut revisions = Vec::with_capacity(keys.len());
-        for key in keys {
-            let revision = self.store.get(key).map(|entry| entry.revision);
-            self.saw(key, revision);
-            revisions.push(revision);
-        }
-        if let Some(found) = self.cache.get(name, 0)
-            && let Ok(found) = found.downcast::<(Vec<Option<u64>>, Arc<T>)>()
-            && found.0 == revisions
-        {
-            return Ok(Arc::clone(&found.1));
-        }
+        let from: Vec<(String, Option<u64>)> = keys
+            .into_iter()
+            .map(|key| {
+                let revision = self.store.written(&key);
+                (key, revision)
+            })
+            .collect();
+        self.reads.extend_from_slice(&from);
         let value = make(self).map(Arc::new)?;
         // What `make` read may be newer than the revisions noted before it; then it is only made once more.
-        self.cache
-            .put(name, 0, Arc::new((revisions, Arc::clone(&value))) as _);
+        let derived = Derived {
+            from,
+            value: Arc::clone(&value),
+        };
+        self.cache.put(name, 0, Arc::new(derived) as _);
         Ok(value)
     }
 
@@ -148,8 +168,8 @@ impl<'a> Txn<'a> {
         match self.writes.get(key) {
             Some(written) => written.is_some(),
             None => {
-                let revision = self.store.get(key).map(|entry| entry.revision);
-                self.saw(key, revision);
+                let revision = self.store.written(key);
+                self.saw(key.to_owned(), revision);
                 revision.is_some()
             }
         }
@@ -172,10 +192,9 @@ impl<'a> Txn<'a> {
     pub(crate) fn keys(&self, prefix: &str) -> Vec<String> {
         let mut keys: BTreeSet<String> = self
             .store
-            .range(prefix)
-            .0
-            .into_iter()
-            .map(|(key, _)| key.to_string())
+            .keys(prefix)
+            .iter()
+            .map(|key| key.to_string())
             .collect();
         for (key, written) in self.writes.range(prefix.to_owned()..) {
             if !key.starts_with(prefix) {
@@ -220,13 +239,18 @@ impl<'a> Txn<'a> {
         if self.writes.is_empty() {
             return Ok(Vec::new());
         }
-        let mut ops = Vec::with_capacity(self.reads.len() + self.writes.len());
+        let mut reads = BTreeMap::new();
+        for (key, seen) in self.reads {
+            // What was seen first is what everything later was built on.
+            reads.entry(key).or_insert(seen);
+        }
+        let mut ops = Vec::with_capacity(reads.len() + self.writes.len());
         let expect = |seen: Option<&Option<u64>>| match seen {
             None => Expect::Any,
             Some(None) => Expect::Absent,
             Some(Some(revision)) => Expect::Revision(*revision),
         };
-        for (key, seen) in &self.reads {
+        for (key, seen) in &reads {
             if !self.writes.contains_key(key) {
                 ops.push(Op {
                     key: key.clone(),
@@ -241,7 +265,7 @@ impl<'a> Txn<'a> {
                 None => Write::Delete,
             };
             ops.push(Op {
-                expect: expect(self.reads.get(&key)),
+                expect: expect(reads.get(&key)),
                 key,
                 write,
             });

@@ -175,6 +175,10 @@ fn text_header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 fn read(parts: &http::request::Parts, body: &[u8]) -> Result<Request> {
     let path = parts.uri.path();
     let path = percent_decode(path.strip_prefix("/v1/").unwrap_or(path))?;
+    let path = match path.strip_prefix('/') {
+        Some(rest) => rest.trim_start_matches('/').to_owned(),
+        None => path,
+    };
     if path.split('/').any(|segment| segment == ".." || segment == ".") || path.contains('\0') {
         return Err(Error::invalid("path cannot contain parent references"));
     }
@@ -230,7 +234,7 @@ fn read(parts: &http::request::Parts, body: &[u8]) -> Result<Request> {
             }
         }
     }
-    let mut request = Request::new(op, path.trim_start_matches('/'));
+    let mut request = Request::new(op, path);
     if op == Op::List && !request.path.ends_with('/') {
         request.path.push('/');
     }

@@ -102,6 +102,8 @@ pub(crate) async fn serve(
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())
                     .header_read_timeout(HEAD)
+                    // Nothing ends early because its client does not listen any more, so nobody has to look.
+                    .half_close(true)
                     .serve_connection(TokioIo::new(stream), service(PeerCertificates::default()));
                 let _ = watcher.watch(connection).await;
             }

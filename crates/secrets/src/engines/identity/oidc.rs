@@ -72,7 +72,7 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request, path: &[&str]) -> Resul
         (Op::Read, ["key", name]) => {
             let key: Key = cx
                 .txn
-                .get(&format!("identity/oidc/key/{name}"))?
+                .get(format!("identity/oidc/key/{name}"))?
                 .ok_or(Error::NotFound)?;
             Ok(Response::data(json!({
                 "algorithm": key.algorithm,
@@ -114,7 +114,7 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request, path: &[&str]) -> Resul
         (Op::Read, ["role", name]) => {
             let role: Role = cx
                 .txn
-                .get(&format!("identity/oidc/role/{name}"))?
+                .get(format!("identity/oidc/role/{name}"))?
                 .ok_or(Error::NotFound)?;
             Ok(Response::data(
                 json!({ "key": role.key, "template": role.template, "client_id": role.client_id, "ttl": role.ttl }),
@@ -363,7 +363,7 @@ fn write_role(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<Response
 fn sign(cx: &mut Cx<'_>, name: &str) -> Result<Response> {
     let role: Role = cx
         .txn
-        .get(&format!("identity/oidc/role/{name}"))?
+        .get(format!("identity/oidc/role/{name}"))?
         .ok_or_else(|| Error::invalid(format!("role {name:?} not found")))?;
     let entity_id = cx
         .token

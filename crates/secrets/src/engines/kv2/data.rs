@@ -6,7 +6,7 @@ use crate::core::context::Cx;
 use crate::core::fields::Fields;
 use crate::core::request::{Request, Response};
 use crate::{Error, Result};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// What happens to versions.
@@ -55,7 +55,14 @@ impl Found {
             .get(&self.number)
             .map(|version| version.show(self.number, custom));
         let gone = data.is_none();
-        let mut response = Response::data(json!({ key: data, "metadata": shown }));
+        let mut response = Response {
+            // Moved, not copied: nobody would wipe the copy.
+            data: Some(Map::from_iter([
+                (key.to_owned(), data.unwrap_or_default()),
+                ("metadata".to_owned(), shown.unwrap_or_default()),
+            ])),
+            ..Response::default()
+        };
         // Clients tell "deleted" from "never was" by the body of this 404.
         response.status = gone.then_some(404);
         response

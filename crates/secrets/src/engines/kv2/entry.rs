@@ -5,6 +5,7 @@ use crate::Result;
 use crate::core::context::Cx;
 use crate::core::token::after;
 use jiff::Timestamp;
+use jiff::fmt::temporal::DateTimePrinter;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -43,9 +44,9 @@ impl Version {
     /// As answers show it.
     pub(crate) fn show(&self, number: u64, custom: Option<&BTreeMap<String, String>>) -> Value {
         json!({
-            "created_time": self.created.to_string(),
+            "created_time": text(self.created),
             "custom_metadata": custom,
-            "deletion_time": self.deleted.map(|at| at.to_string()).unwrap_or_default(),
+            "deletion_time": self.deleted.map(text).unwrap_or_default(),
             "destroyed": self.destroyed,
             "version": number,
         })
@@ -112,21 +113,34 @@ impl Entry {
     }
 }
 
+/// RFC 3339, in one piece of memory.
+fn text(at: Timestamp) -> String {
+    let mut text = String::with_capacity(64);
+    // Writing into a text cannot fail.
+    let _ = DateTimePrinter::new().print_timestamp(&at, &mut text);
+    text
+}
+
 /// Where a version's data is.
 pub(crate) fn data_key(version: u64, name: &str) -> String {
-    format!("data/{version}/{name}")
+    ["data/", &version.to_string(), "/", name].concat()
+}
+
+/// Where its metadata is.
+pub(crate) fn meta_key(name: &str) -> String {
+    ["meta/", name].concat()
 }
 
 /// A secret's metadata, kept parsed: none of it is secret, and every read needs it.
 pub(crate) fn peek(cx: &mut Cx<'_>, name: &str) -> Result<Option<Arc<Entry>>> {
-    let key = cx.key(&format!("meta/{name}"));
-    cx.txn.cached(&key, |bytes| serde_json::from_slice(bytes).ok())
+    let key = cx.key(&meta_key(name));
+    cx.txn.cached(key, |bytes| serde_json::from_slice(bytes).ok())
 }
 
 pub(crate) fn load(cx: &mut Cx<'_>, name: &str) -> Result<Option<Entry>> {
-    cx.get(&format!("meta/{name}"))
+    cx.get(&meta_key(name))
 }
 
 pub(crate) fn save(cx: &mut Cx<'_>, name: &str, entry: &Entry) -> Result<()> {
-    cx.put(&format!("meta/{name}"), entry)
+    cx.put(&meta_key(name), entry)
 }

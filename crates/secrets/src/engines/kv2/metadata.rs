@@ -129,7 +129,7 @@ pub(crate) fn delete(cx: &mut Cx<'_>, name: &str) -> Result<Response> {
         for number in entry.versions.keys() {
             cx.delete(&data_key(*number, name));
         }
-        cx.delete(&format!("meta/{name}"));
+        cx.delete(&entry::meta_key(name));
     }
     Ok(Response::empty())
 }
