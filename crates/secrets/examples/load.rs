@@ -1,21 +1,21 @@
-//! A load generator that costs little: so many connections, each sending one HTTP/1.1 request after the other, from one
-//! thread. Prints one JSON line: rate, latencies, failures. Used by `cargo xtask bench secrets`; knows nothing of Vault
-//! but its token header.
+//! A load generator that costs little: so many connections, each sending one HTTP/1.1 request after the other. Prints one
+//! JSON line: rate, latencies, failures. Used by `cargo xtask bench secrets`; knows nothing of Vault but its token
+//! header.
 //!
 //! `load ADDRESS CONNECTIONS SECONDS METHOD PATH KEYS [TOKEN [BODY [RATE]]]`: in PATH, `{}` becomes a number below KEYS.
-//! Without RATE every connection sends as fast as it is answered; with it, all together send so many a second, and
-//! latency counts from when a request was due.
+//! Without RATE every connection sends as fast as it is answered, all of them from one thread. With it they send so many
+//! a second all together, and each has a thread that sleeps in between, because timers of an event loop come in bursts,
+//! a millisecond apart; latency counts from when a request was due.
 #![allow(
     clippy::print_stdout,
     clippy::disallowed_methods,
     reason = "a development tool prints its figures"
 )]
 
-use std::io::{Error, ErrorKind};
+use std::io::{Error, ErrorKind, Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 struct Plan {
     address: String,
@@ -25,9 +25,10 @@ struct Plan {
     keys: u64,
     token: String,
     body: String,
-    /// Between two requests of one connection; zero for none.
-    pause: Duration,
 }
+
+/// What one connection saw: microseconds of every answer, and how many answers were no success.
+type Seen = std::io::Result<(Vec<u32>, u64)>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::io::Result<()> {
@@ -44,14 +45,20 @@ async fn main() -> std::io::Result<()> {
         keys: number(5)?.max(1),
         token: text(6),
         body: text(7),
-        pause: match args.get(8) {
-            Some(_) => Duration::from_nanos(1_000_000_000 * connections / number(8)?.max(1)),
-            None => Duration::ZERO,
-        },
     });
-    let clients: Vec<_> = (0..connections)
-        .map(|seed| tokio::spawn(client(Arc::clone(&plan), seed)))
-        .collect();
+    let clients: Vec<_> = if args.len() > 8 {
+        let pause = Duration::from_nanos(1_000_000_000 * connections / number(8)?.max(1));
+        (0..connections)
+            .map(|seed| {
+                let plan = Arc::clone(&plan);
+                tokio::task::spawn_blocking(move || paced(&plan, seed, pause, connections))
+            })
+            .collect()
+    } else {
+        (0..connections)
+            .map(|seed| tokio::spawn(eager(Arc::clone(&plan), seed)))
+            .collect()
+    };
     let (mut all, mut failures) = (Vec::new(), 0);
     for client in clients {
         let (mut times, failed) = client.await.map_err(Error::other)??;
@@ -76,71 +83,110 @@ async fn main() -> std::io::Result<()> {
     Ok(())
 }
 
-/// One connection: microseconds of every answer, and how many answers were no success.
-async fn client(plan: Arc<Plan>, seed: u64) -> std::io::Result<(Vec<u32>, u64)> {
-    let mut stream = TcpStream::connect(&plan.address).await?;
+/// Sends as soon as it is answered.
+async fn eager(plan: Arc<Plan>, seed: u64) -> Seen {
+    let mut stream = tokio::net::TcpStream::connect(&plan.address).await?;
     stream.set_nodelay(true)?;
+    let mut requests = Requests::new(&plan, seed);
     let (mut times, mut failures) = (Vec::new(), 0);
     let mut buffer = Vec::with_capacity(16 << 10);
-    let mut due = Instant::now() + plan.pause.mul_f64((seed % 97) as f64 / 97.0);
-    let mut random = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     loop {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        let path = plan.path.replace("{}", &(random % plan.keys).to_string());
-        let request = format!(
-            "{} {path} HTTP/1.1\r\nhost: {}\r\nx-vault-token: {}\r\nx-vault-request: true\r\ncontent-length: {}\r\n\r\n{}",
-            plan.method,
-            plan.address,
-            plan.token,
-            plan.body.len(),
-            plan.body
-        );
-        if !plan.pause.is_zero() {
-            tokio::time::sleep_until(due.into()).await;
-        }
-        // The timer is exact to a millisecond only. Later than that, the answers before held this request up, and its
-        // latency counts from when it was due.
-        let now = Instant::now();
-        let sent = if plan.pause.is_zero() || now < due + Duration::from_millis(2) {
-            now
-        } else {
-            due
-        };
-        due += plan.pause;
+        let sent = Instant::now();
         if sent >= plan.until {
             return Ok((times, failures));
         }
-        stream.write_all(request.as_bytes()).await?;
-        if !answer(&mut stream, &mut buffer).await? {
-            failures += 1;
-        }
+        stream.write_all(requests.next().as_bytes()).await?;
+        buffer.clear();
+        let success = loop {
+            if stream.read_buf(&mut buffer).await? == 0 {
+                return Err(Error::from(ErrorKind::UnexpectedEof));
+            }
+            if let Some(success) = complete(&buffer) {
+                break success;
+            }
+        };
+        failures += u64::from(!success);
         times.push(u32::try_from(sent.elapsed().as_micros()).unwrap_or(u32::MAX));
     }
 }
 
-/// Reads one answer to its end; whether it was a success.
-async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result<bool> {
-    buffer.clear();
-    let head = loop {
-        if stream.read_buf(buffer).await? == 0 {
-            return Err(Error::from(ErrorKind::UnexpectedEof));
+/// Sends when the time has come.
+fn paced(plan: &Plan, seed: u64, pause: Duration, connections: u64) -> Seen {
+    let mut stream = std::net::TcpStream::connect(&plan.address)?;
+    stream.set_nodelay(true)?;
+    let mut requests = Requests::new(plan, seed);
+    let (mut times, mut failures) = (Vec::new(), 0);
+    let (mut buffer, mut chunk) = (Vec::new(), [0; 16 << 10]);
+    let mut due = Instant::now() + pause.mul_f64(seed as f64 / connections as f64);
+    loop {
+        let wait = due.saturating_duration_since(Instant::now());
+        // If the answers before held this request up, its latency counts from when it was due.
+        let sent = if wait.is_zero() {
+            due
+        } else {
+            std::thread::sleep(wait);
+            Instant::now()
+        };
+        if sent >= plan.until {
+            return Ok((times, failures));
         }
-        if let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") {
-            break end + 4;
+        due += pause;
+        stream.write_all(requests.next().as_bytes())?;
+        buffer.clear();
+        let success = loop {
+            let read = stream.read(&mut chunk)?;
+            if read == 0 {
+                return Err(Error::from(ErrorKind::UnexpectedEof));
+            }
+            buffer.extend_from_slice(chunk.get(..read).unwrap_or_default());
+            if let Some(success) = complete(&buffer) {
+                break success;
+            }
+        };
+        failures += u64::from(!success);
+        times.push(u32::try_from(sent.elapsed().as_micros()).unwrap_or(u32::MAX));
+    }
+}
+
+/// The requests of one connection, for keys in no order.
+struct Requests<'p> {
+    plan: &'p Plan,
+    random: u64,
+}
+
+impl<'p> Requests<'p> {
+    fn new(plan: &'p Plan, seed: u64) -> Self {
+        Self {
+            plan,
+            random: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
         }
-    };
-    let text = String::from_utf8_lossy(buffer.get(..head).unwrap_or_default()).to_ascii_lowercase();
+    }
+
+    fn next(&mut self) -> String {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        let plan = self.plan;
+        format!(
+            "{} {} HTTP/1.1\r\nhost: {}\r\nx-vault-token: {}\r\nx-vault-request: true\r\ncontent-length: {}\r\n\r\n{}",
+            plan.method,
+            plan.path.replace("{}", &(self.random % plan.keys).to_string()),
+            plan.address,
+            plan.token,
+            plan.body.len(),
+            plan.body
+        )
+    }
+}
+
+/// Whether the bytes are a whole answer, and then whether it is a success.
+fn complete(bytes: &[u8]) -> Option<bool> {
+    let head = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    let text = String::from_utf8_lossy(bytes.get(..head)?).to_ascii_lowercase();
     let length = text
         .lines()
         .find_map(|line| line.strip_prefix("content-length:"))
         .and_then(|value| value.trim().parse::<usize>().ok())
         .unwrap_or(0);
-    while buffer.len() < head + length {
-        if stream.read_buf(buffer).await? == 0 {
-            return Err(Error::from(ErrorKind::UnexpectedEof));
-        }
-    }
-    Ok(text.starts_with("http/1.1 2"))
+    (bytes.len() >= head + length).then(|| text.starts_with("http/1.1 2"))
 }
