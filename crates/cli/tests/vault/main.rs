@@ -13,3 +13,4 @@
 mod command;
 mod hvac;
 mod server;
+mod wrapping;
