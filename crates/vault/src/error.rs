@@ -201,6 +201,11 @@ fn denied(
             return format!("Vault path `{path}` needs a token, and there is none: log in first");
         }
         (DeniedReason::NoRule, Some((names, have, _))) => format!("{names} {have} no rule for it"),
+        (DeniedReason::Only(rights), Some((names, _, allow)))
+            if rights.iter().any(|right| right == operation) =>
+        {
+            format!("{names} {allow} {operation} there only with other fields, or with another wrapping TTL")
+        }
         (DeniedReason::Only(rights), Some((names, _, allow))) => {
             format!("{names} {allow} {} there, not {operation}", rights.join(", "))
         }
@@ -247,6 +252,11 @@ mod tests {
                 &["shop"][..],
                 DeniedReason::Only(vec!["list".into()]),
                 "policy `shop` allows list there, not read",
+            ),
+            (
+                &["shop"][..],
+                DeniedReason::Only(vec!["list".into(), "read".into()]),
+                "policy `shop` allows read there only with other fields, or with another wrapping TTL",
             ),
             (
                 &["default"][..],

@@ -5,28 +5,33 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-struct Shell {
+pub struct Shell {
     vault: PathBuf,
-    home: PathBuf,
+    /// Where the token is stored.
+    pub home: PathBuf,
     address: String,
+    /// What else is in the environment.
+    pub variables: Vec<(&'static str, String)>,
 }
 
 impl Shell {
-    fn new(dir: &Path, server: &Server) -> Self {
+    pub fn new(dir: &Path, server: &Server) -> Self {
         Self {
             vault: shim(dir).join("vault"),
             home: dir.to_owned(),
             address: server.address.clone(),
+            variables: Vec::new(),
         }
     }
 
     /// Exit code and output, standard input given.
-    fn typed(&self, line: &str, input: &str) -> (i32, String) {
+    pub fn typed(&self, line: &str, input: &str) -> (i32, String) {
         let mut child = Command::new(&self.vault)
             .args(line.split(' '))
             .env_clear()
             .env("HOME", &self.home)
             .env("VAULT_ADDR", &self.address)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -40,7 +45,7 @@ impl Shell {
         (output.status.code().unwrap(), text)
     }
 
-    fn ok(&self, line: &str) -> String {
+    pub fn ok(&self, line: &str) -> String {
         let (code, text) = self.typed(line, "");
         assert_eq!(code, 0, "{line}: {text}");
         text

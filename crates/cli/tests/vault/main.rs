@@ -1,5 +1,5 @@
 //! The secrets server judged by clients of others: hvac from PyPI drives every family of the API; hvac's own integration
-//! tests run where a checkout of them is. Owns the servers it starts; nothing here knows the server's inside.
+//! tests and vaultrs' run where a checkout of them is. Owns the servers it starts; nothing here knows the server's inside.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,3 +13,5 @@
 mod command;
 mod hvac;
 mod server;
+mod vaultrs;
+mod wrapping;

@@ -34,7 +34,11 @@ pub(crate) struct Alias {
     pub(crate) mount_accessor: String,
     pub(crate) mount_path: String,
     pub(crate) mount_type: String,
+    /// What the log in method says.
     pub(crate) metadata: BTreeMap<String, String>,
+    /// What people say.
+    #[serde(default)]
+    pub(crate) custom_metadata: BTreeMap<String, String>,
     pub(crate) created: Timestamp,
     pub(crate) updated: Timestamp,
 }
@@ -179,6 +183,7 @@ pub(crate) fn entity_for_login(cx: &mut Cx<'_>, login: &Login) -> Result<Option<
         mount_path: cx.mount.full_path(),
         mount_type: cx.mount.kind.clone(),
         metadata: login.metadata.clone(),
+        custom_metadata: BTreeMap::new(),
         created: cx.now,
         updated: cx.now,
     };
@@ -279,9 +284,10 @@ fn lookup<'e>(name: &str, entity: &'e Entity, aliases: &'e [Alias]) -> Option<&'
     match field {
         "id" => Some(&alias.id),
         "name" => Some(&alias.name),
-        _ => alias
-            .metadata
-            .get(field.strip_prefix("metadata.")?)
-            .map(String::as_str),
+        _ => match field.strip_prefix("custom_metadata.") {
+            Some(name) => alias.custom_metadata.get(name),
+            None => alias.metadata.get(field.strip_prefix("metadata.")?),
+        }
+        .map(String::as_str),
     }
 }

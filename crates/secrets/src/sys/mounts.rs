@@ -8,6 +8,7 @@ use crate::core::request::{Op, Request, Response};
 use crate::core::{lease, token};
 use crate::{Error, Result, engines};
 use serde_json::{Map, Value, json};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<Response> {
@@ -81,10 +82,7 @@ fn mount(cx: &mut Cx<'_>, request: &Request, auth: bool, name: &str) -> Result<R
             known.join(", ")
         )));
     }
-    if name.split('/').any(|part| part == "..")
-        || name.contains(|c: char| c.is_control() || c == ' ')
-        || name.len() > 256
-    {
+    if name.split('/').any(|part| part == "..") || name.contains(char::is_control) || name.len() > 256 {
         return Err(Error::invalid(format!(
             "the path {name:?} has characters a path cannot have"
         )));
@@ -188,10 +186,21 @@ fn tune(cx: &mut Cx<'_>, request: &Request, auth: bool, name: &str) -> Result<Re
     }
 }
 
+/// The last mounts that were moved, as id, source and target: who moved them may ask, and no more is kept than that.
+const MOVED: &str = "core/moved-mounts";
+const MOVED_KEPT: usize = 32;
+type Moved = VecDeque<(String, String, String)>;
+
 fn remount(cx: &mut Cx<'_>, request: &Request, rest: &str) -> Result<Response> {
     if let Some(id) = rest.strip_prefix("status/") {
+        let moved: Moved = cx.txn.get(MOVED)?.unwrap_or_default();
+        let (_, from, to) = moved
+            .iter()
+            .find(|(there, _, _)| there == id)
+            .ok_or(Error::NotFound)?;
+        let info = json!({ "source_mount": from, "target_mount": to, "status": "success" });
         return Ok(Response::data(
-            json!({ "migration_id": id, "migration_info": { "status": "success" } }),
+            json!({ "migration_id": id, "migration_info": info }),
         ));
     }
     let side = |key: &str| -> Result<(bool, String)> {
@@ -221,12 +230,17 @@ fn remount(cx: &mut Cx<'_>, request: &Request, rest: &str) -> Result<Response> {
     if let Some(there) = mounts.conflict(&to, auth) {
         return Err(Error::invalid(format!("path in use at {there:?}")));
     }
+    let source = mount.full_path();
     mount.path.clone_from(&to);
+    let target = mount.full_path();
     mounts.table_mut(auth).insert(to, Arc::new(mount));
     mounts.save(&mut cx.txn)?;
-    Ok(Response::data(
-        json!({ "migration_id": uuid::Uuid::new_v4().to_string() }),
-    ))
+    let id = uuid::Uuid::new_v4().to_string();
+    let mut moved: Moved = cx.txn.get(MOVED)?.unwrap_or_default();
+    moved.push_back((id.clone(), source, target));
+    moved.drain(..moved.len().saturating_sub(MOVED_KEPT));
+    cx.txn.put(MOVED, &moved)?;
+    Ok(Response::data(json!({ "migration_id": id })))
 }
 
 /// What graphical and command line clients ask first.

@@ -43,7 +43,7 @@ impl Client {
         let path = format!("auth/{mount}/login");
         // The old token is not sent: it may be what is wrong.
         self.set_session(None, Identity::default());
-        let (status, answer) = self.exchange(Method::Post, &path, Some(&body)).await?;
+        let (status, answer) = self.exchange(Method::Post, &path, Some(&body), None).await?;
         match status {
             200..=299 => {}
             503 => {

@@ -121,6 +121,12 @@ impl Client {
         self.set_session(Some(token), Identity::default());
     }
 
+    /// Whether there is a token to send, good or not.
+    #[must_use]
+    pub fn has_token(&self) -> bool {
+        self.token().is_some()
+    }
+
     /// Who the token is, as far as is known.
     #[must_use]
     pub fn identity(&self) -> Identity {
@@ -165,7 +171,32 @@ impl Client {
     /// # Errors
     /// With what it means for the person who wants it to work.
     pub async fn call(&self, method: Method, path: &str, body: Option<&Json>) -> Result<Json, Error> {
-        match self.exchange(method, path, body).await? {
+        self.ask(method, path, body, None).await
+    }
+
+    /// As [`Self::call`], but Vault keeps the answer in a token that is good for one look within `ttl`, and tells
+    /// only that token, in `wrap_info`. Answers without a body are not wrapped. Fractions of a second are dropped.
+    ///
+    /// # Errors
+    /// With what it means for the person who wants it to work.
+    pub async fn call_wrapped(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Json>,
+        ttl: Duration,
+    ) -> Result<Json, Error> {
+        self.ask(method, path, body, Some(ttl)).await
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Json>,
+        wrap: Option<Duration>,
+    ) -> Result<Json, Error> {
+        match self.exchange(method, path, body, wrap).await? {
             (200..=299, answer) => Ok(answer),
             (403, _) => Err(self.explain_denial(method, path).await),
             (404, _) => Err(Error::NotFound {
@@ -183,11 +214,21 @@ impl Client {
     }
 
     /// Sends, trying again after a refused connection or a 5xx answer.
-    async fn exchange(&self, method: Method, path: &str, body: Option<&Json>) -> Result<(u16, Json), Error> {
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Json>,
+        wrap: Option<Duration>,
+    ) -> Result<(u16, Json), Error> {
         let mut attempt = 0;
         loop {
             let token = self.token();
-            let result = self.0.transport.send(method, path, body, token.as_deref()).await;
+            let result = self
+                .0
+                .transport
+                .send(method, path, body, token.as_deref(), wrap)
+                .await;
             let again = match &result {
                 Ok(Reply { status, .. }) => matches!(*status, 500 | 502 | 503 | 504),
                 Err(Failure::Connect(_)) => true,
@@ -243,7 +284,10 @@ impl Client {
         }
         let mut identity = self.identity();
         if identity.policies.is_empty() {
-            match self.exchange(Method::Get, "auth/token/lookup-self", None).await {
+            match self
+                .exchange(Method::Get, "auth/token/lookup-self", None, None)
+                .await
+            {
                 Ok((200, answer)) => {
                     identity = Identity {
                         role: identity.role,
@@ -272,7 +316,7 @@ impl Client {
         const ASK: &str = "sys/capabilities-self";
         let path = path.split('?').next().unwrap_or(path);
         let (status, answer) = self
-            .exchange(Method::Post, ASK, Some(&json!({"paths": [path]})))
+            .exchange(Method::Post, ASK, Some(&json!({"paths": [path]})), None)
             .await?;
         if status != 200 {
             return Err(Error::Refused {

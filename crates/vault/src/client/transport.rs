@@ -134,8 +134,9 @@ impl Transport {
         path: &str,
         body: Option<&Json>,
         token: Option<&Secret<String>>,
+        wrap: Option<Duration>,
     ) -> Result<Reply, Failure> {
-        tokio::time::timeout(self.timeout, self.exchange(method, path, body, token))
+        tokio::time::timeout(self.timeout, self.exchange(method, path, body, token, wrap))
             .await
             .unwrap_or(Err(Failure::Timeout(self.timeout.as_secs())))
     }
@@ -146,6 +147,7 @@ impl Transport {
         path: &str,
         body: Option<&Json>,
         token: Option<&Secret<String>>,
+        wrap: Option<Duration>,
     ) -> Result<Reply, Failure> {
         let mut url = format!("{}/v1/{}", self.base, escape(path));
         if method == Method::List {
@@ -166,6 +168,9 @@ impl Transport {
         }
         if let Some(namespace) = &self.namespace {
             request = request.header("x-vault-namespace", namespace.clone());
+        }
+        if let Some(ttl) = wrap {
+            request = request.header("x-vault-wrap-ttl", ttl.as_secs());
         }
         let bytes = match body {
             Some(json) => {

@@ -31,7 +31,8 @@ The secrets server alone, as Vault's clients know it.
   -dev-tls-cert-dir=DIR         where its CA and key are written; default a new directory in the system's temporary one
   -log-level=LEVEL              accepted for compatibility
 
-Commands for any Vault (VAULT_ADDR, VAULT_TOKEN, VAULT_CACERT, VAULT_NAMESPACE; -format=json, -field=NAME):
+Commands for any Vault (VAULT_ADDR, VAULT_TOKEN, VAULT_CACERT, VAULT_NAMESPACE, VAULT_WRAP_TTL; -format=json|yaml,
+-field=NAME, -wrap-ttl=5m where there is an answer to wrap):
 
   status    login    read    write    list    delete    unwrap
   kv get|put|patch|delete|undelete|destroy|list|metadata    token create|lookup|renew|revoke|capabilities

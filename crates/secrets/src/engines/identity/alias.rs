@@ -64,7 +64,7 @@ pub(super) fn describe(alias: &Alias) -> Value {
         "mount_path": alias.mount_path,
         "mount_type": alias.mount_type,
         "metadata": if alias.metadata.is_empty() { Value::Null } else { json!(alias.metadata) },
-        "custom_metadata": {},
+        "custom_metadata": alias.custom_metadata,
         "local": false,
         "namespace_id": "root",
         "merged_from_canonical_ids": null,
@@ -138,6 +138,7 @@ fn write(cx: &mut Cx<'_>, request: &Request, id: Option<String>, group: bool) ->
             ..Alias::default()
         },
     };
+    let mut before = id.is_some().then(|| alias.clone());
     if let Some(name) = data.text("name").filter(|name| !name.is_empty()) {
         alias.name = name;
     }
@@ -161,11 +162,12 @@ fn write(cx: &mut Cx<'_>, request: &Request, id: Option<String>, group: bool) ->
     if alias.mount_accessor.is_empty() {
         return Err(Error::invalid("missing mount_accessor"));
     }
-    if let Some(metadata) = data
-        .strings("metadata")
-        .or_else(|| data.strings("custom_metadata"))
-    {
-        alias.metadata = metadata;
+    let metadata = data.strings("metadata");
+    if let Some(metadata) = &metadata {
+        alias.metadata.clone_from(metadata);
+    }
+    if let Some(custom) = data.strings("custom_metadata") {
+        alias.custom_metadata = custom;
     }
     let taken = if group {
         group_alias_by_name(cx, &alias.mount_accessor, &alias.name)?
@@ -180,8 +182,10 @@ fn write(cx: &mut Cx<'_>, request: &Request, id: Option<String>, group: bool) ->
                 "alias with combination of mount accessor and name already exists",
             ));
         }
+        before = Some(other.clone());
         alias = Alias {
-            metadata: alias.metadata,
+            metadata: metadata.unwrap_or_else(|| other.metadata.clone()),
+            custom_metadata: alias.custom_metadata,
             ..other
         };
     }
@@ -190,6 +194,14 @@ fn write(cx: &mut Cx<'_>, request: &Request, id: Option<String>, group: bool) ->
         .or_else(|| data.text("entity_id"))
         .filter(|owner| !owner.is_empty())
         .unwrap_or_else(|| alias.canonical_id.clone());
+    if let Some(before) = before.filter(|_| !group)
+        && (&before.name, &before.mount_accessor) == (&alias.name, &alias.mount_accessor)
+        && (&before.metadata, &before.custom_metadata) == (&alias.metadata, &alias.custom_metadata)
+        && before.canonical_id == owner
+    {
+        // Vault says nothing to who changes nothing, and clients go by that.
+        return Ok(Response::empty());
+    }
     if alias.canonical_id != owner && !alias.canonical_id.is_empty() {
         detach(cx, &alias, group)?;
     }

@@ -17,14 +17,16 @@ use rcgen::{CertificateSigningRequestParams, KeyPair, PublicKeyData};
 use serde_json::{Map, Value, json};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// The subject and lifetime of an authority, from a request.
-fn spec(cx: &Cx<'_>, request: &Request) -> Result<CertificateSpec> {
+/// The subject and lifetime of an authority, from a request; only a signing request may leave its name to whoever signs.
+fn spec(cx: &Cx<'_>, request: &Request, named: bool) -> Result<CertificateSpec> {
     let data = &request.data;
-    let name = data
-        .need("common_name")
-        .map_err(|_| Error::invalid("the common_name field is required"))?;
+    let name = data.text("common_name").unwrap_or_default();
+    if named && name.is_empty() {
+        return Err(Error::invalid("the common_name field is required"));
+    }
     let mut sans = issue::given_sans(data)?;
-    if !data.flag("exclude_cn_from_sans")?.unwrap_or(false)
+    if !name.is_empty()
+        && !data.flag("exclude_cn_from_sans")?.unwrap_or(false)
         && !name.contains(' ')
         && let Ok(san) = super::cert::name_san(&name)
         && !sans.contains(&san)
@@ -140,7 +142,7 @@ fn save_issuer(cx: &mut Cx<'_>, der: &[u8], name: String, key_id: String) -> Res
 
 pub(crate) fn generate_root(cx: &mut Cx<'_>, request: &Request, kind: &str) -> Result<Response> {
     let exported = check_kind(kind)?;
-    let spec = spec(cx, request)?;
+    let spec = spec(cx, request, true)?;
     let (key, pair) = new_key(cx, request, kind)?;
     let (params, serial) = spec.params(&Urls::default())?;
     let certificate = params
@@ -176,7 +178,7 @@ pub(crate) fn generate_root(cx: &mut Cx<'_>, request: &Request, kind: &str) -> R
 
 pub(crate) fn generate_intermediate(cx: &mut Cx<'_>, request: &Request, kind: &str) -> Result<Response> {
     let exported = check_kind(kind)?;
-    let spec = spec(cx, request)?;
+    let spec = spec(cx, request, false)?;
     let (key, pair) = new_key(cx, request, kind)?;
     let (mut params, _) = spec.params(&Urls::default())?;
     params.serial_number = None;
@@ -208,6 +210,11 @@ pub(crate) fn generate_intermediate(cx: &mut Cx<'_>, request: &Request, kind: &s
     Ok(Response::data(Value::Object(data)))
 }
 
+/// A signing request for a key that is here already, so that another authority vouches for it too.
+pub(crate) fn cross_sign(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
+    generate_intermediate(cx, request, "existing")
+}
+
 pub(crate) fn sign_intermediate(
     cx: &mut Cx<'_>,
     request: &Request,
@@ -226,7 +233,7 @@ pub(crate) fn sign_intermediate(
         with_name.data.insert("common_name".to_owned(), json!(name));
     }
     let (authority, signing) = store::signer(cx, issuer.unwrap_or("default"))?;
-    let mut spec = spec(cx, &with_name)?;
+    let mut spec = spec(cx, &with_name, true)?;
     let end = super::cert::not_after(&authority.der())?;
     if spec.not_after > end {
         spec.not_after = end;
@@ -288,6 +295,11 @@ pub(crate) fn sign_self_issued(cx: &mut Cx<'_>, request: &Request) -> Result<Res
     })))
 }
 
+/// Null instead of an empty list, as Vault has it.
+fn filled(ids: Vec<String>) -> Option<Vec<String>> {
+    (!ids.is_empty()).then_some(ids)
+}
+
 /// Takes over certificates and keys from PEM, joining those that belong together.
 pub(crate) fn import(cx: &mut Cx<'_>, request: &Request, must_have_key: bool) -> Result<Response> {
     let text = request
@@ -309,14 +321,19 @@ pub(crate) fn import(cx: &mut Cx<'_>, request: &Request, must_have_key: bool) ->
         pairs.push((key.id.clone(), key.pair()?.subject_public_key_info()));
     }
     let (mut new_keys, mut new_issuers, mut mapping) = (Vec::new(), Vec::new(), Map::new());
+    let (mut old_keys, mut old_issuers) = (Vec::new(), Vec::new());
     for (label, bytes) in blocks.iter().filter(|(label, _)| label.ends_with("PRIVATE KEY")) {
         let (key, pair) = Key::import(label, bytes, String::new())?;
         let public = pair.subject_public_key_info();
-        if !pairs.iter().any(|(_, there)| *there == public) {
-            save_key(cx, &key)?;
-            new_keys.push(key.id.clone());
-            pairs.push((key.id, public));
+        if let Some((there, _)) = pairs.iter().find(|(_, there)| *there == public) {
+            if !new_keys.contains(there) {
+                old_keys.push(there.clone());
+            }
+            continue;
         }
+        save_key(cx, &key)?;
+        new_keys.push(key.id.clone());
+        pairs.push((key.id, public));
     }
     if must_have_key && pairs.is_empty() {
         return Err(Error::invalid(
@@ -344,7 +361,12 @@ pub(crate) fn import(cx: &mut Cx<'_>, request: &Request, must_have_key: bool) ->
             .into_iter()
             .find(|issuer| issuer.der() == **bytes);
         let issuer = match present {
-            Some(issuer) => issuer,
+            Some(issuer) => {
+                if !new_issuers.contains(&issuer.id) {
+                    old_issuers.push(issuer.id.clone());
+                }
+                issuer
+            }
             None => {
                 let issuer = save_issuer(cx, bytes, String::new(), key_id.clone())?;
                 new_issuers.push(issuer.id.clone());
@@ -354,10 +376,10 @@ pub(crate) fn import(cx: &mut Cx<'_>, request: &Request, must_have_key: bool) ->
         mapping.insert(issuer.id, json!(key_id));
     }
     Ok(Response::data(json!({
-        "imported_issuers": new_issuers,
-        "imported_keys": new_keys,
-        "existing_issuers": null,
-        "existing_keys": null,
+        "imported_issuers": filled(new_issuers),
+        "imported_keys": filled(new_keys),
+        "existing_issuers": filled(old_issuers),
+        "existing_keys": filled(old_keys),
         "mapping": mapping,
     })))
 }

@@ -10,7 +10,7 @@ mod key;
 mod role;
 mod store;
 
-pub(crate) use der::{inner_key, pem};
+pub(crate) use der::{inner_key, pem, read_pem};
 
 use crate::core::context::Cx;
 use crate::core::fields::Fields;
@@ -70,6 +70,7 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
             Op::Write,
             ["intermediate", "set-signed"] | ["config", "ca"] | ["issuers", "import", "bundle" | "cert"],
         ) => ca::import(cx, request, segments.first() == Some(&"config")),
+        (Op::Write, ["intermediate", "cross-sign"]) => ca::cross_sign(cx, request),
         (Op::List, ["issuers"]) => ca::list_issuers(cx),
         (Op::Write, ["issuer", issuer, "revoke"]) => ca::revoke_issuer(cx, issuer),
         (_, ["issuer", issuer]) => ca::issuer(cx, request, issuer),

@@ -19,7 +19,7 @@ fn decoded(item: &Map<String, Value>, field: &str) -> Result<Zeroizing<Vec<u8>>>
         .map_err(|_| Error::invalid(format!("failed to base64-decode {field}")))
 }
 
-fn context(key: &TransitKey, item: &Map<String, Value>) -> Result<Zeroizing<Vec<u8>>> {
+pub(super) fn context(key: &TransitKey, item: &Map<String, Value>) -> Result<Zeroizing<Vec<u8>>> {
     let context = decoded(item, "context")?;
     if key.derived && context.is_empty() {
         return Err(Error::invalid(

@@ -3,11 +3,12 @@
 use crate::core::barrier::random;
 use crate::{Error, Result};
 use aws_lc_rs::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::encoding::{AsBigEndian, AsDer, Curve25519SeedBin, Pkcs8V1Der};
 use aws_lc_rs::hkdf;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{
     KeySize, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, OaepPublicEncryptingKey, PrivateDecryptingKey,
+    PublicEncryptingKey,
 };
 use aws_lc_rs::signature::{EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RsaKeyPair};
 use aws_lc_rs::{hmac, signature};
@@ -21,7 +22,7 @@ use zeroize::Zeroizing;
 /// One version's material, base64.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Version {
-    /// Symmetric key, or PKCS#8.
+    /// Symmetric key, or PKCS#8; empty where only the public key was imported.
     pub(super) secret: String,
     /// For HMAC.
     pub(super) hmac: String,
@@ -44,6 +45,12 @@ pub(super) struct TransitKey {
     pub(super) min_available: u32,
     pub(super) latest: u32,
     pub(super) auto_rotate: i64,
+    /// Made elsewhere.
+    #[serde(default)]
+    pub(super) imported: bool,
+    /// Whether an imported key may have versions made here.
+    #[serde(default)]
+    pub(super) allow_rotation: bool,
     pub(super) versions: BTreeMap<u32, Version>,
 }
 
@@ -72,6 +79,25 @@ impl hkdf::KeyType for Length {
     fn len(&self) -> usize {
         self.0
     }
+}
+
+fn derived(secret: &[u8], context: &[u8], length: usize) -> Result<Zeroizing<Vec<u8>>> {
+    let mut out = Zeroizing::new(vec![0; length]);
+    hkdf::Salt::new(hkdf::HKDF_SHA256, &[])
+        .extract(secret)
+        .expand(&[context], Length(length))
+        .and_then(|okm| okm.fill(&mut out))
+        .map_err(broken)?;
+    Ok(out)
+}
+
+/// A private key as Go has it, which is what Vault derives from and exports.
+pub(super) fn seed_and_public(pair: &Ed25519KeyPair) -> Result<Zeroizing<Vec<u8>>> {
+    let seed = pair.seed().map_err(broken)?;
+    let seed: Curve25519SeedBin<'_> = seed.as_be_bytes().map_err(broken)?;
+    let mut whole = Zeroizing::new(seed.as_ref().to_vec());
+    whole.extend_from_slice(pair.public_key().as_ref());
+    Ok(whole)
 }
 
 pub(super) fn ecdsa(kind: &str) -> &'static EcdsaSigningAlgorithm {
@@ -124,6 +150,9 @@ impl Version {
     }
 
     pub(super) fn bytes(&self) -> Result<Zeroizing<Vec<u8>>> {
+        if self.secret.is_empty() {
+            return Err(Error::invalid("this version of the key has no private key here"));
+        }
         STANDARD.decode(&self.secret).map(Zeroizing::new).map_err(broken)
     }
 
@@ -138,14 +167,14 @@ impl Version {
 }
 
 impl TransitKey {
-    pub(super) fn generate(kind: &str, now: Timestamp) -> Result<Self> {
+    pub(super) fn empty(kind: &str) -> Result<Self> {
         if !KINDS.contains(&kind) {
             return Err(Error::invalid(format!(
                 "unknown key type {kind}; known are {}",
                 KINDS.join(", ")
             )));
         }
-        let mut key = Self {
+        Ok(Self {
             kind: kind.to_owned(),
             derived: false,
             convergent: false,
@@ -157,17 +186,35 @@ impl TransitKey {
             min_available: 0,
             latest: 0,
             auto_rotate: 0,
+            imported: false,
+            allow_rotation: false,
             versions: BTreeMap::new(),
-        };
-        key.rotate(now)?;
-        Ok(key)
+        })
     }
 
     pub(super) fn rotate(&mut self, now: Timestamp) -> Result<()> {
-        let version = Version::generate(&self.kind, now)?;
+        self.add(Version::generate(&self.kind, now)?);
+        Ok(())
+    }
+
+    pub(super) fn add(&mut self, version: Version) {
         self.latest += 1;
         self.versions.insert(self.latest, version);
-        Ok(())
+    }
+
+    /// Whether a key of its own can be made for every context.
+    pub(super) fn derives(&self) -> bool {
+        self.is_symmetric() || self.kind == "ed25519"
+    }
+
+    /// The pair that signs, for a derived key that of the context.
+    pub(super) fn ed25519(&self, version: &Version, context: &[u8]) -> Result<Ed25519KeyPair> {
+        let pair = Ed25519KeyPair::from_pkcs8(&version.bytes()?).map_err(broken)?;
+        if !self.derived {
+            return Ok(pair);
+        }
+        let seed = derived(&seed_and_public(&pair)?, context, 32)?;
+        Ed25519KeyPair::from_seed_unchecked(&seed).map_err(broken)
     }
 
     pub(super) fn is_symmetric(&self) -> bool {
@@ -225,12 +272,7 @@ impl TransitKey {
     fn symmetric(&self, version: &Version, context: &[u8]) -> Result<(LessSafeKey, Zeroizing<Vec<u8>>)> {
         let mut bytes = version.bytes()?;
         if self.derived {
-            let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(&bytes);
-            let mut derived = Zeroizing::new(vec![0; self.algorithm().key_len()]);
-            prk.expand(&[context], Length(derived.len()))
-                .and_then(|okm| okm.fill(&mut derived))
-                .map_err(broken)?;
-            bytes = derived;
+            bytes = derived(&bytes, context, self.algorithm().key_len())?;
         }
         let key = UnboundKey::new(self.algorithm(), &bytes).map_err(broken)?;
         Ok((LessSafeKey::new(key), bytes))
@@ -244,8 +286,8 @@ impl TransitKey {
         associated: &[u8],
     ) -> Result<Vec<u8>> {
         if !self.is_symmetric() {
-            let private = PrivateDecryptingKey::from_pkcs8(&version.bytes()?).map_err(broken)?;
-            let public = OaepPublicEncryptingKey::new(private.public_key()).map_err(broken)?;
+            let public = PublicEncryptingKey::from_der(&version.public_bytes()?).map_err(broken)?;
+            let public = OaepPublicEncryptingKey::new(public).map_err(broken)?;
             let mut out = vec![0; public.ciphertext_size()];
             let length = public
                 .encrypt(&OAEP_SHA256_MGF1SHA256, plain, &mut out, None)

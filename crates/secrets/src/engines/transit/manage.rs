@@ -1,12 +1,13 @@
 //! Life of a transit key: making, showing, configuring, rotating, exporting, backing up.
 
-use super::key::{TransitKey, broken};
+use super::key::{TransitKey, broken, seed_and_public};
 use super::{load, save};
 use crate::core::context::Cx;
 use crate::core::fields::Fields;
-use crate::core::request::{Request, Response};
+use crate::core::request::{Op, Request, Response};
 use crate::engines::pki::pem;
 use crate::{Error, Result};
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,13 @@ pub(super) fn create(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<R
 
 /// A new key as a request describes it.
 pub(super) fn make(cx: &Cx<'_>, request: &Request) -> Result<TransitKey> {
+    let mut key = described(request)?;
+    key.rotate(cx.now)?;
+    Ok(key)
+}
+
+/// A key as a request describes it, without a version.
+pub(super) fn described(request: &Request) -> Result<TransitKey> {
     let data = &request.data;
     let kind = data
         .text("type")
@@ -35,8 +43,13 @@ pub(super) fn make(cx: &Cx<'_>, request: &Request) -> Result<TransitKey> {
             "convergent encryption requires derivation to be enabled",
         ));
     }
-    let mut key = TransitKey::generate(&kind, cx.now)?;
-    if derived && !key.is_symmetric() {
+    let mut key = TransitKey::empty(&kind)?;
+    if convergent && !key.is_symmetric() {
+        return Err(Error::invalid(format!(
+            "convergent encryption is not supported for keys of type {kind}"
+        )));
+    }
+    if derived && !key.derives() {
         return Err(Error::invalid(format!(
             "key derivation is not supported for keys of type {kind}"
         )));
@@ -58,9 +71,39 @@ fn period(data: &Map<String, Value>) -> Result<Option<i64>> {
     }
 }
 
-pub(super) fn read(cx: &mut Cx<'_>, name: &str) -> Result<Response> {
+pub(super) fn read(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<Response> {
     let key: TransitKey = cx.get(&format!("key/{name}"))?.ok_or(Error::NotFound)?;
-    Ok(show(name, &key))
+    let mut response = show(name, &key);
+    let context = request.data.text("context").unwrap_or_default();
+    if key.derived && key.signs() && !context.is_empty() {
+        // Every context has a public key of its own.
+        let context = STANDARD
+            .decode(context)
+            .map_err(|_| Error::invalid("failed to base64-decode context"))?;
+        for (number, version) in &key.versions {
+            let public = STANDARD.encode(key.ed25519(version, &context)?.public_key());
+            let at = response.data.as_mut().and_then(|data| data.get_mut("keys"));
+            if let Some(shown) = at.and_then(|keys| keys.get_mut(number.to_string())) {
+                *shown.get_mut("public_key").unwrap_or(&mut Value::Null) = public.into();
+            }
+        }
+    }
+    Ok(response)
+}
+
+/// The size is kept for those who ask; nothing is cached here that could be too large.
+pub(super) fn cache(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
+    const AT: &str = "config/cache";
+    if request.op == Op::Read {
+        let size = cx.get::<i64>(AT)?.unwrap_or(0);
+        return Ok(Response::data(json!({ "size": size })));
+    }
+    let size = request.data.int("size")?.unwrap_or(0);
+    if size != 0 && size < 10 {
+        return Err(Error::invalid("size must be 0 or a value greater or equal to 10"));
+    }
+    cx.put(AT, &size)?;
+    Ok(Response::data(json!({ "size": size })))
 }
 
 fn show(name: &str, key: &TransitKey) -> Response {
@@ -71,8 +114,9 @@ fn show(name: &str, key: &TransitKey) -> Response {
         .map(|(number, version)| {
             let shown = if key.signs() {
                 let public = match key.kind.as_str() {
+                    "ed25519" if key.derived => String::new(),
                     "ed25519" => version.public.clone(),
-                    _ => pem("PUBLIC KEY", &version.public_bytes().unwrap_or_default()),
+                    _ => public_pem(&version.public_bytes().unwrap_or_default()),
                 };
                 json!({ "name": key.kind, "public_key": public, "creation_time": version.created.to_string(), "certificate_chain": "" })
             } else {
@@ -97,9 +141,17 @@ fn show(name: &str, key: &TransitKey) -> Response {
         "supports_encryption": key.encrypts(),
         "supports_decryption": key.encrypts(),
         "supports_signing": key.signs(),
-        "supports_derivation": key.is_symmetric(),
-        "imported_key": false,
+        "supports_derivation": key.derives(),
+        "imported_key": key.imported,
     });
+    if key.imported
+        && let Some(map) = data.as_object_mut()
+    {
+        map.insert(
+            "imported_key_allow_rotation".to_owned(),
+            json!(key.allow_rotation),
+        );
+    }
     if key.derived
         && let Some(map) = data.as_object_mut()
     {
@@ -111,6 +163,11 @@ fn show(name: &str, key: &TransitKey) -> Response {
         );
     }
     Response::data(data)
+}
+
+/// With the line end that Vault's have.
+pub(super) fn public_pem(der: &[u8]) -> String {
+    pem("PUBLIC KEY", der) + "\n"
 }
 
 pub(super) fn delete(cx: &mut Cx<'_>, name: &str) -> Result<Response> {
@@ -176,6 +233,11 @@ pub(super) fn configure(cx: &mut Cx<'_>, request: &Request, name: &str) -> Resul
 
 pub(super) fn rotate(cx: &mut Cx<'_>, name: &str) -> Result<Response> {
     let mut key = load(cx, name)?;
+    if key.imported && !key.allow_rotation {
+        return Err(Error::invalid(format!(
+            "imported key {name} does not allow rotation within Vault"
+        )));
+    }
     key.rotate(cx.now)?;
     save(cx, name, &key)?;
     Ok(show(name, &key))
@@ -221,6 +283,7 @@ pub(super) fn export(cx: &mut Cx<'_>, kind: &str, name: &str, version: Option<&s
             continue;
         }
         let text = match kind {
+            "encryption-key" | "signing-key" if material.secret.is_empty() => String::new(),
             "encryption-key" if key.is_symmetric() => material.secret.clone(),
             "encryption-key" if key.encrypts() => private_pem(&key.kind, &material.bytes()?)?,
             "signing-key" if key.signs() => private_pem(&key.kind, &material.bytes()?)?,
@@ -228,6 +291,7 @@ pub(super) fn export(cx: &mut Cx<'_>, kind: &str, name: &str, version: Option<&s
             "hmac-key" => material.hmac.clone(),
             "public-key" if key.signs() => match key.kind.as_str() {
                 "ed25519" => material.public.clone(),
+                kind if kind.starts_with("rsa-") => public_pem(&material.public_bytes()?),
                 _ => pem("PUBLIC KEY", &material.public_bytes()?),
             },
             "encryption-key" | "signing-key" | "public-key" => return Err(wrong()),
@@ -245,11 +309,16 @@ pub(super) fn export(cx: &mut Cx<'_>, kind: &str, name: &str, version: Option<&s
 
 fn private_pem(kind: &str, pkcs8: &[u8]) -> Result<String> {
     if kind == "ed25519" {
-        return Ok(STANDARD.encode(pkcs8));
+        let pair = Ed25519KeyPair::from_pkcs8(pkcs8).map_err(broken)?;
+        return Ok(STANDARD.encode(seed_and_public(&pair)?));
     }
     let ec = kind.starts_with("ecdsa");
     let inner = crate::engines::pki::inner_key(pkcs8, ec).ok_or_else(|| broken(()))?;
-    Ok(pem(if ec { "EC PRIVATE KEY" } else { "RSA PRIVATE KEY" }, &inner))
+    Ok(if ec {
+        pem("EC PRIVATE KEY", &inner)
+    } else {
+        pem("RSA PRIVATE KEY", &inner) + "\n"
+    })
 }
 
 #[derive(Serialize, Deserialize)]

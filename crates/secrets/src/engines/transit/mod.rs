@@ -1,7 +1,8 @@
 //! Encryption as a service: named, versioned keys that never leave unless they were made exportable. Owns the paths;
-//! keys are in `key`, what is done with them in `cipher` and `sign`.
+//! keys are in `key` and `import`, what is done with them in `cipher` and `sign`.
 
 mod cipher;
+mod import;
 mod key;
 mod manage;
 mod sign;
@@ -16,11 +17,15 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
     match (request.op, segments.as_slice()) {
         (Op::List, ["keys"]) => Response::keys(cx.list("key/")),
         (Op::Write, ["keys", name]) => manage::create(cx, request, name),
-        (Op::Read, ["keys", name]) => manage::read(cx, name),
+        (Op::Read, ["keys", name]) => manage::read(cx, request, name),
         (Op::Delete, ["keys", name]) => manage::delete(cx, name),
         (Op::Write, ["keys", name, "config"]) => manage::configure(cx, request, name),
         (Op::Write, ["keys", name, "rotate"]) => manage::rotate(cx, name),
         (Op::Write, ["keys", name, "trim"]) => manage::trim(cx, request, name),
+        (Op::Write, ["keys", name, "import"]) => import::import(cx, request, name),
+        (Op::Write, ["keys", name, "import_version"]) => import::import_version(cx, request, name),
+        (Op::Read, ["wrapping_key"]) => import::wrapping_key(cx),
+        (Op::Read | Op::Write, ["cache-config"]) => manage::cache(cx, request),
         (Op::Read, ["export", kind, name, rest @ ..]) => {
             manage::export(cx, kind, name, rest.first().copied())
         }

@@ -1,6 +1,6 @@
 //! HMACs and signatures.
 
-use super::cipher::each;
+use super::cipher::{context, each};
 use super::key::{TransitKey, Version, broken, ecdsa};
 use super::load;
 use crate::core::context::Cx;
@@ -10,7 +10,7 @@ use crate::{Error, Result};
 use aws_lc_rs::hmac as mac;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    self, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair, UnparsedPublicKey, VerificationAlgorithm,
+    self, EcdsaKeyPair, KeyPair, RsaKeyPair, UnparsedPublicKey, VerificationAlgorithm,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -122,12 +122,13 @@ pub(super) fn sign(cx: &mut Cx<'_>, request: &Request, name: &str, path: Option<
         let message = input(item)?;
         let private = version.bytes()?;
         let random = SystemRandom::new();
+        let mut public = None;
         let signed = match key.kind.as_str() {
-            "ed25519" => Ed25519KeyPair::from_pkcs8(&private)
-                .map_err(broken)?
-                .sign(&message)
-                .as_ref()
-                .to_vec(),
+            "ed25519" => {
+                let pair = key.ed25519(version, &context(&key, item)?)?;
+                public = Some(STANDARD.encode(pair.public_key()));
+                pair.sign(&message).as_ref().to_vec()
+            }
             kind if kind.starts_with("rsa-") => {
                 let pair = RsaKeyPair::from_pkcs8(&private).map_err(broken)?;
                 let mut signed = vec![0; pair.public_modulus_len()];
@@ -150,8 +151,8 @@ pub(super) fn sign(cx: &mut Cx<'_>, request: &Request, name: &str, path: Option<
             ("signature".to_owned(), json!(format!("vault:v{number}:{text}"))),
             ("key_version".to_owned(), json!(number)),
         ]);
-        if key.kind == "ed25519" {
-            result.insert("public_key".to_owned(), json!(version.public));
+        if let Some(public) = public {
+            result.insert("public_key".to_owned(), json!(public));
         }
         Ok(result)
     })
@@ -198,7 +199,14 @@ pub(super) fn verify(cx: &mut Cx<'_>, request: &Request, name: &str, path: Optio
             }
             .map_err(|_| Error::invalid("invalid signature: could not decode base64"))?;
             let algorithm = verification(&key.kind, request, &hash, jws)?;
-            UnparsedPublicKey::new(algorithm, verifying_key(&key.kind, key.past(number)?)?)
+            let version = key.past(number)?;
+            let public = if key.derived {
+                let pair = key.ed25519(version, &context(&key, item)?)?;
+                pair.public_key().as_ref().to_vec()
+            } else {
+                verifying_key(&key.kind, version)?
+            };
+            UnparsedPublicKey::new(algorithm, public)
                 .verify(&message, &signed)
                 .is_ok()
         };

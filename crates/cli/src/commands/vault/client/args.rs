@@ -1,8 +1,10 @@
 //! Words and flags in Go's manner, and `key=value` fields. Pure but for the files and the standard input that fields name.
 
+use super::wrap;
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 use std::io::Read;
+use std::time::Duration;
 
 /// Flags that are true or false and so take no value of their own.
 const TRUTHS: [&str; 14] = [
@@ -108,6 +110,8 @@ fn distance(one: &str, other: &str) -> usize {
 pub(super) struct Args {
     /// Everything that is no flag.
     pub(super) words: Vec<String>,
+    /// How long the token lives that the answer is to be kept in.
+    pub(super) wrap: Option<Duration>,
     flags: Vec<(String, String)>,
 }
 
@@ -150,6 +154,15 @@ impl Args {
         if let Some(flag) = lacking {
             bail!("-{flag} needs a value");
         }
+        if let Some(format) = parsed.flag("format")
+            && !matches!(format, "table" | "json" | "yaml")
+        {
+            bail!("-format is table, json or yaml, not `{format}`");
+        }
+        parsed.wrap = match parsed.flag("wrap-ttl") {
+            Some(text) => wrap::ttl("-wrap-ttl", text)?,
+            None => None,
+        };
         Ok(parsed)
     }
 
@@ -163,7 +176,13 @@ impl Args {
                 continue;
             }
             if name == "wrap-ttl" {
-                bail!("-wrap-ttl is not here: ask the API with the header X-Vault-Wrap-TTL");
+                if wrap::fits(&words) {
+                    continue;
+                }
+                bail!(
+                    "-wrap-ttl is for read, write, list, delete, kv, login and token create, lookup and renew: \
+                     elsewhere there is nothing to wrap"
+                );
             }
             let near = known()
                 .map(|flag| (distance(flag, name), flag))
@@ -173,6 +192,19 @@ impl Args {
                 Some((_, flag)) => bail!("-{name} is not known here: -{flag} is"),
                 None => bail!("-{name} is not known here"),
             }
+        }
+        Ok(())
+    }
+
+    /// What the environment says where no flag does.
+    pub(super) fn variables(&mut self, get: impl Fn(&str) -> Option<String>) -> Result<()> {
+        const WRAP: &str = "VAULT_WRAP_TTL";
+        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
+        if self.flag("wrap-ttl").is_none()
+            && wrap::fits(&words)
+            && let Some(text) = get(WRAP)
+        {
+            self.wrap = wrap::ttl(WRAP, &text)?;
         }
         Ok(())
     }
@@ -280,9 +312,11 @@ mod tests {
             ),
             ("token create -orphan=maybe", "-orphan is true or false"),
             (
-                "read -wrap-ttl=5m secret/a",
-                "-wrap-ttl is not here: ask the API with the header X-Vault-Wrap-TTL",
+                "seal -wrap-ttl=5m",
+                "-wrap-ttl is for read, write, list, delete, kv, login and token create, lookup and renew: \
+                 elsewhere there is nothing to wrap",
             ),
+            ("read -format=xml a", "-format is table, json or yaml, not `xml`"),
         ] {
             assert_eq!(parse(line).unwrap_err().to_string(), said, "{line}");
         }

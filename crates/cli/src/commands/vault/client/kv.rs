@@ -1,7 +1,7 @@
 //! `vault kv`: the same words for both versions of the engine, after asking which one is there.
 
 use super::args::{Args, fields};
-use super::{data, show};
+use super::{data, show, wrap};
 use anyhow::{Result, bail};
 use herder_vault::{Client, Method};
 use serde_json::{Value, json};
@@ -65,7 +65,7 @@ pub(super) async fn run(client: &Client, args: &Args, words: &[&str]) -> Result<
         "get" => get(client, args, &place).await,
         "list" => show::names(
             args,
-            &client.call(Method::List, &place.at("metadata"), None).await?,
+            &wrap::call(client, args, Method::List, &place.at("metadata"), None).await?,
         ),
         "put" | "patch" => put(client, args, &place, *verb == "patch", rest).await,
         "delete" => {
@@ -73,7 +73,7 @@ pub(super) async fn run(client: &Client, args: &Args, words: &[&str]) -> Result<
             if place.versions && !versions.is_empty() {
                 return mark(client, args, &place, "delete", &versions).await;
             }
-            let answer = client.call(Method::Delete, &place.at("data"), None).await?;
+            let answer = wrap::call(client, args, Method::Delete, &place.at("data"), None).await?;
             show::done(
                 args,
                 &answer,
@@ -92,13 +92,16 @@ async fn get(client: &Client, args: &Args, place: &Place) -> Result<()> {
     if let Some(version) = args.flag("version") {
         path.push_str(&format!("?version={version}"));
     }
-    let answer = client.call(Method::Get, &path, None).await?;
-    if args.flag("format") == Some("json") || !place.versions {
+    let answer = wrap::call(client, args, Method::Get, &path, None).await?;
+    if wrap::info(&answer).is_some() || !place.versions {
         return show::answer(args, &answer);
     }
     let inner = data(&answer);
     if args.flag("field").is_some() {
         return show::answer(args, inner);
+    }
+    if show::is_structured(args) {
+        return show::answer(args, &answer);
     }
     println!("===== Secret Path =====\n{path}\n\n======= Metadata =======");
     if let Some(Value::Object(metadata)) = inner.get("metadata") {
@@ -123,7 +126,7 @@ async fn put(client: &Client, args: &Args, place: &Place, patch: bool, words: &[
         given
     };
     let method = if patch { Method::Patch } else { Method::Put };
-    let answer = client.call(method, &place.at("data"), Some(&body)).await?;
+    let answer = wrap::call(client, args, method, &place.at("data"), Some(&body)).await?;
     show::done(
         args,
         &answer,
@@ -136,13 +139,14 @@ async fn mark(client: &Client, args: &Args, place: &Place, kind: &str, versions:
         bail!("-versions=N[,N…] is missing");
     }
     let versions: Vec<&str> = versions.split(',').collect();
-    let answer = client
-        .call(
-            Method::Put,
-            &place.at(kind),
-            Some(&json!({ "versions": versions })),
-        )
-        .await?;
+    let answer = wrap::call(
+        client,
+        args,
+        Method::Put,
+        &place.at(kind),
+        Some(&json!({ "versions": versions })),
+    )
+    .await?;
     show::done(
         args,
         &answer,
@@ -156,7 +160,7 @@ async fn about(client: &Client, args: &Args, verb: &str, place: &Place) -> Resul
     }
     let path = place.at("metadata");
     match verb {
-        "get" => show::answer(args, &client.call(Method::Get, &path, None).await?),
+        "get" => show::answer(args, &wrap::call(client, args, Method::Get, &path, None).await?),
         "put" => {
             let mut body = args.object(&[
                 ("max-versions", "max_versions"),
@@ -167,13 +171,11 @@ async fn about(client: &Client, args: &Args, verb: &str, place: &Place) -> Resul
             if !custom.is_empty() {
                 body.insert("custom_metadata".to_owned(), fields(&custom)?);
             }
-            let answer = client
-                .call(Method::Put, &path, Some(&Value::Object(body)))
-                .await?;
+            let answer = wrap::call(client, args, Method::Put, &path, Some(&Value::Object(body))).await?;
             show::done(args, &answer, &format!("Success! Data written to: {path}"))
         }
         "delete" => {
-            let answer = client.call(Method::Delete, &path, None).await?;
+            let answer = wrap::call(client, args, Method::Delete, &path, None).await?;
             show::done(
                 args,
                 &answer,

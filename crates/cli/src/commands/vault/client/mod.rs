@@ -7,6 +7,7 @@ mod operator;
 mod show;
 mod system;
 mod token;
+mod wrap;
 
 use anyhow::{Context, Result, bail};
 use args::Args;
@@ -22,7 +23,8 @@ pub(super) fn main(words: &[String]) -> ExitCode {
         .build()
         .context("the runtime cannot be started")
         .and_then(|runtime| {
-            let args = Args::parse(words)?;
+            let mut args = Args::parse(words)?;
+            args.variables(|name| std::env::var(name).ok().filter(|text| !text.is_empty()))?;
             let client = connect(&args)?;
             runtime.block_on(run(&client, &args))
         });
@@ -75,16 +77,16 @@ async fn run(client: &Client, args: &Args) -> Result<ExitCode> {
             } else {
                 format!("{path}?{}", query.join("&"))
             };
-            show::answer(args, &client.call(Method::Get, &path, None).await?)?;
+            show::answer(args, &wrap::call(client, args, Method::Get, &path, None).await?)?;
         }
         ["write", path, fields @ ..] => {
             let body = args::fields(fields)?;
-            let answer = client.call(Method::Put, path, Some(&body)).await?;
+            let answer = wrap::call(client, args, Method::Put, path, Some(&body)).await?;
             show::done(args, &answer, &format!("Success! Data written to: {path}"))?;
         }
-        ["list", path] => show::names(args, &client.call(Method::List, path, None).await?)?,
+        ["list", path] => show::names(args, &wrap::call(client, args, Method::List, path, None).await?)?,
         ["delete", path] => {
-            let answer = client.call(Method::Delete, path, None).await?;
+            let answer = wrap::call(client, args, Method::Delete, path, None).await?;
             show::done(
                 args,
                 &answer,
@@ -92,7 +94,14 @@ async fn run(client: &Client, args: &Args) -> Result<ExitCode> {
             )?;
         }
         ["unwrap", rest @ ..] => {
-            let body = rest.first().map_or(json!({}), |token| json!({ "token": token }));
+            let token = rest.first().map(|token| token.trim());
+            if let Some(token) = token
+                && !client.has_token()
+            {
+                // Whoever has no token of their own may open it by itself.
+                client.set_token(Secret::new(token.to_owned()));
+            }
+            let body = token.map_or(json!({}), |token| json!({ "token": token }));
             let answer = client
                 .call(Method::Put, "sys/wrapping/unwrap", Some(&body))
                 .await?;

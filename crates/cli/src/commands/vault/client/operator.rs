@@ -57,7 +57,7 @@ async fn init(client: &Client, args: &Args) -> Result<()> {
     let threshold = number(["key-threshold", "t"], 3)?;
     let body = json!({ "secret_shares": shares, "secret_threshold": threshold });
     let answer = client.call(Method::Put, "sys/init", Some(&body)).await?;
-    if args.flag("format") == Some("json") {
+    if show::is_structured(args) {
         let list = |key: &str| answer.get(key).cloned().unwrap_or_default();
         // The names Vault's own command prints differ from the API's.
         let shown = json!({
@@ -69,8 +69,7 @@ async fn init(client: &Client, args: &Args) -> Result<()> {
             "recovery_keys_shares": 0, "recovery_keys_threshold": 0,
             "root_token": list("root_token"),
         });
-        println!("{}", serde_json::to_string_pretty(&shown)?);
-        return Ok(());
+        return show::structured(args, &shown);
     }
     for (number, key) in answer
         .get("keys_base64")

@@ -1,12 +1,13 @@
-//! Answers as text: a table of keys and values, one field, or JSON. Owns the look only.
+//! Answers as text: a table of keys and values, one field, JSON or YAML. Owns the look only.
 
 use super::args::Args;
-use super::data;
+use super::{data, wrap};
 use anyhow::{Context, Result};
 use serde_json::{Map, Value};
 
-fn is_json(args: &Args) -> bool {
-    args.flag("format") == Some("json")
+/// Whether a program is to read the answer.
+pub(super) fn is_structured(args: &Args) -> bool {
+    matches!(args.flag("format"), Some("json" | "yaml"))
 }
 
 /// A value as a line of text.
@@ -19,25 +20,46 @@ pub(super) fn plain(value: &Value) -> String {
     }
 }
 
-fn pretty(value: &Value) -> Result<String> {
-    serde_json::to_string_pretty(value).context("the answer cannot be printed")
+/// The whole, in the format that a program is to read.
+pub(super) fn structured(args: &Args, value: &Value) -> Result<()> {
+    if args.flag("format") == Some("yaml") {
+        print!("{}", herder_object::yaml::print(value));
+        return Ok(());
+    }
+    let text = serde_json::to_string_pretty(value).context("the answer cannot be printed")?;
+    println!("{text}");
+    Ok(())
+}
+
+fn lines(rows: &[(String, String)]) {
+    let width = rows.iter().map(|(key, _)| key.len()).max().unwrap_or(3).max(3);
+    println!("{:width$}    Value\n{:width$}    -----", "Key", "---");
+    for (key, value) in rows {
+        println!("{key:width$}    {value}");
+    }
 }
 
 /// Keys and values, with a heading.
 pub(super) fn table(rows: &Map<String, Value>) {
-    let width = rows.keys().map(String::len).max().unwrap_or(3).max(3);
-    println!("{:width$}    Value\n{:width$}    -----", "Key", "---");
-    for (key, value) in rows {
-        println!("{key:width$}    {}", plain(value));
-    }
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|(key, value)| (key.clone(), plain(value)))
+        .collect();
+    lines(&rows);
 }
 
-/// What was read: a field, JSON, or a table of token or data.
+/// What was read: a field, the whole for a program, or a table of token or data.
 pub(super) fn answer(args: &Args, answer: &Value) -> Result<()> {
     let auth = answer.get("auth").filter(|auth| auth.is_object());
-    let wrap = answer.get("wrap_info").filter(|wrap| wrap.is_object());
-    let inner = auth.or(wrap).unwrap_or_else(|| data(answer));
+    let wrapped = wrap::info(answer).filter(|_| auth.is_none());
+    let inner = auth.unwrap_or_else(|| data(answer));
     if let Some(field) = args.flag("field") {
+        if let Some(info) = wrapped {
+            let value = wrap::field(info, field)
+                .with_context(|| format!("Field {field:?} not present in what wraps the answer"))?;
+            println!("{}", plain(value));
+            return Ok(());
+        }
         let names = [
             field,
             field
@@ -52,8 +74,12 @@ pub(super) fn answer(args: &Args, answer: &Value) -> Result<()> {
         println!("{}", plain(value));
         return Ok(());
     }
-    if is_json(args) {
-        println!("{}", pretty(answer)?);
+    if is_structured(args) {
+        return structured(args, answer);
+    }
+    if let Some(info) = wrapped {
+        lines(&wrap::rows(info));
+        warnings(answer);
         return Ok(());
     }
     match inner {
@@ -91,7 +117,7 @@ pub(super) fn done(args: &Args, given: &Value, sentence: &str) -> Result<()> {
     if has("data") || has("auth") || has("wrap_info") {
         return answer(args, given);
     }
-    if !is_json(args) {
+    if !is_structured(args) {
         println!("{sentence}");
     }
     warnings(given);
@@ -99,14 +125,16 @@ pub(super) fn done(args: &Args, given: &Value, sentence: &str) -> Result<()> {
 }
 
 /// Names below a path.
-pub(super) fn names(args: &Args, answer: &Value) -> Result<()> {
-    let keys = data(answer)
+pub(super) fn names(args: &Args, given: &Value) -> Result<()> {
+    if wrap::info(given).is_some() {
+        return answer(args, given);
+    }
+    let keys = data(given)
         .get("keys")
         .cloned()
         .unwrap_or(Value::Array(Vec::new()));
-    if is_json(args) {
-        println!("{}", pretty(&keys)?);
-        return Ok(());
+    if is_structured(args) {
+        return structured(args, &keys);
     }
     println!("Keys\n----");
     for key in keys.as_array().into_iter().flatten() {
@@ -118,9 +146,8 @@ pub(super) fn names(args: &Args, answer: &Value) -> Result<()> {
 /// Mounts and devices: one line each.
 pub(super) fn mounts(args: &Args, answer: &Value) -> Result<()> {
     let all = data(answer);
-    if is_json(args) {
-        println!("{}", pretty(all)?);
-        return Ok(());
+    if is_structured(args) {
+        return structured(args, all);
     }
     let text = |mount: &Value, key: &str| match mount.get(key).map(plain) {
         Some(text) if !text.is_empty() => text,

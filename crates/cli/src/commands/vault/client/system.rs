@@ -115,7 +115,7 @@ async fn policy(client: &Client, args: &Args, words: &[&str]) -> Result<()> {
     match words {
         ["list"] => {
             let answer = client.call(Method::List, "sys/policies/acl", None).await?;
-            if args.flag("format") == Some("json") {
+            if show::is_structured(args) {
                 return show::names(args, &answer);
             }
             for name in data(&answer)

@@ -1,7 +1,7 @@
 //! `vault login` and `vault token`.
 
 use super::args::{Args, fields, text};
-use super::{data, show};
+use super::{data, show, wrap};
 use anyhow::{Context, Result, bail};
 use herder_base::Secret;
 use herder_vault::{Client, Method};
@@ -27,6 +27,13 @@ fn store(token: &str) -> Result<()> {
 
 pub(super) async fn login(client: &Client, args: &Args, words: &[&str]) -> Result<()> {
     let method = args.flag("method").unwrap_or("token");
+    let wrapped = args.wrap.is_some() && method != "token";
+    if args.flag("wrap-ttl").is_some() && method == "token" {
+        bail!("-wrap-ttl needs -method: a token that is there already cannot be wrapped");
+    }
+    if wrapped && args.is("no-print") {
+        bail!("-no-print would lose the wrapping token, which is not stored: leave it or -wrap-ttl out");
+    }
     let answer = if method == "token" {
         let token = match words.first() {
             Some(word) => text(word.strip_prefix("token=").unwrap_or(word))?,
@@ -52,8 +59,12 @@ pub(super) async fn login(client: &Client, args: &Args, words: &[&str]) -> Resul
             Some(name) => format!("auth/{mount}/login/{name}"),
             None => format!("auth/{mount}/login"),
         };
-        client.call(Method::Put, &path, Some(&body)).await?
+        wrap::call(client, args, Method::Put, &path, Some(&body)).await?
     };
+    if wrap::info(&answer).is_some() {
+        // It opens once and then is worth nothing: no token to work with later.
+        return show::answer(args, &answer);
+    }
     let token = answer
         .pointer("/auth/client_token")
         .and_then(Value::as_str)
@@ -104,18 +115,19 @@ pub(super) async fn run(client: &Client, args: &Args, words: &[&str]) -> Result<
             };
             show::answer(
                 args,
-                &client
-                    .call(Method::Post, &path, Some(&Value::Object(body)))
-                    .await?,
+                &wrap::call(client, args, Method::Post, &path, Some(&Value::Object(body))).await?,
             )
         }
         ["lookup"] => show::answer(
             args,
-            &client.call(Method::Get, "auth/token/lookup-self", None).await?,
+            &wrap::call(client, args, Method::Get, "auth/token/lookup-self", None).await?,
         ),
         ["lookup", word] => {
             let path = format!("auth/token/lookup{accessor}");
-            show::answer(args, &client.call(Method::Post, &path, Some(&other(word))).await?)
+            show::answer(
+                args,
+                &wrap::call(client, args, Method::Post, &path, Some(&other(word))).await?,
+            )
         }
         ["renew", rest @ ..] => {
             let mut body = args.object(&[("increment", "increment"), ("i", "increment")]);
@@ -128,9 +140,7 @@ pub(super) async fn run(client: &Client, args: &Args, words: &[&str]) -> Result<
             };
             show::answer(
                 args,
-                &client
-                    .call(Method::Put, &path, Some(&Value::Object(body)))
-                    .await?,
+                &wrap::call(client, args, Method::Put, &path, Some(&Value::Object(body))).await?,
             )
         }
         ["revoke", ..] if args.flag("mode").is_some_and(|mode| mode != "orphan") => {
