@@ -483,6 +483,87 @@ async fn audit_records_all_or_refuses() {
     );
 }
 
+/// Requests share writes; still each has both its lines, in order, in every device that was there all the time, and what is
+/// answered is written already.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn lines_that_are_written_together_are_all_there() {
+    const EACH: usize = 200;
+    let dir = tempfile::tempdir().unwrap();
+    let rig = Arc::new(Rig::new().await);
+    let files = [dir.path().join("a.log"), dir.path().join("b.log")];
+    for (name, file) in ["a", "b"].iter().zip(&files) {
+        let device = json!({ "type": "file", "options": { "file_path": file } });
+        rig.ok(Op::Write, &format!("sys/audit/{name}"), device).await;
+    }
+    rig.ok(Op::Write, "sys/mounts/kv", json!({ "type": "kv" })).await;
+    rig.ok(Op::Write, "kv/a", json!({ "v": 1 })).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..16 {
+        let (rig, file) = (Arc::clone(&rig), files[0].clone());
+        tasks.spawn(async move {
+            for turn in 0..EACH {
+                if number == 0 && turn % 20 == 0 {
+                    // Devices come and go meanwhile, and files are opened anew.
+                    let device = json!({ "type": "file", "options": { "file_path": "discard" } });
+                    rig.ok(Op::Write, "sys/audit/c", device).await;
+                    rig.server.reopen_audit_files().unwrap();
+                    rig.ok(Op::Delete, "sys/audit/c", json!({})).await;
+                }
+                let mut request = Request::new(Op::Read, "kv/a").token(&rig.root);
+                request.id = format!("{number}-{turn}");
+                rig.server.handle(request).await.unwrap();
+                if turn % 50 == 0 {
+                    let text = std::fs::read_to_string(&file).unwrap();
+                    assert_eq!(text.matches(&format!("\"id\":\"{number}-{turn}\"")).count(), 2);
+                }
+            }
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+    for file in files {
+        let text = std::fs::read_to_string(file).unwrap();
+        let mut kinds: std::collections::BTreeMap<String, Vec<String>> = Default::default();
+        for line in text.lines() {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let id = line["request"]["id"].as_str().unwrap().to_owned();
+            kinds
+                .entry(id)
+                .or_default()
+                .push(line["type"].as_str().unwrap().to_owned());
+        }
+        for number in 0..16 {
+            for turn in 0..EACH {
+                assert_eq!(kinds[&format!("{number}-{turn}")], ["request", "response"]);
+            }
+        }
+    }
+}
+
+/// A client may hang up while its lines wait for others; they are written all the same.
+#[tokio::test]
+async fn a_read_whose_client_hung_up_is_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = Rig::new().await;
+    let file = dir.path().join("audit.log");
+    let device = json!({ "type": "file", "options": { "file_path": file } });
+    rig.ok(Op::Write, "sys/audit/a", device).await;
+    rig.ok(Op::Write, "sys/mounts/kv", json!({ "type": "kv" })).await;
+    rig.ok(Op::Write, "kv/a", json!({ "v": 1 })).await;
+    let mut request = Request::new(Op::Read, "kv/a").token(&rig.root);
+    request.id = "hung-up".to_owned();
+    {
+        let mut answer = std::pin::pin!(rig.server.handle(request));
+        let once = std::future::poll_fn(|cx| {
+            std::task::Poll::Ready(std::future::Future::poll(answer.as_mut(), cx).is_pending())
+        });
+        assert!(once.await, "it waits for others once");
+    }
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(text.matches("\"id\":\"hung-up\"").count(), 2);
+}
+
 #[tokio::test]
 async fn no_lease_outlives_its_token() {
     let rig = Rig::new().await;
