@@ -3,16 +3,19 @@
 //! header.
 //!
 //! `load ADDRESS CONNECTIONS SECONDS METHOD PATH KEYS [TOKEN [BODY [RATE]]]`: in PATH, `{}` becomes a number below KEYS.
-//! Without RATE every connection sends as fast as it is answered, all of them from one thread. With it they send so many
-//! a second all together, and each has a thread that sleeps in between, because timers of an event loop come in bursts,
-//! a millisecond apart; latency counts from when a request was due.
+//! Without RATE every connection sends as fast as it is answered. With it they send so many a second all together, evenly;
+//! that part has a loop of its own, because timers of the runtime come in bursts, a millisecond apart. Latency then counts
+//! from when a request was due, if the answers before held it up. All is done by one thread.
 #![allow(
     clippy::print_stdout,
     clippy::disallowed_methods,
     reason = "a development tool prints its figures"
 )]
 
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
 use std::io::{Error, ErrorKind, Read, Write};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -46,24 +49,19 @@ async fn main() -> std::io::Result<()> {
         token: text(6),
         body: text(7),
     });
-    let clients: Vec<_> = if args.len() > 8 {
-        let pause = Duration::from_nanos(1_000_000_000 * connections / number(8)?.max(1));
-        (0..connections)
-            .map(|seed| {
-                let plan = Arc::clone(&plan);
-                tokio::task::spawn_blocking(move || paced(&plan, seed, pause, connections))
-            })
-            .collect()
-    } else {
-        (0..connections)
-            .map(|seed| tokio::spawn(eager(Arc::clone(&plan), seed)))
-            .collect()
-    };
     let (mut all, mut failures) = (Vec::new(), 0);
-    for client in clients {
-        let (mut times, failed) = client.await.map_err(Error::other)??;
-        all.append(&mut times);
-        failures += failed;
+    if args.len() > 8 {
+        let pause = Duration::from_nanos(1_000_000_000 * connections / number(8)?.max(1));
+        (all, failures) = paced(&plan, connections, pause)?;
+    } else {
+        let clients: Vec<_> = (0..connections)
+            .map(|seed| tokio::spawn(eager(Arc::clone(&plan), seed)))
+            .collect();
+        for client in clients {
+            let (mut times, failed) = client.await.map_err(Error::other)??;
+            all.append(&mut times);
+            failures += failed;
+        }
     }
     let took = started.elapsed().as_secs_f64();
     all.sort_unstable();
@@ -110,42 +108,90 @@ async fn eager(plan: Arc<Plan>, seed: u64) -> Seen {
     }
 }
 
+struct Connection<'p> {
+    stream: std::net::TcpStream,
+    requests: Requests<'p>,
+    /// When the next request is to be sent, and from when on the one under way counts.
+    due: Instant,
+    sent: Option<Instant>,
+    buffer: Vec<u8>,
+}
+
 /// Sends when the time has come.
-fn paced(plan: &Plan, seed: u64, pause: Duration, connections: u64) -> Seen {
-    let mut stream = std::net::TcpStream::connect(&plan.address)?;
-    stream.set_nodelay(true)?;
-    let mut requests = Requests::new(plan, seed);
+fn paced(plan: &Plan, connections: u64, pause: Duration) -> Seen {
+    let begin = Instant::now();
+    let mut all = Vec::new();
+    for seed in 0..connections {
+        let stream = std::net::TcpStream::connect(&plan.address)?;
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        all.push(Connection {
+            stream,
+            requests: Requests::new(plan, seed),
+            due: begin + pause.mul_f64(seed as f64 / connections as f64),
+            sent: None,
+            buffer: Vec::new(),
+        });
+    }
     let (mut times, mut failures) = (Vec::new(), 0);
-    let (mut buffer, mut chunk) = (Vec::new(), [0; 16 << 10]);
-    let mut due = Instant::now() + pause.mul_f64(seed as f64 / connections as f64);
     loop {
-        let wait = due.saturating_duration_since(Instant::now());
-        // If the answers before held this request up, its latency counts from when it was due.
-        let sent = if wait.is_zero() {
-            due
-        } else {
-            std::thread::sleep(wait);
-            Instant::now()
-        };
-        if sent >= plan.until {
+        let now = Instant::now();
+        if now >= plan.until {
             return Ok((times, failures));
         }
-        due += pause;
-        stream.write_all(requests.next().as_bytes())?;
-        buffer.clear();
-        let success = loop {
-            let read = stream.read(&mut chunk)?;
+        let mut next = plan.until;
+        for connection in all.iter_mut().filter(|connection| connection.sent.is_none()) {
+            if connection.due <= now {
+                let request = connection.requests.next();
+                connection.stream.write_all(request.as_bytes())?;
+                // Sent late by this loop's own fault if the connection was free.
+                let held_up = !connection.buffer.is_empty();
+                connection.sent = Some(if held_up { connection.due } else { now });
+                connection.due += pause;
+                connection.buffer.clear();
+            } else {
+                // From here on it is free.
+                connection.buffer.clear();
+                next = next.min(connection.due);
+            }
+        }
+        for at in readable(&all, next.saturating_duration_since(Instant::now()))? {
+            let Some(connection) = all.get_mut(at) else { continue };
+            let mut chunk = [0; 16 << 10];
+            let read = connection.stream.read(&mut chunk)?;
             if read == 0 {
                 return Err(Error::from(ErrorKind::UnexpectedEof));
             }
-            buffer.extend_from_slice(chunk.get(..read).unwrap_or_default());
-            if let Some(success) = complete(&buffer) {
-                break success;
+            connection
+                .buffer
+                .extend_from_slice(chunk.get(..read).unwrap_or_default());
+            if let (Some(success), Some(sent)) = (complete(&connection.buffer), connection.sent) {
+                failures += u64::from(!success);
+                times.push(u32::try_from(sent.elapsed().as_micros()).unwrap_or(u32::MAX));
+                connection.sent = None;
             }
-        };
-        failures += u64::from(!success);
-        times.push(u32::try_from(sent.elapsed().as_micros()).unwrap_or(u32::MAX));
+        }
     }
+}
+
+/// Which connections that wait for an answer have something of it, waiting no longer than this.
+fn readable(all: &[Connection<'_>], wait: Duration) -> std::io::Result<Vec<usize>> {
+    let waiting: Vec<usize> = (0..all.len())
+        .filter(|at| all.get(*at).is_some_and(|connection| connection.sent.is_some()))
+        .collect();
+    let mut polled: Vec<PollFd<'_>> = waiting
+        .iter()
+        .filter_map(|at| all.get(*at))
+        .map(|connection| PollFd::new(connection.stream.as_fd(), PollFlags::POLLIN))
+        .collect();
+    ppoll(&mut polled, Some(TimeSpec::from_duration(wait)), None)?;
+    let ready = waiting
+        .iter()
+        .zip(&polled)
+        .filter(|(_, polled)| polled.any().unwrap_or(false))
+        .map(|(at, _)| *at)
+        .collect();
+    Ok(ready)
 }
 
 /// The requests of one connection, for keys in no order.
