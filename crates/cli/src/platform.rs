@@ -46,6 +46,27 @@ pub(crate) fn endpoints(dir: &Path) -> Result<Value> {
     serde_json::from_str(&text).with_context(|| format!("{} is no JSON", path.display()))
 }
 
+/// The Vault that a platform uses, with the token it uses.
+pub(crate) fn vault_of(endpoints: &Value) -> Result<herder_vault::Client> {
+    let text = |pointer: &str| {
+        endpoints
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
+    let mut config = herder_vault::Config::new(text("/vault/addr").context("endpoints name no Vault")?);
+    config.namespace = text("/vault/namespace");
+    if let Some(file) = text("/vault/ca_file") {
+        config.ca = Some(std::fs::read(&file).with_context(|| format!("cannot read {file}"))?);
+    }
+    let file = text("/vault/token_file").context("endpoints name no Vault token")?;
+    let token = herder_vault::read_token(Path::new(&file))
+        .with_context(|| format!("cannot read the token in {file}"))?;
+    let client = herder_vault::Client::new(&config)?;
+    client.set_token(token);
+    Ok(client)
+}
+
 /// A connection to the platform API.
 #[derive(Clone)]
 pub(crate) struct Platform {

@@ -156,7 +156,9 @@ fn paced(plan: &Plan, connections: u64, pause: Duration) -> Seen {
             }
         }
         for at in readable(&all, next.saturating_duration_since(Instant::now()))? {
-            let Some(connection) = all.get_mut(at) else { continue };
+            let Some(connection) = all.get_mut(at) else {
+                continue;
+            };
             let mut chunk = [0; 16 << 10];
             let read = connection.stream.read(&mut chunk)?;
             if read == 0 {

@@ -47,6 +47,15 @@ pub enum Error {
         #[source]
         source: Source,
     },
+    /// The Vault that was asked for cannot be used.
+    #[error("the Vault at {address} cannot be used: check --vault-addr, --vault-token-file and --vault-ca")]
+    Vault {
+        /// Its address.
+        address: String,
+        /// Why not.
+        #[source]
+        source: Source,
+    },
     /// A part that the platform cannot do without has ended.
     #[error("a part of the platform failed (see the log above)")]
     PartFailed,

@@ -19,6 +19,7 @@ mod reading;
 mod record;
 mod run_tokens;
 mod runs;
+mod secrets;
 mod state;
 mod supervisor;
 mod view;
@@ -26,5 +27,5 @@ mod viewing;
 mod wire;
 
 pub use error::Error;
-pub use options::{Listen, Options};
+pub use options::{ExternalVault, Listen, Options};
 pub use platform::Platform;

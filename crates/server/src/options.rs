@@ -18,6 +18,19 @@ pub struct Listen {
     pub dashboard: SocketAddr,
 }
 
+/// A Vault of somebody else's, to use instead of the platform's own.
+#[derive(Debug, Clone)]
+pub struct ExternalVault {
+    /// `http://host:port` or `https://host:port`.
+    pub address: String,
+    /// Where its token is; read again when it changes.
+    pub token_file: PathBuf,
+    /// PEM of its authority; the machine's roots without it.
+    pub ca_file: Option<PathBuf>,
+    /// Its namespace, where it has some.
+    pub namespace: Option<String>,
+}
+
 /// Everything a platform needs to know to start.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -31,6 +44,8 @@ pub struct Options {
     pub nodes: usize,
     /// Where to listen.
     pub listen: Listen,
+    /// Which Vault to use; its own if none.
+    pub vault: Option<ExternalVault>,
     /// The program to re-execute for the node side, normally this one.
     pub program: PathBuf,
     /// How often remotes are asked for news when no webhook calls.

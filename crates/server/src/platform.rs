@@ -8,6 +8,7 @@ use crate::keeper;
 use crate::live::Live;
 use crate::options::Options;
 use crate::run_tokens::RunTokens;
+use crate::secrets::{self, Choice};
 use crate::state::{Inner, Shared};
 use crate::supervisor::{Fate, Supervisor};
 use crate::view::View;
@@ -26,7 +27,6 @@ use herder_git::Git;
 use herder_jobs::{JobEvent, Jobs, LogStore, Ports, Settings};
 use herder_kubelite::{Kubelite, fabric};
 use herder_ledger::Ledger;
-use herder_secrets::{Embedded, EmbeddedConfig, KubernetesReviewer};
 use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -35,15 +35,9 @@ use std::sync::{Arc, Weak};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// Where pods find Vault and the platform.
-const VAULT_IN_CLUSTER: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 96, 0, 2)), 8200);
+/// Where pods find the platform.
 const PLATFORM_IN_CLUSTER: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 96, 0, 3)), 80);
-
-/// The service account by which Vault reviews tokens, and how long its own token lives: a new one at every start.
-const REVIEWER: &str = "herder-token-reviewer";
-const REVIEWER_TOKEN: std::time::Duration = std::time::Duration::from_secs(365 * 86400);
 
 /// A platform that has been started: its servers answer, the flow waits for [`Platform::run`].
 pub struct Platform {
@@ -119,7 +113,7 @@ impl Platform {
 
 type Work = std::pin::Pin<Box<dyn Future<Output = Result<(), Infallible>> + Send>>;
 
-async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
+pub(crate) async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|source| Error::Listen {
         what,
         address,
@@ -127,7 +121,9 @@ async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, Er
     })
 }
 
-fn boxed<E: std::error::Error + Send + Sync + 'static>(error: E) -> Box<dyn std::error::Error + Send + Sync> {
+pub(crate) fn boxed<E: std::error::Error + Send + Sync + 'static>(
+    error: E,
+) -> Box<dyn std::error::Error + Send + Sync> {
     Box::new(error)
 }
 
@@ -138,18 +134,13 @@ async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir
     let http = bind("the edge (HTTP)", options.listen.http).await?;
     let https = bind("the edge (HTTPS)", options.listen.https).await?;
     let board = bind("the dashboard", options.listen.dashboard).await?;
-    let vault = bind("Vault", options.listen.vault).await?;
+    let vault = Choice::of(&options).await?;
     let address = |listener: &TcpListener| {
         listener
             .local_addr()
             .map_err(Error::file("read the address of", "a listener"))
     };
-    let (http_at, https_at, board_at, vault_at) = (
-        address(&http)?,
-        address(&https)?,
-        address(&board)?,
-        address(&vault)?,
-    );
+    let (http_at, https_at, board_at) = (address(&http)?, address(&https)?, address(&board)?);
 
     // The cluster and the ledger do not know each other, so they start together.
     let config = herder_kubelite::Config {
@@ -188,23 +179,10 @@ async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir
     if fabric.is_some() {
         announce(&cluster).await?;
     }
-    let embedded = EmbeddedConfig {
-        dir: options.dir.clone(),
-        api_addr: format!("http://{vault_at}"),
-        kubernetes: Some(reviewer(&cluster, kube_url.clone(), kube_ca).await?),
-    };
-    let embedded = Embedded::start(embedded, Arc::clone(&clock))
-        .await
-        .map_err(|error| Error::start("the secrets server")(boxed(error)))?;
-    let vault_token = embedded
-        .root_token()
-        .map_err(|error| Error::start("the secrets server")(boxed(error)))?;
-    let vault_token = Secret::new(vault_token.as_str().trim().to_owned());
-    let vault_token_file = embedded.token_file.clone();
-    serve_vault(supervisor, embedded, vault, fabric.as_ref()).await?;
-    let client = herder_vault::Client::new(&herder_vault::Config::new(format!("http://{vault_at}")));
-    let client = client.map_err(|error| Error::start("the Vault client")(boxed(error)))?;
-    client.set_token(vault_token);
+    let reviewer = secrets::reviewer(&cluster, kube_url.clone(), kube_ca).await?;
+    let vault = vault
+        .start(supervisor, &options.dir, reviewer, fabric.as_ref())
+        .await?;
 
     let git = Git::new(options.dir.join("git"));
     let (executor, actions) = (
@@ -232,7 +210,9 @@ async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir
         clock,
         git,
         cluster,
-        vault: client,
+        vault: vault.client,
+        cluster_login: vault.login,
+        introduced: ArcSwapOption::empty(),
         ledger,
         jobs,
         live: Live::default(),
@@ -283,7 +263,7 @@ async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir
     let endpoints = json!({
         "kubeconfig": kubeconfig,
         "kubernetes": kube_url,
-        "vault": {"addr": format!("http://{vault_at}"), "token_file": vault_token_file},
+        "vault": vault.endpoint,
         "edge": {"http": format!("http://{http_at}"), "https": format!("https://{https_at}"), "ca_file": dir.path().join("edge-ca.pem")},
         "dashboard": {"url": format!("http://{board_at}/"), "token_file": dir.path().join("state/dashboard.token")},
     });
@@ -293,7 +273,7 @@ async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir
 
 /// Gives Vault and the platform names in the cluster.
 async fn announce(cluster: &Cluster) -> Result<(), Error> {
-    for (name, address) in [("vault", VAULT_IN_CLUSTER), ("platform", PLATFORM_IN_CLUSTER)] {
+    for (name, address) in [("vault", secrets::IN_CLUSTER), ("platform", PLATFORM_IN_CLUSTER)] {
         let service = json!({
             "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "herder-system"},
             "spec": {"clusterIP": address.ip(), "ports": [{"name": "http", "port": address.port()}]},
@@ -302,34 +282,6 @@ async fn announce(cluster: &Cluster) -> Result<(), Error> {
         applied.map_err(|error| Error::start("the platform's names in the cluster")(boxed(error)))?;
     }
     Ok(())
-}
-
-/// How the secrets server asks the cluster about service accounts: with an account that may do nothing else.
-async fn reviewer(cluster: &Cluster, host: String, ca_pem: String) -> Result<KubernetesReviewer, Error> {
-    let failed = |error: herder_cluster::Error| {
-        Error::start("the secrets server's access to the cluster")(boxed(error))
-    };
-    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": REVIEWER, "namespace": "herder-system"}});
-    let binding = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": REVIEWER},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:auth-delegator"},
-        "subjects": [{"kind": "ServiceAccount", "name": REVIEWER, "namespace": "herder-system"}],
-    });
-    for object in [account, binding] {
-        cluster
-            .server_apply(&object, herder_cluster::MANAGER)
-            .await
-            .map_err(failed)?;
-    }
-    let token = cluster
-        .token("herder-system", REVIEWER, &[], REVIEWER_TOKEN)
-        .await
-        .map_err(failed)?;
-    Ok(KubernetesReviewer {
-        host,
-        ca_pem,
-        token: token.expose().clone(),
-    })
 }
 
 fn fill(shared: &Shared, executor: &PodExecutor, actions: &PlatformActions) {
@@ -354,37 +306,6 @@ fn token(dir: &DataDir) -> Result<Secret<String>, Error> {
     );
     dir.write_private("state/dashboard.token", token.as_bytes())?;
     Ok(Secret::new(token))
-}
-
-async fn serve_vault(
-    supervisor: &Supervisor,
-    embedded: Embedded,
-    listener: TcpListener,
-    fabric: Option<&fabric::Fabric>,
-) -> Result<(), Error> {
-    let router = embedded.server.router();
-    supervisor.spawn("secrets", Fate::Essential, |cancel| async move {
-        embedded.server.run(cancel).await;
-        Ok::<_, Infallible>(())
-    });
-    if let Some(fabric) = fabric {
-        let inside = fabric
-            .listen(VAULT_IN_CLUSTER)
-            .await
-            .map_err(|source| Error::Listen {
-                what: "Vault for pods",
-                address: VAULT_IN_CLUSTER,
-                source,
-            })?;
-        let router = router.clone();
-        supervisor.spawn("secrets in the cluster", Fate::Essential, |cancel| {
-            serve(inside, router, cancel)
-        });
-    }
-    supervisor.spawn("secrets outside", Fate::Essential, |cancel| {
-        serve(listener, router, cancel)
-    });
-    Ok(())
 }
 
 fn serve_edge(
@@ -427,7 +348,7 @@ fn serve_board(supervisor: &Supervisor, shared: &Shared, listener: TcpListener) 
 }
 
 /// Serves a router until cancelled. Streams that never end by themselves are cut when the listener closes.
-async fn serve(
+pub(crate) async fn serve(
     listener: TcpListener,
     router: axum::Router,
     cancel: CancellationToken,

@@ -8,7 +8,7 @@ use herder_base::{Diagnostic, Severity};
 use herder_fleet::Fleet;
 use herder_ledger::{AuditEntry, NewDeployment};
 use herder_plan::{Effect, Outcome, Plan, State, What};
-use herder_vault::{KubernetesRole, Policy, Scope};
+use herder_vault::{Introduced, KubernetesRole, Policy, Scope};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -144,6 +144,7 @@ impl Shared {
                 .collect(),
             roles: fleet.roles.iter().filter(|_| !down).map(role).collect(),
         };
+        self.introduce(&wanted.scope.mount).await;
         if self.policies.load().as_deref() == Some(&wanted) {
             return;
         }
@@ -158,6 +159,34 @@ impl Shared {
                 error!(error = %herder_base::chain(&error), "policies and roles could not be synced to Vault; the next pass tries again");
             }
         }
+    }
+}
+
+impl Shared {
+    /// Tells a Vault that is not the platform's own about the cluster, once for each log in that the fleet names.
+    async fn introduce(&self, mount: &str) {
+        let Some(login) = &self.cluster_login else { return };
+        if self
+            .introduced
+            .load()
+            .as_deref()
+            .is_some_and(|done| done == mount)
+        {
+            return;
+        }
+        match herder_vault::introduce(&self.vault, mount, login).await {
+            Ok(Introduced::Foreign) => warn!(
+                "auth/{mount} of Vault was set up by somebody else and stays as it is: if it serves another cluster, \
+                 name another with vault.mount in fleet.yaml"
+            ),
+            Ok(Introduced::Made) => info!("vault: made auth/{mount} for this cluster"),
+            Ok(Introduced::Renewed) => {}
+            Err(error) => {
+                error!(error = %herder_base::chain(&error), "Vault could not be told about the cluster at auth/{mount}; the next pass tries again");
+                return;
+            }
+        }
+        self.introduced.store(Some(Arc::new(mount.to_owned())));
     }
 }
 

@@ -29,6 +29,9 @@ pub(crate) struct Inner {
     pub(crate) git: Git,
     pub(crate) cluster: Cluster,
     pub(crate) vault: herder_vault::Client,
+    /// The cluster, if Vault has to be told of it, and the log in at which it was told.
+    pub(crate) cluster_login: Option<herder_vault::ClusterLogin>,
+    pub(crate) introduced: ArcSwapOption<String>,
     pub(crate) ledger: Ledger,
     pub(crate) jobs: Jobs,
     pub(crate) live: Live,

@@ -10,13 +10,17 @@ mod client;
 pub mod consul_template;
 mod error;
 mod files;
+mod introduce;
 mod jitter;
+mod keep;
 mod kv;
 mod sources;
 mod sync;
 
 pub use client::{Client, Config, Identity, Method};
 pub use error::{BuildError, Denial, DeniedReason, Error};
+pub use introduce::{ClusterLogin, Introduced, introduce};
+pub use keep::{keep_token, read_token};
 pub use kv::Mount;
 pub use sources::{Fetcher, RenderError};
 pub use sync::{Change, KubernetesRole, Policy, Scope, SyncError, plan, sync, sync_with};

@@ -14,7 +14,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use herder_base::{Clock, Secret, SystemClock, chain};
 use herder_secrets::{Embedded, EmbeddedConfig, KubernetesReviewer};
 use herder_vault::agent::{self, Config as AgentConfig};
-use herder_vault::{Change, Client, Config, Error, KubernetesRole, Method, Policy, sync};
+use herder_vault::{
+    Change, Client, ClusterLogin, Config, Error, Introduced, KubernetesRole, Method, Policy, introduce,
+    keep_token, sync,
+};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -443,5 +446,170 @@ async fn consul_template_logs_in_again_before_its_token_ends() {
     }
     assert_eq!(std::fs::read_to_string(&out).unwrap(), "renewed");
     tasks.shutdown().await;
+    estate.stop().await;
+}
+
+#[tokio::test]
+async fn requests_of_others_go_on_with_their_own_token() {
+    let estate = Estate::start().await;
+    let ask = |token: &str, path: &str| {
+        let request = http::Request::get(format!("http://elsewhere{path}"))
+            .header("x-vault-token", token)
+            .header("connection", "close")
+            .body(axum::body::Bytes::new())
+            .unwrap();
+        estate.root.forward(request)
+    };
+    // The client's own token is root's, and helps nobody else.
+    assert_eq!(ask("", "/v1/secret/data/shop/db").await.unwrap().status(), 403);
+    let made = estate
+        .root
+        .write("auth/token/create", &json!({"policies": ["default"]}))
+        .await
+        .unwrap();
+    let token = made["auth"]["client_token"].as_str().unwrap();
+    let own = ask(token, "/v1/auth/token/lookup-self").await.unwrap();
+    assert_eq!(own.status(), 200);
+    let own: Value = serde_json::from_slice(own.body()).unwrap();
+    assert_eq!(own["data"]["policies"], json!(["default"]));
+    assert_eq!(
+        ask(token, "/v1/sys/mounts?list=true").await.unwrap().status(),
+        403
+    );
+    estate.stop().await;
+}
+
+#[tokio::test]
+async fn a_cluster_is_introduced_where_nobody_else_was() {
+    let estate = Estate::start().await;
+    let cluster = |id: &str, host: &str| ClusterLogin {
+        id: id.to_owned(),
+        host: host.to_owned(),
+        ca_pem: String::new(),
+        token: Secret::new("reviewer".to_owned()),
+    };
+    let host = async |mount: &str| {
+        let path = format!("auth/{mount}/config");
+        let answer = estate.root.call(Method::Get, &path, None).await.unwrap();
+        answer["data"]["kubernetes_host"].as_str().unwrap().to_owned()
+    };
+    let before = host("kubernetes").await;
+    let mine = cluster("one", "https://10.0.0.1:6443");
+    // Set up by the embedded server, which is somebody else here.
+    let done = introduce(&estate.root, "kubernetes", &mine).await.unwrap();
+    assert_eq!((done, host("kubernetes").await), (Introduced::Foreign, before));
+    assert_eq!(
+        introduce(&estate.root, "one/", &mine).await.unwrap(),
+        Introduced::Made
+    );
+    let moved = cluster("one", "https://10.0.0.2:6443");
+    assert_eq!(
+        introduce(&estate.root, "one", &moved).await.unwrap(),
+        Introduced::Renewed
+    );
+    let other = cluster("two", "https://10.0.0.3:6443");
+    assert_eq!(
+        introduce(&estate.root, "one", &other).await.unwrap(),
+        Introduced::Foreign
+    );
+    assert_eq!(host("one").await, "https://10.0.0.2:6443");
+    estate.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_from_a_file_is_kept_alive_and_replaced() {
+    let estate = Estate::start().await;
+    let make = async |ttl: &str| {
+        let body = json!({"policies": ["default"], "ttl": ttl});
+        let made = estate.root.write("auth/token/create", &body).await.unwrap();
+        made["auth"]["client_token"].as_str().unwrap().to_owned()
+    };
+    let file = estate.dir.path().join("token");
+    std::fs::write(&file, make("12s").await).unwrap();
+    let client = Client::new(&Config::new(&estate.address)).unwrap();
+    client.set_token(herder_vault::read_token(&file).unwrap());
+    let (keeping, path, stop) = (client.clone(), file.clone(), CancellationToken::new());
+    let stopped = stop.clone();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { keep_token(keeping, &path, stopped).await });
+    // Longer than it was given for.
+    tokio::time::sleep(Duration::from_secs(14)).await;
+    let first = client.lookup_self().await.unwrap();
+    std::fs::write(&file, make("1h").await).unwrap();
+    for _ in 0..100 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        if client
+            .lookup_self()
+            .await
+            .is_ok_and(|now| now.accessor != first.accessor)
+        {
+            break;
+        }
+    }
+    assert_ne!(client.lookup_self().await.unwrap().accessor, first.accessor);
+    stop.cancel();
+    tasks.join_next().await.unwrap().unwrap();
+    estate.stop().await;
+}
+
+#[tokio::test]
+async fn the_documented_rights_are_enough() {
+    let estate = Estate::start().await;
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/secrets.md")).unwrap();
+    let (_, rules) = page.split_once("The token needs").unwrap();
+    let (_, rules) = rules.split_once("```hcl\n").unwrap();
+    let (rules, _) = rules.split_once("```").unwrap();
+    let root = &estate.root;
+    root.call(Method::Delete, "sys/auth/kubernetes", None)
+        .await
+        .unwrap();
+    root.write("sys/policies/acl/herder", &json!({ "policy": rules }))
+        .await
+        .unwrap();
+    let made = root
+        .write("auth/token/create", &json!({"policies": ["herder"], "ttl": "1h"}))
+        .await
+        .unwrap();
+    let client = Client::new(&Config::new(&estate.address)).unwrap();
+    client.set_token(Secret::from(made["auth"]["client_token"].as_str().unwrap()));
+    let cluster = ClusterLogin {
+        id: "one".to_owned(),
+        host: "https://10.0.0.1:6443".to_owned(),
+        ca_pem: String::new(),
+        token: Secret::new("reviewer".to_owned()),
+    };
+    for expected in [Introduced::Made, Introduced::Renewed] {
+        assert_eq!(
+            introduce(&client, "kubernetes", &cluster).await.unwrap(),
+            expected
+        );
+    }
+    let policy = Policy {
+        name: "shop".to_owned(),
+        text: "path \"secret/data/shop/*\" { capabilities = [\"read\"] }".to_owned(),
+    };
+    let role = KubernetesRole {
+        name: "shop".to_owned(),
+        service_accounts: vec!["shop".to_owned()],
+        namespaces: vec!["*".to_owned()],
+        policies: vec!["shop".to_owned()],
+        ..KubernetesRole::default()
+    };
+    assert_eq!(
+        sync(&client, std::slice::from_ref(&policy), &[role])
+            .await
+            .unwrap()
+            .len(),
+        2
+    );
+    assert_eq!(sync(&client, &[], &[]).await.unwrap().len(), 2);
+    let issue = json!({"common_name": "a.svc"});
+    client
+        .call(Method::Post, "pki/issue/shop", Some(&issue))
+        .await
+        .unwrap();
+    client.renew_self(Duration::ZERO).await.unwrap();
+    assert!(client.read("secret/shop/db").await.is_err(), "and no more");
     estate.stop().await;
 }

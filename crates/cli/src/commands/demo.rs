@@ -1,7 +1,7 @@
 //! `herder demo`: writes an example organisation, starts everything from it and plays the story.
 
 use crate::args::Global;
-use crate::commands::up::ListenArgs;
+use crate::commands::up::{ListenArgs, VaultArgs};
 use crate::demo;
 use anyhow::Result;
 use std::path::PathBuf;
@@ -23,6 +23,8 @@ pub(crate) struct Args {
     pub(crate) estate: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) listen: ListenArgs,
+    #[command(flatten)]
+    pub(crate) vault: VaultArgs,
 }
 
 pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {

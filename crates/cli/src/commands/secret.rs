@@ -179,8 +179,13 @@ impl Vault {
             bail!("no Vault to talk to: give --dir of a running herder, or --vault-addr or VAULT_ADDR");
         };
         let mut config = Config::new(address);
-        if let Some(ca) = &self.vault_ca {
-            config.ca = Some(std::fs::read(ca).with_context(|| format!("cannot read {}", ca.display()))?);
+        config.namespace = found("/vault/namespace");
+        if let Some(ca) = self
+            .vault_ca
+            .clone()
+            .or_else(|| found("/vault/ca_file").map(PathBuf::from))
+        {
+            config.ca = Some(std::fs::read(&ca).with_context(|| format!("cannot read {}", ca.display()))?);
         }
         let client = Client::new(&config)?;
         let file = self

@@ -3,7 +3,7 @@
 use crate::args::Global;
 use crate::platform;
 use anyhow::{Context, Result, bail};
-use herder_server::{Listen, Options, Platform};
+use herder_server::{ExternalVault, Listen, Options, Platform};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -27,6 +27,44 @@ pub(crate) struct Args {
     poll: Duration,
     #[command(flatten)]
     listen: ListenArgs,
+    #[command(flatten)]
+    vault: VaultArgs,
+}
+
+/// Another Vault than herder's own. Given on the command line only: a variable that stands in a shell for something else
+/// must not make a fleet's policies those of that Vault.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct VaultArgs {
+    /// A Vault or OpenBao to use instead of the one built in, such as https://vault.example.org:8200
+    #[arg(long, value_name = "URL", requires = "vault_token_file")]
+    vault_addr: Option<String>,
+    /// The file with the token for it; kept alive, and read again when it changes
+    #[arg(long, value_name = "FILE", requires = "vault_addr")]
+    vault_token_file: Option<PathBuf>,
+    /// The authority of its certificate, PEM [default: the machine's]
+    #[arg(long, value_name = "FILE", requires = "vault_addr")]
+    vault_ca: Option<PathBuf>,
+    /// Its namespace, where it has some
+    #[arg(long, value_name = "NAME", requires = "vault_addr")]
+    vault_namespace: Option<String>,
+}
+
+impl VaultArgs {
+    /// The Vault that was asked for, if one was. Paths become absolute, so that they mean the same from everywhere.
+    pub(crate) fn resolve(&self) -> Result<Option<ExternalVault>> {
+        let (Some(address), Some(token_file)) = (&self.vault_addr, &self.vault_token_file) else {
+            return Ok(None);
+        };
+        let absolute = |path: &PathBuf| {
+            std::path::absolute(path).with_context(|| format!("{} is no path", path.display()))
+        };
+        Ok(Some(ExternalVault {
+            address: address.trim_end_matches('/').to_owned(),
+            token_file: absolute(token_file)?,
+            ca_file: self.vault_ca.as_ref().map(absolute).transpose()?,
+            namespace: self.vault_namespace.clone(),
+        }))
+    }
 }
 
 /// Where to listen.
@@ -74,6 +112,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
         branch: args.branch,
         nodes: usize::from(args.nodes),
         listen: args.listen.resolve(),
+        vault: args.vault.resolve()?,
         program: program()?,
         poll: args.poll,
     };

@@ -8,7 +8,7 @@
 use super::http;
 use super::organisation::{Organisation, STAGES};
 use super::report::Progress;
-use crate::platform::{Platform as Api, escape};
+use crate::platform::{Platform as Api, escape, vault_of};
 use anyhow::{Context as _, Result, anyhow, bail};
 use herder_cluster::Cluster;
 use herder_server::{Listen, Options, Platform};
@@ -69,7 +69,10 @@ impl Context {
         self.end().await?;
         let listen = Listen {
             kubernetes: self.address("/kubernetes")?,
-            vault: self.address("/vault/addr")?,
+            vault: match &self.options.vault {
+                None => self.address("/vault/addr")?,
+                Some(_) => self.options.listen.vault,
+            },
             http: self.address("/edge/http")?,
             https: self.address("/edge/https")?,
             dashboard: self.address("/dashboard/url")?,
@@ -295,7 +298,7 @@ impl Context {
 
     /// Reads a path of the embedded Vault with the root token.
     pub(crate) fn vault(&self) -> Result<herder_vault::Client> {
-        vault_at(&self.endpoints)
+        vault_of(&self.endpoints)
     }
 
     /// What this user or machine does not get.
@@ -316,24 +319,9 @@ impl Context {
     }
 }
 
-fn vault_at(endpoints: &Value) -> Result<herder_vault::Client> {
-    let text = |pointer: &str| {
-        endpoints
-            .pointer(pointer)
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-    };
-    let addr = text("/vault/addr").context("endpoints name no Vault")?;
-    let file = text("/vault/token_file").context("endpoints name no Vault token")?;
-    let token = std::fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
-    let client = herder_vault::Client::new(&herder_vault::Config::new(addr))?;
-    client.set_token(herder_base::Secret::new(token.trim().to_owned()));
-    Ok(client)
-}
-
 /// Writes the secrets and the certificate role that git only names. A secret that is there already is kept.
 async fn stock_vault(endpoints: &Value) -> Result<()> {
-    let vault = vault_at(endpoints)?;
+    let vault = vault_of(endpoints)?;
     if vault.read("secret/data/shop/db").await.is_err() {
         let password = format!(
             "{:016x}",

@@ -60,6 +60,7 @@ pub(crate) async fn play(dir: &Path, json: bool, args: Args) -> Result<()> {
         branch: "main".to_owned(),
         nodes: usize::from(args.nodes),
         listen: args.listen.resolve(),
+        vault: args.vault.resolve()?,
         program: program()?,
         poll: Duration::from_secs(5),
     };

@@ -22,7 +22,7 @@ fn devices() -> Vec<String> {
     names
 }
 
-fn play(mut command: Command) -> Value {
+pub(crate) fn play(mut command: Command) -> Value {
     let before = devices();
     let output = run(&mut command, PATIENCE);
     let text = String::from_utf8_lossy(&output.stdout);

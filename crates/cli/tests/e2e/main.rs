@@ -11,5 +11,6 @@
 mod bad_input;
 mod demo;
 mod estate;
+mod other_vault;
 mod readme;
 mod running;

@@ -1,5 +1,6 @@
 //! The HTTP client: one address, one token, retries where nothing can have happened twice unwanted.
 
+mod forward;
 mod login;
 mod transport;
 
@@ -243,28 +244,27 @@ impl Client {
                 attempt += 1;
                 continue;
             }
-            return match result {
-                Ok(reply) => Ok((reply.status, reply.body)),
-                Err(Failure::Connect(source) | Failure::Exchange(source)) => Err(Error::Unreachable {
-                    address: self.0.address.clone(),
-                    source,
-                }),
-                Err(Failure::Timeout(seconds)) => Err(Error::Timeout {
-                    address: self.0.address.clone(),
-                    seconds,
-                }),
-                Err(Failure::Path) => Err(Error::Path {
-                    path: path.to_owned(),
-                }),
-                Err(Failure::NotJson) => Err(Error::Malformed {
-                    path: path.to_owned(),
-                    what: "it is no JSON",
-                }),
-                Err(Failure::TooLarge) => Err(Error::Malformed {
-                    path: path.to_owned(),
-                    what: "it is larger than 32 MiB",
-                }),
-            };
+            return result
+                .map(|reply| (reply.status, reply.body))
+                .map_err(|failure| self.failed(failure, path));
+        }
+    }
+
+    /// Why there is no answer, for people.
+    fn failed(&self, failure: Failure, path: &str) -> Error {
+        let (address, path) = (self.0.address.clone(), path.to_owned());
+        match failure {
+            Failure::Connect(source) | Failure::Exchange(source) => Error::Unreachable { address, source },
+            Failure::Timeout(seconds) => Error::Timeout { address, seconds },
+            Failure::Path => Error::Path { path },
+            Failure::NotJson => Error::Malformed {
+                path,
+                what: "it is no JSON",
+            },
+            Failure::TooLarge => Error::Malformed {
+                path,
+                what: "it is larger than 32 MiB",
+            },
         }
     }
 

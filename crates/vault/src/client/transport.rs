@@ -1,6 +1,7 @@
 //! One HTTP exchange: URL, headers, TLS, size and time limits. Knows nothing of Vault's meaning.
 
 use super::Config;
+use super::forward::strip;
 use crate::error::BuildError;
 use herder_base::Secret;
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -185,25 +186,8 @@ impl Transport {
             None => Bytes::new(),
         };
         let request = request.body(Full::new(bytes)).map_err(|_| Failure::Path)?;
-        let response = self.client.request(request).await.map_err(|error| {
-            if error.is_connect() {
-                Failure::Connect(Box::new(error))
-            } else {
-                Failure::Exchange(Box::new(error))
-            }
-        })?;
-        let status = response.status().as_u16();
-        let bytes = Limited::new(response.into_body(), LIMIT)
-            .collect()
-            .await
-            .map_err(|error| {
-                if error.is::<LengthLimitError>() {
-                    Failure::TooLarge
-                } else {
-                    Failure::Exchange(error)
-                }
-            })?
-            .to_bytes();
+        let (parts, bytes) = self.whole(request).await?.into_parts();
+        let status = parts.status.as_u16();
         let body = if bytes.is_empty() {
             Json::Null
         } else {
@@ -215,6 +199,53 @@ impl Transport {
             }
         };
         Ok(Reply { status, body })
+    }
+}
+
+impl Transport {
+    /// One exchange whose request and answer are somebody else's.
+    pub(super) async fn relay(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Bytes>, Failure> {
+        let (mut parts, body) = request.into_parts();
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        parts.uri = format!("{}{path}", self.base)
+            .parse()
+            .map_err(|_| Failure::Path)?;
+        parts.version = http::Version::HTTP_11;
+        strip(&mut parts.headers);
+        if let Some(namespace) = &self.namespace
+            && !parts.headers.contains_key("x-vault-namespace")
+        {
+            parts.headers.insert("x-vault-namespace", namespace.clone());
+        }
+        let request = http::Request::from_parts(parts, Full::new(body));
+        let mut response = tokio::time::timeout(self.timeout, self.whole(request))
+            .await
+            .unwrap_or(Err(Failure::Timeout(self.timeout.as_secs())))?;
+        strip(response.headers_mut());
+        Ok(response)
+    }
+
+    /// Sends a request and reads the answer to its end.
+    async fn whole(&self, request: http::Request<Full<Bytes>>) -> Result<http::Response<Bytes>, Failure> {
+        let response = self.client.request(request).await.map_err(|error| {
+            if error.is_connect() {
+                Failure::Connect(Box::new(error))
+            } else {
+                Failure::Exchange(Box::new(error))
+            }
+        })?;
+        let (parts, body) = response.into_parts();
+        let bytes = Limited::new(body, LIMIT).collect().await.map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                Failure::TooLarge
+            } else {
+                Failure::Exchange(error)
+            }
+        })?;
+        Ok(http::Response::from_parts(parts, bytes.to_bytes()))
     }
 }
 

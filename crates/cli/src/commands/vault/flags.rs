@@ -51,7 +51,10 @@ impl Flags {
                 "dev-root-token-id" => flags.dev_token = Some(value()?),
                 "dev-listen-address" => flags.dev_address = Some(value()?),
                 "dev-no-store-token" => flags.dev_no_store = truth()?,
-                "dev-tls" => flags.dev_tls = truth()?,
+                "dev-tls" => {
+                    flags.dev_tls = truth()?;
+                    flags.dev |= flags.dev_tls;
+                }
                 "dev-tls-cert-dir" => flags.dev_tls_dir = Some(value()?.into()),
                 "log-level" | "log-format" | "log-file" | "dev-plugin-dir" => drop(value()?),
                 "dev-ha" | "dev-no-kv" | "exit-on-core-shutdown" => drop(truth()?),

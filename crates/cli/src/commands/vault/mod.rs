@@ -27,7 +27,7 @@ The secrets server alone, as Vault's clients know it.
   -dev-root-token-id=TOKEN      the root token of -dev (also VAULT_DEV_ROOT_TOKEN_ID)
   -dev-listen-address=ADDRESS   default 127.0.0.1:8200 (also VAULT_DEV_LISTEN_ADDRESS)
   -dev-no-store-token           do not write ~/.vault-token
-  -dev-tls                      serve TLS with a certificate made for the occasion
+  -dev-tls                      -dev, and TLS with a certificate made for the occasion
   -dev-tls-cert-dir=DIR         where its CA and key are written; default a new directory in the system's temporary one
   -log-level=LEVEL              accepted for compatibility
 
