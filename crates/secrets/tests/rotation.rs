@@ -29,6 +29,7 @@ struct Rig {
     clock: FixedClock,
     key: String,
     cancel: CancellationToken,
+    running: tokio::task::JoinHandle<()>,
 }
 
 impl Rig {
@@ -47,13 +48,14 @@ impl Rig {
             .await
             .unwrap();
         let cancel = CancellationToken::new();
-        tokio::spawn(server.clone().run(cancel.clone()));
+        let running = tokio::spawn(server.clone().run(cancel.clone()));
         Self {
             server,
             store,
             clock,
             key,
             cancel,
+            running,
         }
     }
 
@@ -396,7 +398,12 @@ async fn a_silent_database_holds_up_no_other() {
     rig.replaced("app", &first).await;
     assert_eq!(versions(&rig, "transit", 2).await, 2);
     assert!(began.elapsed() < Duration::from_secs(10));
+    // Nor the end: what is still being asked is begun anew at the next start.
     rig.cancel.cancel();
+    tokio::time::timeout(Duration::from_secs(3), rig.running)
+        .await
+        .unwrap()
+        .unwrap();
 }
 
 /// What a crash between a password's being written down and the rotation's end leaves, if the database took it or not.
@@ -521,6 +528,36 @@ async fn a_crash_while_a_role_is_made_is_made_good() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     postgres.connect("app", &rig.password("app").await).await.unwrap();
+    rig.cancel.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_keeps_a_role_whose_password_may_be_told() {
+    let Some(postgres) = needed() else { return };
+    let rig = Rig::database(&postgres).await;
+    let at = "db/static-roles/app";
+    let statements = json!([
+        "ALTER USER \"{{name}}\" WITH PASSWORD '{{password}}'",
+        "CREATE TABLE told AS SELECT '{{password}}'::text AS password",
+        "COMMIT",
+        "SELECT pg_terminate_backend(pg_backend_pid())",
+    ]);
+    let lost = and(role("app"), json!({ "rotation_statements": statements }));
+    rig.refused(at, lost).await;
+    assert!(postgres.connect("app", "imported").await.is_err());
+    let shown = rig.ok(Op::Read, at, json!({})).await;
+    assert_eq!(shown.get("last_vault_rotation"), None);
+    let creds = rig.ask(Op::Read, "db/static-creds/app", json!({})).await;
+    assert_eq!(creds.unwrap_err().status(), 400);
+    let usual = and(role("app"), json!({ "rotation_statements": [] }));
+    rig.ok(Op::Write, at, usual).await;
+    let mut admin = postgres.connect("admin", "first-password").await.unwrap();
+    let told: String = sqlx::query_scalar("SELECT password FROM told")
+        .fetch_one(&mut admin)
+        .await
+        .unwrap();
+    assert_eq!(rig.password("app").await, told);
+    postgres.connect("app", &told).await.unwrap();
     rig.cancel.cancel();
 }
 
