@@ -83,8 +83,19 @@ pub struct Made {
     pub until: jiff::Timestamp,
     /// The entry that undoes it all if the request does not come to its end.
     pub undo: Option<(String, String)>,
-    /// Where the connection is stored whose administering user gets the password above.
-    pub rotates: Option<String>,
+    /// Where the entries are whose user gets the password above.
+    pub rotates: Option<Rotates>,
+}
+
+/// See [`Made::rotates`]: a static role's entry, the connection's whose administering user it is, or both.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Rotates {
+    /// Where the static role is stored.
+    pub role: Option<String>,
+    /// The static role as JSON, if it is not stored yet; else empty.
+    pub fresh: Zeroizing<String>,
+    /// Where the connection is stored.
+    pub connection: Option<String>,
 }
 
 impl fmt::Debug for SqlQuestion {

@@ -16,6 +16,7 @@ mod hcl;
 mod http;
 mod server;
 mod sys;
+mod timed;
 
 pub use crate::core::VERSION;
 pub use crate::core::policy::{Policy, PolicyError};
@@ -23,7 +24,7 @@ pub use crate::core::request::{Auth, Lease, Op, Raw, Request, Response, Wrap};
 pub use crate::core::seal::InitResult;
 pub use crate::embedded::{Embedded, EmbeddedConfig, KubernetesReviewer, StartError};
 pub use crate::error::{Error, Result};
-pub use crate::external::{Answer, Form, HttpQuestion, Made, Question, SqlQuestion};
+pub use crate::external::{Answer, Form, HttpQuestion, Made, Question, Rotates, SqlQuestion};
 pub use crate::hcl::{Body, Item, ParseError, object as hcl_object, parse as parse_hcl};
 pub use crate::http::{
     ClientCertificates, DevCertificate, PeerCertificates, TlsSetupError, dev_certificate, server_tls,

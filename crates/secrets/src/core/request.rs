@@ -58,6 +58,8 @@ pub struct Request {
     pub merge_patch: bool,
     /// What was asked outside so far.
     pub answers: Vec<Answer>,
+    /// The server's own, when something's time has come: needs no token. No client's request is.
+    pub(crate) own: bool,
 }
 
 /// Overwrites every text of a request or an answer once it has been used.
@@ -115,6 +117,7 @@ impl Request {
             peer: Vec::new(),
             merge_patch: false,
             answers: Vec::new(),
+            own: false,
         }
     }
 

@@ -238,6 +238,7 @@ impl Core {
             }
         }
         ends.extend(super::outbox::all(&mut txn)?);
+        ends.extend(crate::engines::rotations(&mut txn)?);
         let devices = crate::audit::load(&mut txn)?;
         self.sinks.replace(&devices)?;
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = State::Open {
@@ -246,6 +247,7 @@ impl Core {
             system: Arc::new(system(&stored)?),
         };
         self.queue.clear();
+        self.rotations.forget_all();
         self.queue.push(ends);
         self.wake.notify_one();
         Ok(())

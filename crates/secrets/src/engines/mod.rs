@@ -10,9 +10,12 @@ pub(crate) mod transit;
 
 use crate::auth;
 use crate::core::context::Cx;
-use crate::core::mounts::Mount;
+use crate::core::expiry::Target;
+use crate::core::mounts::{Mount, Mounts};
 use crate::core::request::{Op, Request, Response};
+use crate::core::txn::Txn;
 use crate::{Error, Result};
+use jiff::Timestamp;
 
 /// Kinds of secret engines that can be mounted.
 pub(crate) const SECRET: [&str; 5] = ["database", "generic", "kv", "pki", "transit"];
@@ -71,7 +74,7 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
 
 /// Undoes what a lease stands for.
 pub(crate) fn revoke(cx: &mut Cx<'_>, lease: &crate::core::lease::Lease) -> Result<()> {
-    let mounts = crate::core::mounts::Mounts::load(&mut cx.txn)?;
+    let mounts = Mounts::load(&mut cx.txn)?;
     let Some((mount, _)) = mounts.find(&lease.path) else {
         return Ok(());
     };
@@ -93,7 +96,7 @@ pub(crate) fn renew(
     lease: &crate::core::lease::Lease,
     until: jiff::Timestamp,
 ) -> Result<()> {
-    let mounts = crate::core::mounts::Mounts::load(&mut cx.txn)?;
+    let mounts = Mounts::load(&mut cx.txn)?;
     let Some((mount, _)) = mounts.find(&lease.path) else {
         return Ok(());
     };
@@ -104,6 +107,50 @@ pub(crate) fn renew(
     };
     cx.mount = before;
     result
+}
+
+/// A password or key that is replaced by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rotation {
+    /// Where its entry is stored.
+    pub(crate) at: String,
+    pub(crate) due: Timestamp,
+    /// The path whose writing replaces it.
+    pub(crate) path: String,
+    /// What it must wait for, by any name: rotations with the same one may hold up each other, but no others.
+    pub(crate) place: String,
+}
+
+/// The rotation of what is stored at a key, if it is replaced by itself.
+pub(crate) fn rotation(txn: &mut Txn<'_>, at: &str) -> Result<Option<Rotation>> {
+    let mounts = Mounts::load(txn)?;
+    let mut found = mounts.secret.values();
+    let found = found.find_map(|mount| Some((mount, at.strip_prefix(&mount.prefix())?)));
+    match found {
+        Some((mount, rest)) if mount.kind == "database" => database::rotation(txn, mount, rest),
+        Some((mount, rest)) if mount.kind == "transit" => transit::rotation(txn, mount, rest),
+        _ => Ok(None),
+    }
+}
+
+/// Everything that is replaced by itself, and when.
+pub(crate) fn rotations(txn: &mut Txn<'_>) -> Result<Vec<(Timestamp, Target)>> {
+    let mut all = Vec::new();
+    for mount in Mounts::load(txn)?.secret.values() {
+        let below = match mount.kind.as_str() {
+            "database" => database::STATIC,
+            "transit" => transit::KEYS,
+            _ => continue,
+        };
+        for at in txn.keys(&mount.key(below)) {
+            match rotation(txn, &at) {
+                Ok(found) => all.extend(found.map(|found| (found.due, Target::Rotate(at)))),
+                // Whoever reads the entry hears of it; everything else must open all the same.
+                Err(error) => tracing::error!(error = %error, "an entry will not be replaced by itself"),
+            }
+        }
+    }
+    Ok(all)
 }
 
 /// The engine has no such path.

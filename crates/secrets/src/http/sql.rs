@@ -12,23 +12,46 @@ const DEADLINE: Duration = Duration::from_secs(15);
 /// SQLSTATE of a log in with a wrong password.
 const WRONG_PASSWORD: &str = "28P01";
 
-/// Asks; the error is a text for people.
-pub(crate) async fn ask(question: &SqlQuestion) -> Result<(), String> {
-    ask_as(question).await.1
+/// What became of a question.
+pub(crate) struct Asked<'q> {
+    /// Which of the passwords the server accepted, if it did any.
+    pub(crate) accepted: Option<&'q Zeroizing<String>>,
+    /// Whether the server itself said no, so that none of it was done; if false after an error, nobody knows.
+    pub(crate) refused: bool,
+    /// The error is a text for people.
+    pub(crate) outcome: Result<(), String>,
 }
 
-/// The same, and which of the passwords the server accepted, if it did any.
-pub(crate) async fn ask_as(question: &SqlQuestion) -> (Option<&Zeroizing<String>>, Result<(), String>) {
+/// Asks.
+pub(crate) async fn ask(question: &SqlQuestion) -> Asked<'_> {
     let mut accepted = None;
-    let outcome = match tokio::time::timeout(DEADLINE, run(question, &mut accepted)).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(hide(question, &herder_base::chain(&error).to_string())),
-        Err(_) => Err(format!(
-            "the database gave no answer within {} seconds",
-            DEADLINE.as_secs()
-        )),
+    let (refused, outcome) = match tokio::time::timeout(DEADLINE, run(question, &mut accepted)).await {
+        Ok(Ok(())) => (false, Ok(())),
+        Ok(Err(error)) => (
+            is_refusal(&error),
+            Err(hide(question, &herder_base::chain(&error).to_string())),
+        ),
+        Err(_) => (
+            false,
+            Err(format!(
+                "the database gave no answer within {} seconds",
+                DEADLINE.as_secs()
+            )),
+        ),
     };
-    (accepted, outcome)
+    Asked {
+        accepted,
+        refused,
+        outcome,
+    }
+}
+
+/// A server that is told to stop says so in the middle of its work, which may be done.
+fn is_refusal(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => !error.code().is_some_and(|code| code.starts_with("57")),
+        _ => false,
+    }
 }
 
 async fn run<'q>(

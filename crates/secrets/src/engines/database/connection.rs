@@ -7,7 +7,7 @@ use crate::core::context::Cx;
 use crate::core::fields::Fields;
 use crate::core::request::{Request, Response};
 use crate::core::txn::Txn;
-use crate::external::{Answer, Made, Question, SqlQuestion};
+use crate::external::{Answer, Made, Question, Rotates, SqlQuestion};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -21,7 +21,7 @@ pub(crate) struct Connection {
     shown: String,
     pub(super) username: String,
     pub(super) password: String,
-    pub(super) allowed_roles: Vec<String>,
+    allowed_roles: Vec<String>,
     rotation: Vec<String>,
     /// Passwords the database was asked to take, of which nobody knows yet whether it did.
     #[serde(default)]
@@ -64,7 +64,25 @@ impl Connection {
 
     /// Remembers a password before the database is asked to take it.
     pub(crate) fn propose(&mut self, password: &str) {
-        self.next.push(password.to_owned());
+        if !self.next.iter().any(|next| next == password) {
+            self.next.push(password.to_owned());
+        }
+    }
+
+    /// The database took a password for the administering user.
+    pub(super) fn took(&mut self, password: &str) {
+        password.clone_into(&mut self.password);
+        self.next.clear();
+    }
+
+    /// Refuses roles that are not to use this connection.
+    pub(super) fn check(&self, role: &str) -> Result<()> {
+        if self.allows(role) {
+            return Ok(());
+        }
+        Err(Error::Failed(format!(
+            "1 error occurred:\n\t* {role:?} is not an allowed role\n\n"
+        )))
     }
 
     /// What is known after the database did not say that it took a password. Whoever logged in did so with the present
@@ -79,7 +97,7 @@ impl Connection {
         }
     }
 
-    pub(super) fn allows(&self, role: &str) -> bool {
+    fn allows(&self, role: &str) -> bool {
         self.allowed_roles
             .iter()
             .any(|pattern| crate::auth::wild(pattern, role))
@@ -205,7 +223,10 @@ pub(super) fn rotate(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<R
             let made = Made {
                 username: connection.username.clone(),
                 password: Zeroizing::new(hex::encode(&*random(24)?)),
-                rotates: Some(cx.key(&key(name))),
+                rotates: Some(Rotates {
+                    connection: Some(cx.key(&key(name))),
+                    ..Rotates::default()
+                }),
                 ..Made::default()
             };
             let fill = Fill {
@@ -219,8 +240,7 @@ pub(super) fn rotate(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<R
         }
         Some((_, Err(reason))) => Err(Error::Failed(format!("unable to rotate: {reason}"))),
         Some((question, Ok(()))) => {
-            connection.password = question.made.password.to_string();
-            connection.next.clear();
+            connection.took(&question.made.password);
             cx.put(&key(name), &connection)?;
             Ok(Response::empty())
         }

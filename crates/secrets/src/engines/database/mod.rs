@@ -1,12 +1,15 @@
-//! Users of PostgreSQL made on demand and dropped with their leases. Owns the paths and the dispatch; connections are in
-//! `connection`, roles in `role`, making, renewing and dropping users in `user`. Opens no connection itself.
+//! Users of PostgreSQL made on demand and dropped with their leases, and users that stay and get new passwords. Owns the
+//! paths and the dispatch; connections are in `connection`, roles in `role`, making, renewing and dropping users in
+//! `user`, users that stay in `fixed`. Opens no connection itself.
 
 mod connection;
+mod fixed;
 mod role;
 mod statement;
 mod user;
 
 pub(crate) use connection::{Connection, reach};
+pub(crate) use fixed::{STATIC, StaticRole, rotation};
 pub(crate) use user::{announced, renewed, revoke};
 
 use crate::core::context::Cx;
@@ -20,6 +23,7 @@ pub(crate) fn exists(cx: &mut Cx<'_>, path: &str) -> Option<bool> {
     match path.split_once('/') {
         Some(("config", name)) => Some(cx.exists(&connection::key(name))),
         Some(("roles", name)) => Some(cx.exists(&role::key(name))),
+        Some(("static-roles", name)) => Some(fixed::exists(cx, name)),
         _ => None,
     }
 }
@@ -45,10 +49,20 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
             Ok(Response::empty())
         }
         (Op::Read, ["creds", name]) => user::create(cx, request, name),
-        (_, ["static-roles" | "static-creds" | "rotate-role", ..]) => Err(Error::invalid(
-            "static roles are not supported here: write a role below roles/ and read creds/",
-        )),
-        (_, ["config" | "roles" | "creds" | "reset" | "rotate-root", ..]) => Err(Error::Unsupported),
+        (Op::List, ["static-roles"]) => Response::keys(cx.list(STATIC)),
+        (Op::Read, ["static-roles", name]) => fixed::read(cx, name),
+        (Op::Write, ["static-roles", name]) => fixed::write(cx, request, name),
+        (Op::Delete, ["static-roles", name]) => fixed::delete(cx, name),
+        (Op::Read, ["static-creds", name]) => fixed::creds(cx, name),
+        (Op::Write, ["rotate-role", name]) => fixed::rotate(cx, request, name),
+        (
+            _,
+            [
+                "config" | "roles" | "creds" | "reset" | "rotate-root" | "static-roles" | "static-creds"
+                | "rotate-role",
+                ..,
+            ],
+        ) => Err(Error::Unsupported),
         _ => Err(super::unsupported_path()),
     }
 }

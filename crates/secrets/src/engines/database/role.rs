@@ -1,12 +1,15 @@
 //! What users a role makes: on which connection, with which statements, for how long.
 
-use super::statement;
+use super::{fixed, statement};
 use crate::core::context::Cx;
 use crate::core::fields::Fields;
 use crate::core::request::{Request, Response};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+
+/// Both kinds are in a connection's list of allowed roles, by name alone.
+pub(super) const SAME_NAME: &str = "Role and Static Role names must be unique";
 
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(super) struct Role {
@@ -21,6 +24,16 @@ pub(super) struct Role {
 
 pub(super) fn key(name: &str) -> String {
     format!("roles/{name}")
+}
+
+/// Refuses other credentials than passwords.
+pub(super) fn only_passwords(request: &Request) -> Result<()> {
+    match request.data.text("credential_type").as_deref() {
+        None | Some("password") => Ok(()),
+        Some(_) => Err(Error::invalid(
+            "credential_type: only \"password\" is possible here",
+        )),
+    }
 }
 
 pub(super) fn read(cx: &mut Cx<'_>, name: &str) -> Result<Response> {
@@ -40,18 +53,14 @@ pub(super) fn read(cx: &mut Cx<'_>, name: &str) -> Result<Response> {
 
 pub(super) fn write(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<Response> {
     let data = &request.data;
+    if cx.exists(&fixed::key(name)) {
+        return Err(Error::invalid(SAME_NAME));
+    }
     let mut role: Role = cx.get(&key(name))?.unwrap_or_default();
     if let Some(db_name) = data.text("db_name") {
         role.db_name = db_name;
     }
-    if data
-        .text("credential_type")
-        .is_some_and(|kind| kind != "password")
-    {
-        return Err(Error::invalid(
-            "credential_type: only \"password\" is possible here",
-        ));
-    }
+    only_passwords(request)?;
     for (field, key) in [
         (&mut role.creation, "creation_statements"),
         (&mut role.revocation, "revocation_statements"),

@@ -43,6 +43,11 @@ fn plain(text: &str, length: usize) -> String {
         .collect()
 }
 
+/// A password with every kind of letter that databases ask for, and none that needs quoting.
+pub(super) fn password() -> Result<Zeroizing<String>> {
+    Ok(Zeroizing::new(["A1a-", &alphanumeric(20)?].concat()))
+}
+
 fn undo(cx: &Cx<'_>, internal: &Internal, due: Timestamp) -> Undo {
     let fill = Fill {
         name: &internal.username,
@@ -85,11 +90,7 @@ pub(super) fn create(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<R
         .get(&role::key(name))?
         .ok_or_else(|| Error::invalid(format!("unknown role: {name}")))?;
     let connection = connection::need(cx, &role.db_name)?;
-    if !connection.allows(name) {
-        return Err(Error::Failed(format!(
-            "1 error occurred:\n\t* {name:?} is not an allowed role\n\n"
-        )));
-    }
+    connection.check(name)?;
     let max = match role.max_ttl {
         0 => cx.mount.max_ttl(),
         seconds => seconds.min(cx.mount.max_ttl()),
@@ -124,7 +125,7 @@ pub(super) fn create(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<R
             );
             username.truncate(LONGEST_NAME);
             let until = after(cx.now, ttl + GRACE);
-            let password = Zeroizing::new(format!("A1a-{}", alphanumeric(20)?));
+            let password = password()?;
             let entry = undo(cx, &internal(&username), after(cx.now, PATIENCE));
             let entry = serde_json::to_string(&entry)
                 .map_err(|_| Error::Internal("an outbox entry could not be written as JSON"))?;

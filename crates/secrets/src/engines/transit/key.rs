@@ -1,6 +1,7 @@
 //! A transit key as stored, and the primitives for its kind.
 
 use crate::core::barrier::random;
+use crate::core::token::after;
 use crate::{Error, Result};
 use aws_lc_rs::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::encoding::{AsBigEndian, AsDer, Curve25519SeedBin, Pkcs8V1Der};
@@ -190,6 +191,14 @@ impl TransitKey {
             allow_rotation: false,
             versions: BTreeMap::new(),
         })
+    }
+
+    /// When the key gets another version by itself, if it ever does. Missed periods count once, as the time is that of the
+    /// latest version.
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        let mine = self.auto_rotate > 0 && (!self.imported || self.allow_rotation);
+        let latest = self.versions.get(&self.latest).filter(|_| mine)?;
+        Some(after(latest.created, self.auto_rotate))
     }
 
     pub(super) fn rotate(&mut self, now: Timestamp) -> Result<()> {

@@ -231,8 +231,12 @@ pub(super) fn configure(cx: &mut Cx<'_>, request: &Request, name: &str) -> Resul
     Ok(show(name, &key))
 }
 
-pub(super) fn rotate(cx: &mut Cx<'_>, name: &str) -> Result<Response> {
+/// A new version; the server itself only makes one that is due.
+pub(super) fn rotate(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<Response> {
     let mut key = load(cx, name)?;
+    if request.own && key.due().is_none_or(|due| due > cx.now) {
+        return Ok(Response::empty());
+    }
     if key.imported && !key.allow_rotation {
         return Err(Error::invalid(format!(
             "imported key {name} does not allow rotation within Vault"

@@ -7,20 +7,27 @@ mod key;
 mod manage;
 mod sign;
 
+use super::Rotation;
 use crate::core::context::Cx;
+use crate::core::expiry::Target;
+use crate::core::mounts::Mount;
 use crate::core::request::{Op, Request, Response};
+use crate::core::txn::Txn;
 use crate::{Error, Result, sys};
 use key::TransitKey;
+
+/// What the keys of keys begin with.
+pub(crate) const KEYS: &str = "key/";
 
 pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<Response> {
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     match (request.op, segments.as_slice()) {
-        (Op::List, ["keys"]) => Response::keys(cx.list("key/")),
+        (Op::List, ["keys"]) => Response::keys(cx.list(KEYS)),
         (Op::Write, ["keys", name]) => manage::create(cx, request, name),
         (Op::Read, ["keys", name]) => manage::read(cx, request, name),
         (Op::Delete, ["keys", name]) => manage::delete(cx, name),
         (Op::Write, ["keys", name, "config"]) => manage::configure(cx, request, name),
-        (Op::Write, ["keys", name, "rotate"]) => manage::rotate(cx, name),
+        (Op::Write, ["keys", name, "rotate"]) => manage::rotate(cx, request, name),
         (Op::Write, ["keys", name, "trim"]) => manage::trim(cx, request, name),
         (Op::Write, ["keys", name, "import"]) => import::import(cx, request, name),
         (Op::Write, ["keys", name, "import_version"]) => import::import_version(cx, request, name),
@@ -50,5 +57,25 @@ fn load(cx: &mut Cx<'_>, name: &str) -> Result<TransitKey> {
 }
 
 fn save(cx: &mut Cx<'_>, name: &str, key: &TransitKey) -> Result<()> {
-    cx.put(&format!("key/{name}"), key)
+    let at = [KEYS, name].concat();
+    cx.put(&at, key)?;
+    if let Some(due) = key.due() {
+        cx.schedule(due, Target::Rotate(cx.key(&at)));
+    }
+    Ok(())
+}
+
+/// When the key stored at a key below the mount gets another version by itself.
+pub(crate) fn rotation(txn: &mut Txn<'_>, mount: &Mount, key: &str) -> Result<Option<Rotation>> {
+    let Some(name) = key.strip_prefix(KEYS) else {
+        return Ok(None);
+    };
+    let at = mount.key(key);
+    let due = txn.get::<TransitKey>(at.as_str())?.and_then(|key| key.due());
+    Ok(due.map(|due| Rotation {
+        due,
+        path: format!("{}keys/{name}/rotate", mount.full_path()),
+        place: mount.prefix(),
+        at,
+    }))
 }
