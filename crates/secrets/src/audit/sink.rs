@@ -93,25 +93,15 @@ impl Sinks {
     /// Opens what is new, closes what is gone. A file that cannot be opened refuses the change.
     pub(crate) fn replace(&self, devices: &Devices) -> Result<()> {
         let mut files = self.files();
-        self.write(&mut files);
         let opened = devices
             .iter()
             .filter(|(path, _)| !files.sinks.contains_key(*path))
             .map(|(path, device)| Ok((path.clone(), Sink::open(device)?)))
             .collect::<Result<Vec<_>>>()?;
+        self.write(&mut files, Some(Arc::new(devices.clone())));
         files.sinks.retain(|path, _| devices.contains_key(path));
         files.sinks.extend(opened);
-        self.expect(Arc::new(devices.clone()));
         Ok(())
-    }
-
-    /// Takes lines for other devices from now on. What is pending must have been written.
-    fn expect(&self, devices: Arc<Devices>) {
-        *self.pending() = Pending {
-            lines: vec![Vec::new(); devices.len()],
-            devices,
-            outcome: Arc::default(),
-        };
     }
 
     /// Opens every file once, to refuse a device that cannot work.
@@ -124,16 +114,14 @@ impl Sinks {
     /// Closes all files.
     pub(crate) fn close(&self) {
         let mut files = self.files();
-        self.write(&mut files);
+        self.write(&mut files, Some(Arc::default()));
         *files = Files::default();
-        self.expect(Arc::default());
     }
 
     /// Opens the files anew, after somebody rotated them.
     pub(crate) fn reopen(&self) -> Result<()> {
-        let devices = self.devices();
         let mut files = self.files();
-        self.write(&mut files);
+        let devices = self.devices();
         for (path, sink) in &mut files.sinks {
             if let Some(device) = devices.get(path) {
                 *sink = Sink::open(device)?;
@@ -158,20 +146,23 @@ impl Sinks {
         })
     }
 
-    /// Writes what is pending to every device; one success is enough, none means that it is lost.
-    fn write(&self, files: &mut Files) {
-        let (mut lines, outcome, raw) = {
+    /// Writes what is pending to every device; one success is enough, none means that it is lost. From then on lines are
+    /// for the next devices, if there are others: in the same moment, so that no line comes in between.
+    fn write(&self, files: &mut Files, next: Option<Arc<Devices>>) {
+        let mut taken = {
             let mut pending = self.pending();
-            let mut next = std::mem::take(&mut files.spare);
-            next.resize_with(pending.lines.len(), Vec::new);
-            (
-                std::mem::replace(&mut pending.lines, next),
-                std::mem::take(&mut pending.outcome),
-                pending.devices.values().any(Device::is_raw),
-            )
+            let devices = next.unwrap_or_else(|| Arc::clone(&pending.devices));
+            let mut lines = std::mem::take(&mut files.spare);
+            lines.resize_with(devices.len(), Vec::new);
+            let next = Pending {
+                devices,
+                lines,
+                outcome: Arc::default(),
+            };
+            std::mem::replace(&mut *pending, next)
         };
         let mut written = false;
-        for (bytes, (path, sink)) in lines.iter().zip(&mut files.sinks) {
+        for (bytes, (path, sink)) in taken.lines.iter().zip(&mut files.sinks) {
             let result = match sink {
                 Sink::File(file) => file.write_all(bytes),
                 Sink::Stdout => std::io::stdout().lock().write_all(bytes),
@@ -182,15 +173,16 @@ impl Sinks {
                 Err(error) => tracing::error!(device = path, %error, "an audit device cannot be written"),
             }
         }
-        outcome.set(written);
-        for bytes in &mut lines {
+        taken.outcome.set(written);
+        let raw = taken.devices.values().any(Device::is_raw);
+        for bytes in &mut taken.lines {
             if raw {
                 bytes.zeroize();
             }
             bytes.clear();
             bytes.shrink_to(MOST_SPARE);
         }
-        files.spare = lines;
+        files.spare = taken.lines;
     }
 }
 
@@ -224,7 +216,7 @@ impl Added<'_> {
     fn settle(&self, files: &mut Files) -> Result<()> {
         // Not known under the lock: then these lines are still among those pending.
         if self.outcome.get().is_none() {
-            self.sinks.write(files);
+            self.sinks.write(files, None);
         }
         self.outcome.get().unwrap_or(Err(Error::Audit))
     }
