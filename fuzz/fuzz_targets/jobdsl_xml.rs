@@ -6,6 +6,7 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|text: &str| {
     if let Ok(item) = import("job", "config.xml", text) {
         let again = import("job", "config.xml", &item.xml).expect("what is printed can be read");
-        assert!(diff(&item.xml, &again.xml).is_empty());
+        assert_eq!(item.xml, again.xml);
+        assert!(diff(text, &item.xml).is_empty());
     }
 });

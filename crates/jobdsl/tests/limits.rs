@@ -53,6 +53,21 @@ fn fails(bad: &str, line: u32, says: &str) -> Compiled {
     made
 }
 
+/// What Jenkins could not read is not made: neither an element nor an attribute may have any name.
+#[test]
+fn wrong_names_make_no_job() {
+    for name in ["a/b", "a b", "1", "", "<a>"] {
+        for path in [format!("it / '{name}'"), format!("it / x('{name}': 1)")] {
+            let made = fails(
+                &format!("job('a') {{ configure {{ {path} << 1 }} }}"),
+                1,
+                "is no name of an XML element",
+            );
+            assert!(made.items.is_empty());
+        }
+    }
+}
+
 #[test]
 fn loops_end() {
     let made = fails(

@@ -11,6 +11,8 @@ pub mod fabric;
 mod internal;
 mod node;
 pub mod pki;
+#[cfg(test)]
+mod random;
 pub mod registry;
 mod scheduler;
 

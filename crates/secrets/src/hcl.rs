@@ -340,8 +340,9 @@ impl Parser<'_> {
                     other => match other.parse::<i64>() {
                         Ok(number) => Value::from(number),
                         Err(_) => match other.parse::<f64>() {
-                            Ok(number) => Value::from(number),
-                            Err(_) => return self.fail(format!("`{other}` is no value: put it in quotes")),
+                            // `inf` and `nan` are numbers to Rust only, and none to JSON.
+                            Ok(number) if number.is_finite() => Value::from(number),
+                            _ => return self.fail(format!("`{other}` is no value: put it in quotes")),
                         },
                     },
                 })
@@ -425,6 +426,8 @@ mod tests {
             ("a = b", 1),
             ("a = \"x\n\"", 2),
             ("{\n]", 2),
+            ("a = 1\nb = inf", 2),
+            ("a = 1e999", 1),
             ("a", 1),
         ] {
             assert_eq!(parse(text).unwrap_err().line, line, "{text:?}");

@@ -114,6 +114,7 @@ fn bytes_that_nobody_sealed_never_open() {
     runner(4000)
         .run(&blob, |blob| {
             prop_assert!(fuzzing::refuses_blob("logical/x", &blob));
+            prop_assert!(fuzzing::refuses_changed("logical/x", &blob));
             fuzzing::read_keyring(&blob);
             Ok(())
         })

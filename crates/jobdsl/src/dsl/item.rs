@@ -44,8 +44,13 @@ impl Item {
         loop {
             let next = self.changes.borrow().get(done).cloned();
             let Some(change) = next else {
-                return match root.too_much() {
-                    Some(why) => Err(Throw::limit(why).or_at(&self.at.0.as_str().into(), self.at.1)),
+                let wrong = root.too_much().map(Throw::limit).or_else(|| {
+                    let name = root.wrong_name()?;
+                    let message = format!("`{name}` is no name of an XML element or attribute");
+                    Some(Throw::exception("SAXParseException", message))
+                });
+                return match wrong {
+                    Some(wrong) => Err(wrong.or_at(&self.at.0.as_str().into(), self.at.1)),
                     None => Ok(root),
                 };
             };

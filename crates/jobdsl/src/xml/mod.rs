@@ -9,6 +9,20 @@ pub(crate) use read::read;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+/// Whether XML can hold a character.
+fn is_held(c: char) -> bool {
+    (c >= ' ' || matches!(c, '\n' | '\r' | '\t')) && !matches!(c, '\u{fffe}' | '\u{ffff}')
+}
+
+/// Whether an element or attribute can have this name.
+fn is_name(name: &str) -> bool {
+    let first = |c: char| c.is_alphabetic() || matches!(c, '_' | ':');
+    name.starts_with(first)
+        && name
+            .chars()
+            .all(|c| first(c) || c.is_alphanumeric() || matches!(c, '-' | '.' | '\u{b7}'))
+}
+
 /// How many elements one may hold.
 pub(crate) const MOST: usize = 1_000_000;
 
@@ -205,6 +219,24 @@ impl Element {
             }
             _ => None,
         }
+    }
+
+    /// The first name here or below that no element or attribute can have: printed, it would be something else.
+    pub(crate) fn wrong_name(&self) -> Option<String> {
+        let wrong = |element: &Self| {
+            let mut names: Vec<String> = element.attributes().into_iter().map(|(key, _)| key).collect();
+            names.push(element.name());
+            names.into_iter().find(|name| !is_name(name))
+        };
+        let mut found = wrong(self);
+        let mut open = self.elements();
+        while found.is_none()
+            && let Some(node) = open.pop()
+        {
+            found = wrong(&node);
+            open.extend(node.elements());
+        }
+        found
     }
 
     pub(crate) fn deep_clone(&self) -> Node {

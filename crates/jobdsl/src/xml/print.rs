@@ -1,6 +1,6 @@
 //! Tree to text, as Jenkins stores it.
 
-use super::{Child, Element};
+use super::{Child, Element, is_held};
 
 /// The text of an element: elements with elements in lines of their own, texts as they are.
 pub(crate) fn print(element: &Element) -> String {
@@ -61,10 +61,8 @@ fn escape(text: &str, attribute: bool, out: &mut String) {
             '\'' if attribute => out.push_str("&apos;"),
             '\n' if attribute => out.push_str("&#10;"),
             '\r' => out.push_str("&#13;"),
-            // What XML cannot hold.
-            c if c < ' ' && !matches!(c, '\n' | '\t') => {}
-            '\u{fffe}' | '\u{ffff}' => {}
-            c => out.push(c),
+            c if is_held(c) => out.push(c),
+            _ => {}
         }
     }
 }

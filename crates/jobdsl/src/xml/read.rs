@@ -1,7 +1,7 @@
 //! Text to tree: elements, attributes, texts, CDATA, the five entities and character references. No document types:
 //! what would define entities or fetch something is refused.
 
-use super::{Child, Element, Node};
+use super::{Child, Element, Node, is_held};
 use thiserror::Error;
 
 /// Text that is no XML.
@@ -142,7 +142,7 @@ impl<'a> Reader<'a> {
             text.push_str(&self.unescape(raw)?);
             self.pos += end;
             if self.eat("<![CDATA[") {
-                text.push_str(self.until("]]>")?);
+                text.extend(self.until("]]>")?.chars().filter(|c| is_held(*c)));
             } else if self.eat("<!--") {
                 self.until("-->")?;
             } else if self.eat("<?") {
@@ -199,6 +199,8 @@ impl<'a> Reader<'a> {
             rest = tail;
         }
         out.push_str(rest);
+        // What would not be printed is not kept either: a text of nothing else is none.
+        out.retain(is_held);
         Ok(out)
     }
 }
@@ -217,6 +219,8 @@ mod tests {
             "<a x='1 &lt; 2'>\n    <b></b>\n    <c>t &amp; u&lt;raw&gt;</c>\n</a>\n"
         );
         assert_eq!(print(&read(&print(&node)).unwrap()), print(&node));
+        let empty = read("<a>&#1;<b x='&#1;'/><![CDATA[\u{1}]]></a>").unwrap();
+        assert_eq!(print(&empty), "<a>\n    <b x=''></b>\n</a>\n");
         for (text, expected) in [
             ("<a>\n<b></a>", "line 2: `b` is closed by `a`"),
             ("<a>&nope;</a>", "line 1: the entity `&nope;` is unknown"),

@@ -11,7 +11,7 @@ mod dispatch;
 mod logs;
 mod openapi;
 mod patch;
-mod proto;
+pub(crate) mod proto;
 mod read;
 mod request;
 mod reviews;

@@ -216,7 +216,7 @@ fn refusal(error: ApplyError) -> Status {
                 .collect();
             status
         }
-        ApplyError::HasManagers => Status::bad_request(error.to_string()),
+        ApplyError::HasManagers | ApplyError::Items { .. } => Status::bad_request(error.to_string()),
     }
 }
 

@@ -7,7 +7,7 @@
 mod budget;
 mod condition;
 mod context;
-mod cron;
+pub(crate) mod cron;
 mod cronjob;
 mod daemonset;
 mod deployment;

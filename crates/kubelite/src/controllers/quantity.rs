@@ -18,14 +18,14 @@ pub(crate) fn milli(value: &Value) -> Option<i128> {
 
 fn parse(text: &str) -> Option<i128> {
     let text = text.trim();
+    let negative = text.starts_with('-');
+    let text = text.strip_prefix(['+', '-']).unwrap_or(text);
     let end = text
-        .find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '+' | '-')))
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
         .unwrap_or(text.len());
     let (number, suffix) = text.split_at(end);
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let negative = whole.starts_with('-');
-    let digits = whole.trim_start_matches(['+', '-']);
-    if digits.is_empty() && fraction.is_empty() {
+    let (digits, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if (digits.is_empty() && fraction.is_empty()) || fraction.contains('.') {
         return None;
     }
     // Thousandths, rounded up, are all that Kubernetes itself keeps of a fraction.
@@ -41,11 +41,13 @@ fn parse(text: &str) -> Option<i128> {
         "G" => (1_000_000_000, 1),
         "T" => (1_000_000_000_000, 1),
         "P" => (1_000_000_000_000_000, 1),
+        "E" => (1_000_000_000_000_000_000, 1),
         "Ki" => (1 << 10, 1),
         "Mi" => (1 << 20, 1),
         "Gi" => (1 << 30, 1),
         "Ti" => (1 << 40, 1),
         "Pi" => (1 << 50, 1),
+        "Ei" => (1 << 60, 1),
         other => {
             let power = other.strip_prefix(['e', 'E'])?.parse::<i32>().ok()?;
             let factor = 10_i128.checked_pow(power.unsigned_abs().min(18))?;
@@ -54,7 +56,7 @@ fn parse(text: &str) -> Option<i128> {
     };
     let scaled = nano.checked_mul(factor)?;
     let unit = divisor.checked_mul(1_000_000)?;
-    let amount = (scaled + unit - 1) / unit;
+    let amount = scaled.checked_add(unit - 1)? / unit;
     Some(if negative { -amount } else { amount })
 }
 
@@ -139,11 +141,18 @@ mod tests {
             ("64Mi", Some(67_108_864_000)),
             ("1e3", Some(1_000_000)),
             ("1n", Some(1)),
+            ("2E", Some(2_000_000_000_000_000_000_000)),
+            ("1Ei", Some(1000 << 60)),
             ("-1", Some(-1000)),
             ("", None),
             ("Mi", None),
             ("1Qi", None),
+            ("+-1", None),
+            (".-1", None),
+            ("1.0000000000.1", None),
             ("99999999999999999999999999999999999999999", None),
+            // Rounding up what just fits must not turn it round.
+            ("170141183460469231731687303715.884105727", None),
         ] {
             assert_eq!(milli(&json!(text)), expected, "{text}");
         }

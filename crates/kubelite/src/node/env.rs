@@ -326,11 +326,13 @@ pub(crate) fn millis(quantity: &str) -> Option<u128> {
         "G" => 1_000_000_000_000,
         "T" => 1_000_000_000_000_000,
         "P" => 1_000_000_000_000_000_000,
+        "E" => 1_000_000_000_000_000_000_000,
         "Ki" => 1000 << 10,
         "Mi" => 1000 << 20,
         "Gi" => 1000 << 30,
         "Ti" => 1000 << 40,
         "Pi" => 1000 << 50,
+        "Ei" => 1000 << 60,
         other => {
             let exponent: u32 = other.strip_prefix(['e', 'E'])?.parse().ok()?;
             1000_u128.checked_mul(10_u128.checked_pow(exponent)?)?

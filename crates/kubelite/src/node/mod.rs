@@ -4,7 +4,7 @@
 mod agent;
 mod client;
 mod container;
-mod env;
+pub(crate) mod env;
 mod events;
 mod exec;
 mod image;

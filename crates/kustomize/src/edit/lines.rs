@@ -167,6 +167,25 @@ impl Lines {
         Ok(())
     }
 
+    /// The last line, behind which fields can be added; not where another document has begun or this one has ended.
+    fn end(&self) -> Result<u32> {
+        let last = usize::try_from(last_line(&self.root)).unwrap_or(usize::MAX);
+        let ends = |line: &String| line.starts_with("---") || line.starts_with("...");
+        let fields = self.root.pairs().is_some_and(|pairs| !pairs.is_empty());
+        match self
+            .lines
+            .iter()
+            .enumerate()
+            .skip(last)
+            .find(|(_, line)| ends(line))
+        {
+            Some((at, _)) if fields => Err(Error::new("the file goes on behind its first document")
+                .on_line(u32::try_from(at + 1).unwrap_or(u32::MAX))
+                .hint("a kustomization is one document; remove what follows it")),
+            _ => Ok(u32::try_from(self.lines.len()).unwrap_or(u32::MAX)),
+        }
+    }
+
     /// Sets a field of the file itself.
     pub(super) fn set_field(&mut self, key: &str, value: &str) -> Result<()> {
         if let Some((name, node)) = self.pair(key) {
@@ -177,7 +196,7 @@ impl Lines {
             .iter()
             .filter(|(name, _)| matches!(name.text(), Some("apiVersion" | "kind")));
         let after = heads.map(|(_, value)| last_line(value)).max();
-        let after = after.unwrap_or_else(|| u32::try_from(self.lines.len()).unwrap_or(u32::MAX));
+        let after = after.map_or_else(|| self.end(), Ok)?;
         self.insert_after(after, &[format!("{key}: {}", written(value, Style::Plain))]);
         Ok(())
     }
@@ -229,8 +248,7 @@ impl Lines {
             None => {
                 let mut texts = vec![format!("{list}:")];
                 texts.extend(entry(0));
-                let end = u32::try_from(self.lines.len()).unwrap_or(u32::MAX);
-                self.insert_after(end, &texts);
+                self.insert_after(self.end()?, &texts);
             }
             Some((key, node)) => match &node.content {
                 Content::Sequence(items) if !items.is_empty() && node.style != Style::Flow => {

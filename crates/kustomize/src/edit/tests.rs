@@ -173,3 +173,29 @@ fn sets_refs() {
     let error = set_ref(text, "https://h/o/r//w", "v2").unwrap_err();
     assert!(error.hint_text().is_some(), "{error}");
 }
+
+#[test]
+fn adds_nothing_to_another_document() {
+    for text in [
+        "resources: [a]\n---\nx: 1\n",
+        "resources:\n- a\n...\n",
+        "resources:\n- a\n---\nno: [\n",
+    ] {
+        for made in [
+            set_field(text, Field::Namespace, ""),
+            set_field(text, Field::Namespace, "x"),
+            set_replicas(text, "a", 1),
+        ] {
+            assert_eq!(
+                made.unwrap_err().message(),
+                "the file goes on behind its first document",
+                "{text}"
+            );
+        }
+    }
+    let whole = "---\nresources:\n- a\n";
+    assert_eq!(
+        set_field(whole, Field::Namespace, "x").unwrap(),
+        format!("{whole}namespace: x\n")
+    );
+}

@@ -1,9 +1,10 @@
 //! Server-side apply.
 
 use super::managers::{Manager, Operation, read, strip, write};
-use super::set::{FieldSet, difference};
+use super::set::{FieldSet, difference, shown_key};
 use super::shape::{Division, Schema, item_key};
 use serde_json::{Map, Value};
+use std::collections::{HashMap, HashSet};
 
 /// A field that another manager owns and that this apply would change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +24,14 @@ pub enum ApplyError {
     /// An applied configuration names no managers.
     #[error("metadata.managedFields must be nil")]
     HasManagers,
+    /// A list that is merged by keys, or a set, does not tell its items apart.
+    #[error("failed to create typed patch object: {path}: {problem}")]
+    Items {
+        /// The list.
+        path: String,
+        /// What is wrong.
+        problem: String,
+    },
 }
 
 fn describe(conflicts: &[Conflict]) -> String {
@@ -70,6 +79,7 @@ pub fn apply(live: &Value, config: &Value, schema: Schema<'_>, by: Applied<'_>) 
     {
         return Err(ApplyError::HasManagers);
     }
+    check(config, schema, "")?;
     let mut managers = read(live);
     let mut fields = FieldSet::of(config, schema);
     strip(&mut fields);
@@ -153,40 +163,104 @@ fn merge(live: &Value, config: &Value, schema: Schema<'_>) -> Value {
             Value::Object(merged)
         }
         (Division::Keyed(keys), Value::Array(live), Value::Array(config)) => {
-            let key = |item: &Value| item_key(item, &keys);
-            let find = |list: &[Value], wanted: &Value| {
-                let wanted = key(wanted);
-                list.iter().find(|item| key(item) == wanted).cloned()
-            };
-            ordered(live, config, |a, b| key(a) == key(b))
+            paired(live, config, |item| item_key(item, &keys))
                 .into_iter()
-                .map(|item| match (find(live, item), find(config, item)) {
-                    (Some(live), Some(config)) => merge(&live, &config, schema.item()),
-                    (_, Some(only)) | (Some(only), None) => only,
-                    (None, None) => item.clone(),
+                .map(|pair| match pair {
+                    (Some(live), Some(config)) => merge(live, config, schema.item()),
+                    (Some(only), None) | (None, Some(only)) => only.clone(),
+                    (None, None) => Value::Null,
                 })
                 .collect()
         }
-        (Division::Set, Value::Array(live), Value::Array(config)) => ordered(live, config, |a, b| a == b)
-            .into_iter()
-            .cloned()
-            .collect(),
+        (Division::Set, Value::Array(live), Value::Array(config)) => {
+            paired(live, config, |item| Some(item.to_string()))
+                .into_iter()
+                .filter_map(|(live, config)| live.or(config).cloned())
+                .collect()
+        }
         _ => config.clone(),
     }
 }
 
-/// All items once: in the order of `config` if it has them all, else in that of `live`, new ones last.
-fn ordered<'a>(
+/// All items with what the other list has of the same key: in the order of `config` if it has them all, else in that of
+/// `live`, new ones last. Items of `live` without a key, or with that of another, are there as they are.
+fn paired<'a>(
     live: &'a [Value],
     config: &'a [Value],
-    same: impl Fn(&Value, &Value) -> bool,
-) -> Vec<&'a Value> {
-    let has = |list: &[Value], wanted: &Value| list.iter().any(|item| same(item, wanted));
-    if live.iter().all(|item| has(config, item)) {
-        return config.iter().collect();
+    key: impl Fn(&Value) -> Option<String>,
+) -> Vec<(Option<&'a Value>, Option<&'a Value>)> {
+    let named = |list: &'a [Value]| -> Vec<(Option<String>, &'a Value)> {
+        list.iter().map(|item| (key(item), item)).collect()
+    };
+    let (live, config) = (named(live), named(config));
+    let index = |list: &[(Option<String>, &'a Value)]| -> HashMap<String, &'a Value> {
+        let keyed = list.iter().rev();
+        keyed
+            .filter_map(|(key, item)| Some((key.clone()?, *item)))
+            .collect()
+    };
+    let (of_live, of_config) = (index(&live), index(&config));
+    let find = |among: &HashMap<String, &'a Value>, key: &Option<String>| {
+        key.as_ref().and_then(|key| among.get(key)).copied()
+    };
+    if live.iter().all(|(key, _)| find(&of_config, key).is_some()) {
+        let all = config
+            .iter()
+            .map(|(key, item)| (find(&of_live, key), Some(*item)));
+        return all.collect();
     }
-    let new = config.iter().filter(|item| !has(live, item));
-    live.iter().chain(new).collect()
+    let old = live
+        .iter()
+        .map(|(key, item)| (Some(*item), find(&of_config, key)));
+    let new = config.iter().filter(|(key, _)| find(&of_live, key).is_none());
+    old.chain(new.map(|(_, item)| (None, Some(*item)))).collect()
+}
+
+/// Whether every item of a list that is merged can be told from the others. A configuration that leaves it open what
+/// it wants is refused, as Kubernetes does; what is live may be so.
+fn check(config: &Value, schema: Schema<'_>, path: &str) -> Result<(), ApplyError> {
+    let wrong = |problem: String| ApplyError::Items {
+        path: path.to_owned(),
+        problem,
+    };
+    let mut seen = HashSet::new();
+    match (schema.division(config), config) {
+        (Division::Map, Value::Object(map)) => map
+            .iter()
+            .try_for_each(|(key, value)| check(value, schema.child(key), &format!("{path}.{key}"))),
+        (Division::Keyed(keys), Value::Array(items)) => {
+            for (index, item) in items.iter().enumerate() {
+                if let Some(key) = keys.iter().find(|key| !has_key(item, key, schema)) {
+                    return Err(wrong(format!(
+                        "element {index}: associative list with keys has an element that omits key field {key:?} (and \
+                         doesn't have default value)"
+                    )));
+                }
+                let name = shown_key(&item_key(item, &keys).unwrap_or_default());
+                check(item, schema.item(), &format!("{path}{name}"))?;
+                if !seen.insert(name.clone()) {
+                    return Err(wrong(format!("duplicate entries for key {name}")));
+                }
+            }
+            Ok(())
+        }
+        (Division::Set, Value::Array(items)) => {
+            match items.iter().find(|item| !seen.insert(item.to_string())) {
+                Some(item) => Err(wrong(format!("duplicate entries for key [={item}]"))),
+                None => Ok(()),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether an item has a key, or the key a default.
+fn has_key(item: &Value, key: &str, schema: Schema<'_>) -> bool {
+    let default = match schema.item().child(key) {
+        Schema::Open(open) => open.get("default").is_some(),
+        _ => key == "protocol",
+    };
+    item.is_object() && (default || item.get(key).is_some())
 }
 
 /// Removes the fields of `gone`.
@@ -290,6 +364,35 @@ mod tests {
         assert_eq!(
             after["spec"],
             json!({"replicas": 3, "template": {"spec": {"containers": [{"name": "a", "image": "x"}]}}})
+        );
+
+        // Items that cannot be told apart are refused when applied, and left alone when they are live.
+        let ports = |items: Value| {
+            deployment(json!({"template": {"spec": {"containers": [{"name": "a", "ports": items}]}}}))
+        };
+        for (items, wanted) in [
+            (
+                json!([{"name": "x"}]),
+                "element 0: associative list with keys has an element that omits key field \"containerPort\"",
+            ),
+            (json!([1]), "element 0: "),
+            (
+                json!([{"containerPort": 1}, {"containerPort": 1, "protocol": "TCP"}]),
+                ".spec.template.spec.containers[name=\"a\"].ports: duplicate entries for key [containerPort=1,protocol=\"TCP\"]",
+            ),
+        ] {
+            let refused = apply(&Value::Null, &ports(items), schema, by("one")).unwrap_err();
+            assert!(refused.to_string().contains(wanted), "{refused}");
+        }
+        let twice =
+            json!([{"containerPort": 1, "name": "x"}, {"containerPort": 1, "name": "y"}, {"name": "z"}]);
+        let mut wanted = twice.clone();
+        wanted.as_array_mut().unwrap().push(json!({"containerPort": 2}));
+        let more = ports(json!([{"containerPort": 2}]));
+        let merged = apply(&ports(twice), &more, schema, by("one")).unwrap();
+        assert_eq!(
+            merged["spec"]["template"]["spec"]["containers"][0]["ports"],
+            wanted
         );
 
         // A plain update takes ownership away.

@@ -144,18 +144,21 @@ impl FieldSet {
         for (key, child) in &self.children {
             let path = match key.split_once(':') {
                 Some(("f", name)) => format!("{prefix}.{name}"),
-                Some(("k", keys)) => {
-                    let keys: Map<String, Value> = serde_json::from_str(keys).unwrap_or_default();
-                    let keys: Vec<String> =
-                        keys.iter().map(|(key, value)| format!("{key}={value}")).collect();
-                    format!("{prefix}[{}]", keys.join(","))
-                }
+                Some(("k", _)) => format!("{prefix}{}", shown_key(key)),
                 Some((_, value)) => format!("{prefix}[={value}]"),
                 None => prefix.to_owned(),
             };
             child.collect(&path, paths);
         }
     }
+}
+
+/// The name of an item of a keyed list, for people: `[name="a"]`.
+pub(crate) fn shown_key(key: &str) -> String {
+    let keys = key.strip_prefix("k:").unwrap_or_default();
+    let keys: Map<String, Value> = serde_json::from_str(keys).unwrap_or_default();
+    let keys: Vec<String> = keys.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    format!("[{}]", keys.join(","))
 }
 
 /// Which fields differ: added or modified, and removed.
