@@ -68,7 +68,13 @@ impl Schedule {
         let [minute, hour, day, month, weekday] = fields.as_slice() else {
             return Err(CronError::Fields(fields.len()));
         };
-        let star = |field: &str| field.starts_with('*') || field.starts_with('?');
+        // A star with a step of its own is a list of days like any other.
+        let star = |field: &str| {
+            field.split(',').any(|part| {
+                let (range, step) = part.split_once('/').unwrap_or((part, "1"));
+                matches!(range, "*" | "?") && step.parse() == Ok(1)
+            })
+        };
         let mut weekdays = set(weekday, 0, 7, "weekday", DAYS)?;
         if weekdays & (1 << 7) != 0 {
             weekdays |= 1;
@@ -232,6 +238,8 @@ mod tests {
             ("*/15 * * * *", "", "2026-01-01T00:15:00Z", "2026-01-01T00:30:00Z"),
             ("0 3 * * 1-5", "", "2026-01-02T04:00:00Z", "2026-01-05T03:00:00Z"),
             ("0 0 13 * 5", "", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"),
+            ("0 0 */2 * 1", "", "2026-01-01T00:00:00Z", "2026-01-03T00:00:00Z"),
+            ("0 0 */1 * 1", "", "2026-01-01T00:00:00Z", "2026-01-05T00:00:00Z"),
             ("0 0 31 * *", "", "2026-02-01T00:00:00Z", "2026-03-31T00:00:00Z"),
             ("0 0 29 feb *", "", "2026-01-01T00:00:00Z", "2028-02-29T00:00:00Z"),
             ("30 6 * * sun", "", "2026-01-01T00:00:00Z", "2026-01-04T06:30:00Z"),
