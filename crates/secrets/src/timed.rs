@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 const MOST_UNDOING: usize = 8;
 
 impl Server {
-    /// Ends leases and tokens when their time comes, and replaces worn keys and what is to be replaced by itself, until cancelled. Nothing expired is ever
-    /// valid without this; it only tidies.
+    /// Ends leases and tokens when their time comes, and replaces worn keys and what is to be replaced by itself, until
+    /// cancelled. Nothing expired is ever valid without this; it only tidies.
     pub async fn run(self, cancel: CancellationToken) {
         let mut undoing = JoinSet::new();
         let mut rotating = JoinSet::new();
