@@ -7,6 +7,7 @@ use crate::engine::{Budget, FuncMap, Result, Value};
 use crate::known::Known;
 use crate::request::{FileWrite, Request};
 use crate::template::Engine;
+use crate::time::{Time, Zone};
 use crate::value::{from_json, map, string};
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,6 +69,12 @@ impl Round {
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The present time, which it asks for.
+    pub(super) fn now(&self, zone: Zone) -> Time {
+        let seconds = self.ask(Request::Now).and_then(Json::as_i64);
+        Time::unix(seconds.unwrap_or_default(), zone)
     }
 
     /// The answer to a request, noting that it is used, and that it is missing if it is.
@@ -163,12 +170,12 @@ pub(super) fn register(map: &mut FuncMap, round: &Arc<Round>) {
     });
     add("timestamp", |round, args| {
         count("timestamp", args, 0..=1)?;
-        let seconds = round.ask(Request::Now).and_then(Json::as_i64).unwrap_or_default();
+        let now = round.now(Zone::Utc);
         match args.first() {
-            None => Ok(string(super::text_time::rfc3339(seconds))),
-            Some(_) => match &*text("timestamp", args, 0)? {
-                "unix" => Ok(string(seconds.to_string())),
-                layout => Ok(string(super::text_time::format(layout, seconds))),
+            None => Ok(string(now.rfc3339())),
+            Some(_) => match &*bytes("timestamp", args, 0)? {
+                b"unix" => Ok(string(now.seconds().to_string())),
+                layout => Ok(Value::from_bytes(&now.format(layout))),
             },
         }
     });

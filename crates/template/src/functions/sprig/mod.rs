@@ -4,6 +4,7 @@
 
 mod cases;
 mod codes;
+mod dates;
 mod dicts;
 mod lists;
 mod numbers;
@@ -16,6 +17,7 @@ use crate::engine::print::display;
 use crate::engine::{Result, Value};
 
 pub(super) use cases::{lower, upper, upper_char};
+pub(super) use dates::{OF_TIME, register};
 pub(super) use dicts::merge_into;
 
 pub(super) const TABLES: &[&[(&str, Pure)]] = &[
@@ -36,8 +38,6 @@ pub(super) const BY_TYPE: &[&str] = &[
     "sprig_kindOf",
     "sprig_kindIs",
     "sprig_deepEqual",
-    "sprig_duration",
-    "sprig_durationRound",
 ];
 
 /// Functions that change the map in their first argument.
@@ -55,25 +55,6 @@ pub(crate) fn in_place(name: &str) -> bool {
 
 /// Sprig's functions that are refused, with what they read from.
 pub(super) const ELSEWHERE: &[(&str, &[&str])] = &[
-    (
-        "the clock, so that each rendering would differ: use `timestamp`",
-        &[
-            "sprig_ago",
-            "sprig_date",
-            "sprig_date_in_zone",
-            "sprig_date_modify",
-            "sprig_dateInZone",
-            "sprig_dateModify",
-            "sprig_htmlDate",
-            "sprig_htmlDateInZone",
-            "sprig_now",
-            "sprig_must_date_modify",
-            "sprig_mustDateModify",
-            "sprig_mustToDate",
-            "sprig_toDate",
-            "sprig_unixEpoch",
-        ],
-    ),
     (
         "randomness or keys of its own, so that each rendering would differ: use Vault's pki and transit",
         &[
