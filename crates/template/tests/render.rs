@@ -30,6 +30,7 @@ impl Sources for Fixed {
             Request::Env { name } if name == "SET" => json!("value"),
             Request::Env { .. } => Json::Null,
             Request::Now => json!(1_700_000_000),
+            Request::Seed => json!("0123456789abcdef0123456789abcdef"),
         })
     }
 }

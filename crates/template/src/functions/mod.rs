@@ -11,6 +11,7 @@ mod scratch;
 mod sources;
 mod spew;
 mod sprig;
+mod stream;
 mod text;
 mod times;
 mod toml;
@@ -105,7 +106,11 @@ static NAMES: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| {
         .iter()
         .copied()
         .chain(sources::NAMES.iter().copied())
-        .chain(sprig::OF_TIME.iter().map(|(name, _)| *name))
+        .chain(
+            sprig::OF_ROUND
+                .iter()
+                .flat_map(|table| table.iter().map(|(name, _)| *name)),
+        )
         .chain(PURE.keys().copied())
         .collect()
 });

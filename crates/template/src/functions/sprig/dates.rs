@@ -3,15 +3,13 @@
 use super::super::Round;
 use super::super::args::{any, bytes, count, fail, text};
 use super::super::times::{as_time, time, time_at};
-use crate::engine::{FuncMap, Result, Value};
+use super::OfRound;
+use crate::engine::{Result, Value};
 use crate::time::{Duration, Time, Zone, load, parse};
 use crate::value::string;
-use std::sync::Arc;
-
-type OfRound = fn(&Round, &[Value]) -> Result<Value>;
 
 /// The functions, which see the types of their arguments and may ask for the time.
-pub(in super::super) const OF_TIME: &[(&str, OfRound)] = &[
+pub(super) const FUNCTIONS: &[(&str, OfRound)] = &[
     ("sprig_now", |round, a| {
         count("now", a, 0..=0)?;
         Ok(time(round.now(Zone::Local)))
@@ -81,17 +79,6 @@ pub(in super::super) const OF_TIME: &[(&str, OfRound)] = &[
 ];
 
 const DAY: &[u8] = b"2006-01-02";
-
-/// Adds the functions to the engine's table.
-pub(in super::super) fn register(map: &mut FuncMap, round: &Arc<Round>) {
-    for (name, function) in OF_TIME {
-        let round = Arc::clone(round);
-        map.insert(
-            (*name).to_owned(),
-            Arc::new(move |args: &[Value]| function(&round, args)),
-        );
-    }
-}
 
 /// An `int64`, and no other number.
 fn int64(value: &Value) -> Option<i64> {

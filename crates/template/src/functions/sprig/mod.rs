@@ -8,16 +8,17 @@ mod dates;
 mod dicts;
 mod lists;
 mod numbers;
+mod random;
 mod semver;
 mod text;
 
-use super::Pure;
 use super::args::{any, fail};
+use super::{Pure, Round};
 use crate::engine::print::display;
-use crate::engine::{Result, Value};
+use crate::engine::{FuncMap, Result, Value};
+use std::sync::Arc;
 
 pub(super) use cases::{lower, upper, upper_char};
-pub(super) use dates::{OF_TIME, register};
 pub(super) use dicts::merge_into;
 
 pub(super) const TABLES: &[&[(&str, Pure)]] = &[
@@ -29,6 +30,22 @@ pub(super) const TABLES: &[&[(&str, Pure)]] = &[
     dicts::FUNCTIONS,
     numbers::FUNCTIONS,
 ];
+
+/// A function that asks the round for the time or for randomness.
+type OfRound = fn(&Round, &[Value]) -> Result<Value>;
+
+pub(super) const OF_ROUND: &[&[(&str, OfRound)]] = &[dates::FUNCTIONS, random::FUNCTIONS];
+
+/// Adds the functions that ask the round to the engine's table. They see the types of their arguments.
+pub(super) fn register(map: &mut FuncMap, round: &Arc<Round>) {
+    for (name, function) in OF_ROUND.iter().copied().flatten() {
+        let round = Arc::clone(round);
+        map.insert(
+            (*name).to_owned(),
+            Arc::new(move |args: &[Value]| function(&round, args)),
+        );
+    }
+}
 
 /// Functions that ask for the types of their arguments.
 pub(super) const BY_TYPE: &[&str] = &[
@@ -56,16 +73,8 @@ pub(crate) fn in_place(name: &str) -> bool {
 /// Sprig's functions that are refused, with what they read from.
 pub(super) const ELSEWHERE: &[(&str, &[&str])] = &[
     (
-        "randomness or keys of its own, so that each rendering would differ: use Vault's pki and transit",
+        "keys of its own, so that each rendering would differ: use Vault's pki and transit",
         &[
-            "sprig_randAlphaNum",
-            "sprig_randAlpha",
-            "sprig_randAscii",
-            "sprig_randNumeric",
-            "sprig_randBytes",
-            "sprig_randInt",
-            "sprig_shuffle",
-            "sprig_uuidv4",
             "sprig_bcrypt",
             "sprig_htpasswd",
             "sprig_genPrivateKey",
