@@ -123,6 +123,10 @@ pub trait Object: Any + Send + Sync {
     fn marshal(&self) -> Option<String> {
         None
     }
+    /// Why JSON cannot have it.
+    fn refuses_json(&self) -> Option<&'static str> {
+        None
+    }
     /// Whether it is another one by Go's `==`, or, deeply, by `reflect.DeepEqual`.
     fn equals(&self, _other: &dyn Object, _deeply: bool) -> bool {
         false

@@ -83,7 +83,11 @@ impl Object for Moment {
     }
 
     fn marshal(&self) -> Option<String> {
-        self.0.marshal()
+        Some(self.0.marshal())
+    }
+
+    fn refuses_json(&self) -> Option<&'static str> {
+        self.0.refuses_json()
     }
 
     fn equals(&self, other: &dyn Object, deeply: bool) -> bool {

@@ -49,11 +49,17 @@ impl Time {
         text(self.format(RFC3339))
     }
 
-    /// As JSON and its like have it, if they can have it: with a year of four digits, and no day between zones.
-    pub(crate) fn marshal(&self) -> Option<String> {
-        let year = self.civil().year;
-        let hours = self.zone.offset().abs() / 3600;
-        ((0..=9999).contains(&year) && hours < 24).then(|| text(self.format(RFC3339_NANO)))
+    /// As JSON and its like have it.
+    pub(crate) fn marshal(&self) -> String {
+        text(self.format(RFC3339_NANO))
+    }
+
+    /// Why JSON cannot have it.
+    pub(crate) fn refuses_json(&self) -> Option<&'static str> {
+        if !(0..=9999).contains(&self.civil().year) {
+            return Some("year outside of range [0,9999]");
+        }
+        (self.zone.offset().abs() >= 24 * 3600).then_some("timezone hour outside of range [0,23]")
     }
 
     /// `Time.GoString`.

@@ -1,5 +1,5 @@
-//! Go's `time.Time` and `time.Duration`: the calendar, layouts, zones. Knows no clock; the machine's zone is UTC, so that a
-//! template gives the same text wherever it is rendered.
+//! Go's `time.Time` and `time.Duration`: the calendar, layouts, zones. Knows no clock; the machine's zone is UTC, so
+//! that a template gives the same text wherever it is rendered.
 
 mod calendar;
 mod duration;

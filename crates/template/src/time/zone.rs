@@ -49,7 +49,7 @@ impl Zone {
     }
 }
 
-/// `time.LoadLocation`, and what holds there at an instant: the abbreviation and the offset. None if there is no such zone.
+/// `time.LoadLocation`, and what holds there at an instant: abbreviation and offset. None if there is no such zone.
 pub(crate) fn load(name: &str, seconds: i64) -> Option<(String, i64)> {
     if matches!(name, "" | "UTC" | "Local") {
         return Some(("UTC".to_owned(), 0));
