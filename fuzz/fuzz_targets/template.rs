@@ -14,6 +14,7 @@ impl Sources for Fixed {
     fn get(&mut self, request: &Request) -> Result<Value, SourceError> {
         Ok(match request {
             Request::Now => json!(1_700_000_000),
+            Request::Seed => json!("0123456789abcdef0123456789abcdef"),
             Request::Env { .. } | Request::File { .. } => json!("value"),
             Request::List { .. } => json!(["a", "b"]),
             _ => json!({"data": {"data": {"k": "v", "n": 1, "l": [1, "x", null]}}}),

@@ -4,11 +4,14 @@ use crate::request::Request;
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 /// Answers by request. Cloning is not offered: secrets should not multiply.
 #[derive(Default)]
 pub struct Known {
     answers: BTreeMap<Request, Json>,
+    /// What templates drew from the seed, which is hidden as well.
+    drawn: Mutex<BTreeSet<String>>,
 }
 
 impl fmt::Debug for Known {
@@ -39,11 +42,17 @@ impl Known {
         self.answers.keys()
     }
 
-    /// Hides every value read from Vault, a file or the environment that occurs in `message`, also without the space
+    /// Notes a value that was drawn from the seed.
+    pub(crate) fn note_drawn(&self, value: &str) {
+        let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        drawn.insert(value.to_owned());
+    }
+
+    /// Hides every value drawn from the seed, or read from Vault, a file or the environment, that occurs in `message`, also without the space
     /// around it, and each of its lines.
     #[must_use]
     pub fn redact(&self, message: &str) -> String {
-        let mut values = BTreeSet::new();
+        let mut values = self.drawn.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for (request, answer) in &self.answers {
             if !matches!(request, Request::Now) {
                 leaves(answer, &mut values);

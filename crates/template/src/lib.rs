@@ -10,6 +10,7 @@ mod functions;
 mod known;
 mod request;
 mod template;
+mod time;
 mod value;
 
 pub use error::{Error, ErrorKind};

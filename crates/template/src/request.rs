@@ -43,6 +43,9 @@ pub enum Request {
     },
     /// `timestamp`: seconds since 1970 as a JSON number.
     Now,
+    /// Sprig's random functions: at least 32 random letters as a JSON string, from which all that a template has of
+    /// chance is drawn. The same answer gives the same values, in each round and each rendering.
+    Seed,
 }
 
 impl Request {
@@ -54,7 +57,7 @@ impl Request {
             | Self::Write { path, .. }
             | Self::List { path }
             | Self::PkiCert { path, .. } => Some(path),
-            Self::File { .. } | Self::Env { .. } | Self::Now => None,
+            Self::File { .. } | Self::Env { .. } | Self::Now | Self::Seed => None,
         }
     }
 }
@@ -69,6 +72,7 @@ impl fmt::Display for Request {
             Self::File { path } => write!(f, "file `{path}`"),
             Self::Env { name } => write!(f, "environment variable `{name}`"),
             Self::Now => f.write_str("the time"),
+            Self::Seed => f.write_str("randomness"),
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::error::{Error, ErrorKind, position};
 use crate::functions::{self, Round};
 use crate::known::Known;
 use crate::request::{FileWrite, Request, SourceError, Sources};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -43,6 +44,8 @@ pub struct Template {
 /// The trees, shared with the functions that execute templates by name.
 pub(crate) struct Engine {
     main: String,
+    /// Of its name and text: what it draws is of its own.
+    digest: [u8; 32],
     trees: Trees,
     missing_key: MissingKey,
 }
@@ -119,6 +122,11 @@ impl Template {
             text: text.to_owned(),
             engine: Arc::new(Engine {
                 main: main.to_owned(),
+                digest: Sha256::new()
+                    .chain_update(Sha256::digest(name))
+                    .chain_update(text)
+                    .finalize()
+                    .into(),
                 trees,
                 missing_key,
             }),
@@ -211,6 +219,11 @@ impl Template {
 }
 
 impl Engine {
+    /// What tells this template from others.
+    pub(crate) const fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
     fn run(&self, round: &Arc<Round>, name: &str, data: &Value) -> Result<Vec<u8>, ExecError> {
         Execution {
             trees: &self.trees,

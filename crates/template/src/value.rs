@@ -48,9 +48,11 @@ fn convert(json: &Json, floats: bool) -> Value {
 pub(crate) fn to_json(value: &Value) -> Json {
     match value.base() {
         Value::Missing | Value::Nil | Value::Function(_) | Value::Complex(..) | Value::Typed(_) => Json::Null,
-        Value::Object(object) => object
-            .plain()
-            .map_or(Json::Null, |fields| to_json(&Value::Map(fields))),
+        Value::Object(object) => match (object.marshal(), object.plain()) {
+            (Some(word), _) => Json::String(word),
+            (None, Some(fields)) => to_json(&Value::Map(fields)),
+            (None, None) => Json::Null,
+        },
         Value::Bytes(bytes) => Json::String(String::from_utf8_lossy(bytes).into_owned()),
         Value::Bool(b) => Json::Bool(*b),
         Value::Int(n) => Json::Number((*n).into()),

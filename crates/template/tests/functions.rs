@@ -22,6 +22,7 @@ impl Sources for Fixed {
             Request::Env { name } if name == "EMPTY" => json!(""),
             Request::Env { .. } => Value::Null,
             Request::Now => json!(1_700_000_000),
+            Request::Seed => json!("0123456789abcdef0123456789abcdef"),
             other => return Err(SourceError(format!("{other} is not for this test"))),
         })
     }

@@ -272,15 +272,17 @@ impl Fetcher {
             Request::File { path } => file(path.into()).await.map_err(Fetch::Local)?,
             Request::Env { name } => std::env::var(name).map_or(Json::Null, Json::String),
             Request::Now => json!(self.clock.now().as_second()),
+            Request::Seed => json!(seed().ok_or_else(|| Fetch::Local("the system gives none".to_owned()))?),
         })
     }
 
-    /// Forgets what has no lease, so that the next rendering reads it again.
+    /// Forgets what has no lease, so that the next rendering reads it again. The seed stays: what a template drew from
+    /// it changes with the process only.
     pub fn forget_unleased(&mut self) {
         let leased: Vec<Request> = self.leases.keys().cloned().collect();
         let mut kept = Known::default();
         if let Some(known) = Arc::get_mut(&mut self.known) {
-            for request in leased {
+            for request in leased.into_iter().chain([Request::Seed]) {
                 if let Some(answer) = known.remove(&request) {
                     kept.insert(request, answer);
                 }
@@ -406,6 +408,16 @@ async fn file(path: PathBuf) -> Result<Json, String> {
     }
 }
 
+/// 32 bytes of the process's generator, in hex.
+fn seed() -> Option<String> {
+    let mut bytes = [0; 32];
+    rustls::crypto::aws_lc_rs::default_provider()
+        .secure_random
+        .fill(&mut bytes)
+        .ok()?;
+    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// Whether a path, links followed, is inside a directory.
 pub(crate) fn within(directory: &Path, path: &Path) -> bool {
     let Ok(directory) = directory.canonicalize() else {
@@ -450,6 +462,26 @@ impl RenderError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_was_drawn_stays_with_the_process() {
+        let fetcher = || {
+            let client = Client::new(&crate::Config::new("http://127.0.0.1:1")).unwrap();
+            Fetcher::new(client, Arc::new(herder_base::SystemClock))
+        };
+        let template = Template::parse(
+            "t",
+            "{{sprig_randAlphaNum 24}}",
+            &herder_template::Options::default(),
+        );
+        let template = template.unwrap();
+        let (mut one, mut other) = (fetcher(), fetcher());
+        let first = one.render(&template).await.unwrap().text;
+        one.forget_all();
+        assert!(first == one.render(&template).await.unwrap().text);
+        assert!(first != other.render(&template).await.unwrap().text);
+        assert_eq!(first.len(), 24);
+    }
 
     #[test]
     fn takes_any_lifetime() {

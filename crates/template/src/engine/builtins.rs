@@ -205,6 +205,7 @@ fn slice(item: &Value, bounds: &[Value]) -> Result<Value> {
                 name: typed.name.clone(),
                 value: part,
                 zero: None,
+                methods: typed.methods,
             }))
         }
         _ => part,
@@ -289,7 +290,9 @@ fn equal(a: &Value, b: &Value) -> Result<bool> {
                 ));
             }
             match (x, y) {
-                (Value::Object(x), Value::Object(y)) if y.entries().is_none() => std::sync::Arc::ptr_eq(x, y),
+                (Value::Object(x), Value::Object(y)) if y.entries().is_none() => {
+                    std::sync::Arc::ptr_eq(x, y) || x.equals(&**y, false)
+                }
                 _ => return fail(format!("non-comparable type {}", b.type_name())),
             }
         }

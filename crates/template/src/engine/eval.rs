@@ -147,6 +147,22 @@ impl<'a> State<'a> {
         let at = At(expr.pos, expr);
         let has_arguments = !arguments.is_empty() || last.is_some();
         let type_name = receiver.type_name();
+        if let Some(member) = receiver.member(name) {
+            return match member {
+                Member::Method(method) => self.call(dot, &at, name, &method, arguments, last),
+                Member::Field(_) if has_arguments => self.fail(
+                    &at,
+                    format!("{name} has arguments but cannot be invoked as function"),
+                ),
+                Member::Field(value) => Ok(value),
+                Member::Hidden => self.fail(
+                    &at,
+                    format!("{name} is an unexported field of struct type {type_name}"),
+                ),
+                Member::Nil => self.fail(&at, format!("nil pointer evaluating {type_name}.{name}")),
+                Member::None => self.fail(&at, format!("can't evaluate field {name} in type {type_name}")),
+            };
+        }
         match receiver.base() {
             Value::Missing if self.run.missing_key == MissingKey::Error => self.fail(
                 &at,
@@ -163,20 +179,6 @@ impl<'a> State<'a> {
                 };
                 self.fail(&at, format!("nil pointer evaluating {type_name}.{name}"))
             }
-            Value::Object(object) => match object.member(name) {
-                Member::Method(method) => self.call(dot, &at, name, &method, arguments, last),
-                Member::Field(_) if has_arguments => self.fail(
-                    &at,
-                    format!("{name} has arguments but cannot be invoked as function"),
-                ),
-                Member::Field(value) => Ok(value),
-                Member::Hidden => self.fail(
-                    &at,
-                    format!("{name} is an unexported field of struct type {type_name}"),
-                ),
-                Member::Nil => self.fail(&at, format!("nil pointer evaluating {type_name}.{name}")),
-                Member::None => self.fail(&at, format!("can't evaluate field {name} in type {type_name}")),
-            },
             Value::Map(_) if has_arguments => {
                 self.fail(&at, format!("{name} is not a method but has arguments"))
             }

@@ -253,6 +253,7 @@ impl<'a> State<'a> {
                 name: typed.name.clone(),
                 value: item,
                 zero: None,
+                methods: typed.methods,
             })),
             _ => item,
         };

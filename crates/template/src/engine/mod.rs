@@ -17,7 +17,7 @@ mod value;
 
 pub use exec::{Budget, ExecError, Execution, MissingKey};
 pub use parse::{Function as FunctionCheck, ParseError, ParseFault, Trees};
-pub use value::{Fault, FuncMap, Function, List, Map, Member, Object, Result, Typed, Value};
+pub use value::{Fault, FuncMap, Function, List, Map, Member, Methods, Object, Result, Typed, Value};
 
 pub(crate) use builtins::NAMES as BUILTIN;
 pub(crate) use exec::OUTPUT;

@@ -51,6 +51,11 @@ pub(crate) fn write_value(out: &mut Vec<u8>, value: &Value) {
     if out.len() > LIMIT {
         return;
     }
+    if value.methods().is_some()
+        && let Some(text) = value.text()
+    {
+        return out.extend_from_slice(text.as_bytes());
+    }
     match value.base() {
         Value::Missing | Value::Nil => out.extend_from_slice(b"<nil>"),
         Value::Bool(b) => out.extend_from_slice(if *b { b"true" } else { b"false" }),

@@ -229,6 +229,12 @@ fn print(out: &mut Buffer, value: &Value, verb: char, spec: &Spec, top: Top) {
     if out.0.len() > print::LIMIT {
         return;
     }
+    if !spec.go_syntax
+        && "vsxXq".contains(verb)
+        && let Some(shown) = value.text()
+    {
+        return text(out, shown.as_bytes(), verb, spec);
+    }
     if let Value::Typed(typed) = value {
         return typed_value(out, value, typed, verb, spec, top);
     }
@@ -295,6 +301,9 @@ fn print(out: &mut Buffer, value: &Value, verb: char, spec: &Spec, top: Top) {
             out.push_str(close);
         }
         Value::Function(_) if verb == 'v' => out.push_str("<func>"),
+        Value::Object(object) if spec.go_syntax && object.source().is_some() => {
+            pad(out, &object.source().unwrap_or_default(), spec);
+        }
         Value::Object(object) if matches!(verb, 'v' | 's') => {
             let mut shown = Vec::new();
             object.print(&mut shown);

@@ -2,6 +2,7 @@
 //!
 //! Values are immutable and shared; lists and maps know how deep they are, so that none grows deeper than a stack.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -68,6 +69,16 @@ pub struct Typed {
     pub value: Value,
     /// What a map of this type has for keys that are not there.
     pub zero: Option<Value>,
+    /// What the type has besides its value.
+    pub methods: Option<&'static Methods>,
+}
+
+/// Methods of a type whose values are plain ones.
+pub struct Methods {
+    /// Go's `String`.
+    pub text: fn(&Value) -> String,
+    /// A method.
+    pub member: fn(&Value, &str) -> Member,
 }
 
 /// What a name means for an object.
@@ -85,7 +96,7 @@ pub enum Member {
 }
 
 /// A value with fields and methods of its own.
-pub trait Object: Send + Sync {
+pub trait Object: Any + Send + Sync {
     /// As `%T` prints it.
     fn type_name(&self) -> Cow<'_, str>;
     /// A field or method.
@@ -99,6 +110,26 @@ pub trait Object: Send + Sync {
     /// Its fields as a map, for functions that write values.
     fn plain(&self) -> Option<Map> {
         None
+    }
+    /// Go's `String`, if it has one, which formats write as text.
+    fn text(&self) -> Option<String> {
+        None
+    }
+    /// Go's `GoString`, if it has one.
+    fn source(&self) -> Option<String> {
+        None
+    }
+    /// What functions that write values write for it, if it is one word.
+    fn marshal(&self) -> Option<String> {
+        None
+    }
+    /// Why JSON cannot have it.
+    fn refuses_json(&self) -> Option<&'static str> {
+        None
+    }
+    /// Whether it is another one by Go's `==`, or, deeply, by `reflect.DeepEqual`.
+    fn equals(&self, _other: &dyn Object, _deeply: bool) -> bool {
+        false
     }
     /// Its entries, if `range`, `index` and `len` work on it.
     fn entries(&self) -> Option<Vec<(Value, Value)>> {
@@ -177,7 +208,48 @@ impl Value {
             name: Cow::Borrowed(name),
             value: self,
             zero: None,
+            methods: None,
         }))
+    }
+
+    /// This value as one of a type with methods.
+    #[must_use]
+    pub fn with_methods(self, name: &'static str, methods: &'static Methods) -> Self {
+        Self::Typed(Arc::new(Typed {
+            name: Cow::Borrowed(name),
+            value: self,
+            zero: None,
+            methods: Some(methods),
+        }))
+    }
+
+    /// The methods of its type, if that is a plain one.
+    #[must_use]
+    pub fn methods(&self) -> Option<&'static Methods> {
+        match self {
+            Self::Typed(typed) => typed.methods,
+            _ => None,
+        }
+    }
+
+    /// Go's `String`, if it has one.
+    #[must_use]
+    pub fn text(&self) -> Option<String> {
+        match self {
+            Self::Typed(typed) => Some((typed.methods?.text)(&typed.value)),
+            Self::Object(object) => object.text(),
+            _ => None,
+        }
+    }
+
+    /// What a name means for it, if it is of a type with methods.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Option<Member> {
+        match self {
+            Self::Typed(typed) => Some((typed.methods?.member)(&typed.value, name)),
+            Self::Object(object) => Some(object.member(name)),
+            _ => None,
+        }
     }
 
     /// The value without a type's name.
@@ -261,7 +333,7 @@ impl Value {
     }
 }
 
-/// `reflect.DeepEqual`: types count. Functions and objects equal nothing.
+/// `reflect.DeepEqual`: types count. Functions equal nothing.
 impl PartialEq for Value {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
@@ -276,6 +348,7 @@ impl PartialEq for Value {
             (Self::List(a), Self::List(b)) => Arc::ptr_eq(&a.0, &b.0) || a.0 == b.0,
             (Self::Map(a), Self::Map(b)) => Arc::ptr_eq(&a.0, &b.0) || a.0 == b.0,
             (Self::Typed(a), Self::Typed(b)) => a.name == b.name && a.value == b.value,
+            (Self::Object(a), Self::Object(b)) => a.equals(&**b, true),
             _ => false,
         }
     }

@@ -156,10 +156,25 @@ fn float(s: &str) -> Option<Value> {
     }
 }
 
+/// Why a value cannot be JSON.
+fn refused(value: &Value) -> Option<&'static str> {
+    match value.base() {
+        Value::List(items) => items.iter().find_map(refused),
+        Value::Map(entries) => entries.values().find_map(refused),
+        Value::Object(object) => object
+            .refuses_json()
+            .or_else(|| object.plain()?.values().find_map(refused)),
+        _ => None,
+    }
+}
+
 /// JSON as Go writes it: `<`, `>`, `&` escaped unless told otherwise, keys in order.
 pub(super) fn json(name: &str, args: &[Value], pretty: bool, escape: bool) -> Result<String> {
     count(name, args, 1..=1)?;
     bounded(name, any(name, args, 0)?)?;
+    if let Some(reason) = refused(any(name, args, 0)?) {
+        return fail(format!("{name}: {reason}"));
+    }
     let json = to_json(any(name, args, 0)?);
     let text = if pretty {
         serde_json::to_string_pretty(&json)

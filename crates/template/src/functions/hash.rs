@@ -2,7 +2,6 @@
 
 use super::Pure;
 use super::args::{bytes, count};
-use crate::engine::{Result, Value};
 use crate::value::string;
 use sha2::{Digest, Sha256};
 
@@ -11,7 +10,11 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
         count("sha256Hex", a, 1..=1)?;
         Ok(string(hex(&Sha256::digest(bytes("sha256Hex", a, 0)?))))
     }),
-    ("hmacSHA256Hex", hmac),
+    ("hmacSHA256Hex", |a| {
+        count("hmacSHA256Hex", a, 2..=2)?;
+        let (message, key) = (bytes("hmacSHA256Hex", a, 0)?, bytes("hmacSHA256Hex", a, 1)?);
+        Ok(string(hex(&hmac(&key, &message))))
+    }),
     ("md5sum", |a| {
         count("md5sum", a, 1..=1)?;
         Ok(string(hex(&md5(&bytes("md5sum", a, 0)?))))
@@ -29,16 +32,11 @@ pub(super) fn hex(bytes: &[u8]) -> String {
         })
 }
 
-fn hmac(args: &[Value]) -> Result<Value> {
-    count("hmacSHA256Hex", args, 2..=2)?;
-    let (message, key) = (bytes("hmacSHA256Hex", args, 0)?, bytes("hmacSHA256Hex", args, 1)?);
+/// HMAC-SHA256.
+pub(super) fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
     let mut block = [0u8; 64];
-    let digest = Sha256::digest(&key);
-    let key = if key.len() > block.len() {
-        &digest[..]
-    } else {
-        key.as_slice()
-    };
+    let digest = Sha256::digest(key);
+    let key = if key.len() > block.len() { &digest[..] } else { key };
     for (slot, byte) in block.iter_mut().zip(key) {
         *slot = *byte;
     }
@@ -46,10 +44,11 @@ fn hmac(args: &[Value]) -> Result<Value> {
         .chain_update(block.map(|b| b ^ 0x36))
         .chain_update(message)
         .finalize();
-    Ok(string(hex(&Sha256::new()
+    Sha256::new()
         .chain_update(block.map(|b| b ^ 0x5c))
         .chain_update(inner)
-        .finalize())))
+        .finalize()
+        .into()
 }
 
 /// MD5 (RFC 1321), for `md5sum` only: a checksum, no protection. Thirty lines rather than a dependency.

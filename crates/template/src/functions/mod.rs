@@ -11,8 +11,9 @@ mod scratch;
 mod sources;
 mod spew;
 mod sprig;
+mod stream;
 mod text;
-mod text_time;
+mod times;
 mod toml;
 mod yaml_read;
 mod yaml_write;
@@ -105,6 +106,11 @@ static NAMES: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| {
         .iter()
         .copied()
         .chain(sources::NAMES.iter().copied())
+        .chain(
+            sprig::OF_ROUND
+                .iter()
+                .flat_map(|table| table.iter().map(|(name, _)| *name)),
+        )
         .chain(PURE.keys().copied())
         .collect()
 });
@@ -173,11 +179,16 @@ pub(crate) fn table(round: &Arc<Round>) -> FuncMap {
                 if typed || !args.iter().any(|arg| matches!(arg, Value::Typed(_))) {
                     return function(args);
                 }
-                let plain: Vec<Value> = args.iter().map(|arg| arg.base().clone()).collect();
-                function(&plain)
+                // A type with a text of its own shows in what is printed.
+                let plain = |arg: &Value| match arg.methods() {
+                    None => arg.base().clone(),
+                    Some(_) => arg.clone(),
+                };
+                function(&args.iter().map(plain).collect::<Vec<_>>())
             }),
         );
     }
     sources::register(&mut map, round);
+    sprig::register(&mut map, round);
     map
 }

@@ -3,10 +3,12 @@
 use super::args::{any, bytes, count, fail, text};
 use super::response::Response;
 use super::scratch::{Notes, Scratch};
+use super::stream::Stream;
 use crate::engine::{Budget, FuncMap, Result, Value};
 use crate::known::Known;
 use crate::request::{FileWrite, Request};
 use crate::template::Engine;
+use crate::time::{Time, Zone};
 use crate::value::{from_json, map, string};
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +38,7 @@ pub(crate) struct Round {
     engine: Arc<Engine>,
     seen: Mutex<Seen>,
     scratch: Arc<Notes>,
+    stream: Mutex<Option<Stream>>,
     /// One for all that is executed, however often `executeTemplate` begins anew.
     pub(crate) budget: Arc<Budget>,
 }
@@ -57,6 +60,7 @@ impl Round {
             engine,
             seen: Mutex::default(),
             scratch: Arc::default(),
+            stream: Mutex::default(),
             budget: Arc::default(),
         }
     }
@@ -68,6 +72,28 @@ impl Round {
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The present time, which it asks for.
+    pub(super) fn now(&self, zone: Zone) -> Time {
+        let seconds = self.ask(Request::Now).and_then(Json::as_i64);
+        Time::unix(seconds.unwrap_or_default(), zone)
+    }
+
+    /// Draws from what the seed gives this template; what is drawn is hidden in messages.
+    pub(super) fn draw(&self, draw: impl FnOnce(&mut Stream) -> Result<String>) -> Result<String> {
+        let Some(seed) = self.ask(Request::Seed) else {
+            // No text of this round may be used, not even to ask for something else.
+            return fail("the seed is not known yet");
+        };
+        let Some(seed) = seed.as_str().filter(|seed| seed.len() >= 32) else {
+            return fail("there is no randomness");
+        };
+        let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        let stream = stream.get_or_insert_with(|| Stream::new(seed, self.engine.digest()));
+        let value = draw(stream)?;
+        self.known.note_drawn(&value);
+        Ok(value)
     }
 
     /// The answer to a request, noting that it is used, and that it is missing if it is.
@@ -163,12 +189,12 @@ pub(super) fn register(map: &mut FuncMap, round: &Arc<Round>) {
     });
     add("timestamp", |round, args| {
         count("timestamp", args, 0..=1)?;
-        let seconds = round.ask(Request::Now).and_then(Json::as_i64).unwrap_or_default();
+        let now = round.now(Zone::Utc);
         match args.first() {
-            None => Ok(string(super::text_time::rfc3339(seconds))),
-            Some(_) => match &*text("timestamp", args, 0)? {
-                "unix" => Ok(string(seconds.to_string())),
-                layout => Ok(string(super::text_time::format(layout, seconds))),
+            None => Ok(string(now.rfc3339())),
+            Some(_) => match &*bytes("timestamp", args, 0)? {
+                b"unix" => Ok(string(now.seconds().to_string())),
+                layout => Ok(Value::from_bytes(&now.format(layout))),
             },
         }
     });

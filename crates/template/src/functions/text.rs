@@ -92,6 +92,7 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
             name: "map[string]string".into(),
             value: Value::Map(entries),
             zero: Some(string("")),
+            methods: None,
         })))
     }),
     ("mergeMap", |a| merge("mergeMap", a, false)),

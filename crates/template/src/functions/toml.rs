@@ -87,6 +87,7 @@ fn inline(value: &Value) -> Result<String> {
                 .collect::<Result<Vec<_>>>()?;
             format!("{{{}}}", entries.join(", "))
         }
+        Value::Object(object) if object.marshal().is_some() => object.marshal().unwrap_or_default(),
         Value::Nil | Value::Missing | Value::Function(_) | Value::Object(_) | Value::Bytes(_) => {
             return fail("toTOML: a list holds something that TOML cannot hold there");
         }

@@ -78,7 +78,8 @@ fn scalar(out: &mut String, value: &Value, indent: usize, column: usize) {
         Value::Map(_) => out.push_str("{}"),
         Value::Float(f) if f.is_infinite() => out.push_str(if *f > 0.0 { ".inf" } else { "-.inf" }),
         Value::Float(f) if f.is_nan() => out.push_str(".nan"),
-        Value::Nil | Value::Missing | Value::Function(_) | Value::Object(_) => out.push_str("null"),
+        Value::Object(object) => out.push_str(&object.marshal().unwrap_or_else(|| "null".to_owned())),
+        Value::Nil | Value::Missing | Value::Function(_) => out.push_str("null"),
         other => out.push_str(&crate::engine::print::display(other)),
     }
 }

@@ -39,6 +39,7 @@ pub(crate) fn value(json: &Json, found: &mut Vec<Foreign>) -> Value {
             name: Cow::Owned(name.clone()),
             value,
             zero: None,
+            methods: None,
         }))
     };
     if let Some(print) = json["print"].as_str()
@@ -77,6 +78,7 @@ pub(crate) fn value(json: &Json, found: &mut Vec<Foreign>) -> Value {
                     name: Cow::Owned(name),
                     value: Value::Nil,
                     zero: None,
+                    methods: None,
                 }));
             }
             if !matches!(json["key"].as_str(), Some("string" | "interface {}")) {
@@ -90,6 +92,7 @@ pub(crate) fn value(json: &Json, found: &mut Vec<Foreign>) -> Value {
                 name: Cow::Owned(name),
                 value: Value::Map(map.collect()),
                 zero: Some(value(&json["zero"], found)),
+                methods: None,
             }))
         }
         "struct" => {

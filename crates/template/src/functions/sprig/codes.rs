@@ -1,9 +1,9 @@
-//! Digests, base 32 and 64, and spans of time as text.
+//! Digests, and base 32 and 64.
 
 use super::super::Pure;
-use super::super::args::{any, bytes, count};
+use super::super::args::bytes;
 use super::super::hash::hex;
-use crate::engine::{Result, Value};
+use crate::engine::Value;
 use crate::value::string;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -46,126 +46,7 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
             Err(at) => string(format!("illegal base32 data at input byte {at}")),
         })
     }),
-    ("sprig_duration", |a| {
-        count("duration", a, 1..=1)?;
-        let seconds = match any("duration", a, 0)? {
-            Value::Typed(typed) if typed.name == "int64" => match &typed.value {
-                Value::Int(n) => *n,
-                _ => 0,
-            },
-            other => other
-                .bytes()
-                .and_then(|b| std::str::from_utf8(b).ok()?.parse().ok())
-                .unwrap_or(0),
-        };
-        Ok(string(span(i128::from(seconds) * 1_000_000_000)))
-    }),
-    ("sprig_durationRound", round),
 ];
-
-/// `time.Duration.String`.
-fn span(nanos: i128) -> String {
-    let sign = if nanos < 0 { "-" } else { "" };
-    let n = nanos.unsigned_abs();
-    if n == 0 {
-        return "0s".to_owned();
-    }
-    let fraction = |whole: u128, part: u128, digits: usize, unit: &str| {
-        let fraction = format!("{part:0digits$}");
-        let fraction = fraction.trim_end_matches('0');
-        let point = if fraction.is_empty() { "" } else { "." };
-        format!("{sign}{whole}{point}{fraction}{unit}")
-    };
-    match n {
-        0..1_000 => format!("{sign}{n}ns"),
-        1_000..1_000_000 => fraction(n / 1_000, n % 1_000, 3, "µs"),
-        1_000_000..1_000_000_000 => fraction(n / 1_000_000, n % 1_000_000, 6, "ms"),
-        _ => {
-            let (seconds, part) = (n / 1_000_000_000, n % 1_000_000_000);
-            let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-            let part = format!("{part:09}");
-            let part = part.trim_end_matches('0');
-            let point = if part.is_empty() { "" } else { "." };
-            let mut out = sign.to_owned();
-            if hours > 0 {
-                out += &format!("{hours}h");
-            }
-            if hours > 0 || minutes > 0 {
-                out += &format!("{minutes}m");
-            }
-            out + &format!("{}{point}{part}s", seconds % 60)
-        }
-    }
-}
-
-/// `time.ParseDuration`, in nanoseconds.
-fn parse_span(text: &str) -> Option<i128> {
-    let (negative, mut rest) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    if rest == "0" {
-        return Some(0);
-    }
-    if rest.is_empty() {
-        return None;
-    }
-    let mut total = 0f64;
-    while !rest.is_empty() {
-        let end = rest
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(rest.len());
-        let (number, after) = rest.split_at(end);
-        let number: f64 = number.parse().ok()?;
-        let end = after
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(after.len());
-        let (unit, after) = after.split_at(end);
-        total += number
-            * match unit {
-                "ns" => 1.0,
-                "us" | "µs" | "μs" => 1e3,
-                "ms" => 1e6,
-                "s" => 1e9,
-                "m" => 6e10,
-                "h" => 3.6e12,
-                _ => return None,
-            };
-        rest = after;
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "a span of time fits")]
-    let nanos = total as i128;
-    Some(if negative { -nanos } else { nanos })
-}
-
-/// The largest unit that fits.
-fn round(a: &[Value]) -> Result<Value> {
-    count("durationRound", a, 1..=1)?;
-    let nanos = match any("durationRound", a, 0)? {
-        Value::Typed(typed) if typed.name == "int64" => match &typed.value {
-            Value::Int(n) => i128::from(*n),
-            _ => 0,
-        },
-        other => other
-            .bytes()
-            .and_then(|b| parse_span(std::str::from_utf8(b).ok()?))
-            .unwrap_or(0),
-    };
-    const SECOND: u128 = 1_000_000_000;
-    let units = [
-        (SECOND * 3600 * 24 * 365, "y"),
-        (SECOND * 3600 * 24 * 30, "mo"),
-        (SECOND * 3600 * 24, "d"),
-        (SECOND * 3600, "h"),
-        (SECOND * 60, "m"),
-        (SECOND, "s"),
-    ];
-    let n = nanos.unsigned_abs();
-    Ok(string(units.iter().find(|(unit, _)| n > *unit).map_or_else(
-        || "0s".to_owned(),
-        |(unit, name)| format!("{}{name}", n / unit),
-    )))
-}
 
 const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 

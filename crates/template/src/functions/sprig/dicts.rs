@@ -114,7 +114,7 @@ pub(super) const FUNCTIONS: &[(&str, Pure)] = &[
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Typed(typed) => match &*typed.name {
-            "int64" => "int64",
+            "int64" | "time.Duration" => "int64",
             "uint64" => "uint64",
             _ => kind(&typed.value),
         },

@@ -4,16 +4,19 @@
 
 mod cases;
 mod codes;
+mod dates;
 mod dicts;
 mod lists;
 mod numbers;
+mod random;
 mod semver;
 mod text;
 
-use super::Pure;
 use super::args::{any, fail};
+use super::{Pure, Round};
 use crate::engine::print::display;
-use crate::engine::{Result, Value};
+use crate::engine::{FuncMap, Result, Value};
+use std::sync::Arc;
 
 pub(super) use cases::{lower, upper, upper_char};
 pub(super) use dicts::merge_into;
@@ -28,6 +31,22 @@ pub(super) const TABLES: &[&[(&str, Pure)]] = &[
     numbers::FUNCTIONS,
 ];
 
+/// A function that asks the round for the time or for randomness.
+type OfRound = fn(&Round, &[Value]) -> Result<Value>;
+
+pub(super) const OF_ROUND: &[&[(&str, OfRound)]] = &[dates::FUNCTIONS, random::FUNCTIONS];
+
+/// Adds the functions that ask the round to the engine's table. They see the types of their arguments.
+pub(super) fn register(map: &mut FuncMap, round: &Arc<Round>) {
+    for (name, function) in OF_ROUND.iter().copied().flatten() {
+        let round = Arc::clone(round);
+        map.insert(
+            (*name).to_owned(),
+            Arc::new(move |args: &[Value]| function(&round, args)),
+        );
+    }
+}
+
 /// Functions that ask for the types of their arguments.
 pub(super) const BY_TYPE: &[&str] = &[
     "sprig_typeOf",
@@ -36,8 +55,6 @@ pub(super) const BY_TYPE: &[&str] = &[
     "sprig_kindOf",
     "sprig_kindIs",
     "sprig_deepEqual",
-    "sprig_duration",
-    "sprig_durationRound",
 ];
 
 /// Functions that change the map in their first argument.
@@ -56,35 +73,8 @@ pub(crate) fn in_place(name: &str) -> bool {
 /// Sprig's functions that are refused, with what they read from.
 pub(super) const ELSEWHERE: &[(&str, &[&str])] = &[
     (
-        "the clock, so that each rendering would differ: use `timestamp`",
+        "keys of its own, so that each rendering would differ: use Vault's pki and transit",
         &[
-            "sprig_ago",
-            "sprig_date",
-            "sprig_date_in_zone",
-            "sprig_date_modify",
-            "sprig_dateInZone",
-            "sprig_dateModify",
-            "sprig_htmlDate",
-            "sprig_htmlDateInZone",
-            "sprig_now",
-            "sprig_must_date_modify",
-            "sprig_mustDateModify",
-            "sprig_mustToDate",
-            "sprig_toDate",
-            "sprig_unixEpoch",
-        ],
-    ),
-    (
-        "randomness or keys of its own, so that each rendering would differ: use Vault's pki and transit",
-        &[
-            "sprig_randAlphaNum",
-            "sprig_randAlpha",
-            "sprig_randAscii",
-            "sprig_randNumeric",
-            "sprig_randBytes",
-            "sprig_randInt",
-            "sprig_shuffle",
-            "sprig_uuidv4",
             "sprig_bcrypt",
             "sprig_htpasswd",
             "sprig_genPrivateKey",
