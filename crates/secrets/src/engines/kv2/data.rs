@@ -35,7 +35,7 @@ fn find(cx: &mut Cx<'_>, name: &str, version: Option<i64>) -> Result<Option<Foun
         0 => entry.current,
         asked => u64::try_from(asked).map_err(|_| Error::invalid("version cannot be negative"))?,
     };
-    let Some(version) = entry.versions.get(&number) else {
+    let Some(version) = entry.versions.get(number) else {
         return Ok(None);
     };
     let data = if version.is_gone(cx.now) {
@@ -52,7 +52,7 @@ impl Found {
         let shown = self
             .entry
             .versions
-            .get(&self.number)
+            .get(self.number)
             .map(|version| version.show(self.number, custom));
         let gone = data.is_none();
         let mut response = Response {
@@ -171,7 +171,7 @@ pub(crate) fn merge(into: &mut Value, patch: &Value) {
 pub(crate) fn delete_latest(cx: &mut Cx<'_>, name: &str) -> Result<Response> {
     let now = cx.now;
     if let Some(mut entry) = entry::load(cx, name)?
-        && let Some(version) = entry.versions.get_mut(&entry.current)
+        && let Some(version) = entry.versions.get_mut(entry.current)
         && !version.is_gone(now)
     {
         version.deleted = Some(now);
@@ -198,7 +198,7 @@ pub(crate) fn mark(cx: &mut Cx<'_>, request: &Request, name: &str, mark: Mark) -
         return Err(Error::NotFound);
     };
     for number in numbers {
-        let Some(version) = entry.versions.get_mut(&number) else {
+        let Some(version) = entry.versions.get_mut(number) else {
             continue;
         };
         match mark {

@@ -1,6 +1,7 @@
 //! A secret's metadata as stored, and where its versions are.
 
 use super::Config;
+use super::versions::Versions;
 use crate::Result;
 use crate::core::context::Cx;
 use crate::core::token::after;
@@ -29,7 +30,7 @@ pub(crate) struct Entry {
     pub(crate) updated: Timestamp,
     pub(crate) current: u64,
     pub(crate) oldest: u64,
-    pub(crate) versions: BTreeMap<u64, Version>,
+    pub(crate) versions: Versions,
     pub(crate) max_versions: i64,
     pub(crate) cas_required: bool,
     pub(crate) delete_version_after: i64,
@@ -60,7 +61,7 @@ impl Entry {
             updated: now,
             current: 0,
             oldest: 0,
-            versions: BTreeMap::new(),
+            versions: Versions::default(),
             max_versions: 0,
             cas_required: false,
             delete_version_after: 0,
@@ -90,7 +91,7 @@ impl Entry {
             destroyed: false,
         };
         let shown = version.show(self.current, self.custom.as_ref());
-        self.versions.insert(self.current, version);
+        self.versions.push(self.current, version);
         cx.put(&data_key(self.current, name), data)?;
         let keep = [self.max_versions, config.max_versions, KEEP]
             .into_iter()
@@ -103,9 +104,9 @@ impl Entry {
         }
         self.oldest = self
             .versions
-            .keys()
+            .iter()
             .next()
-            .copied()
+            .map(|(oldest, _)| *oldest)
             .filter(|oldest| *oldest > 1)
             .unwrap_or(0);
         save(cx, name, self)?;

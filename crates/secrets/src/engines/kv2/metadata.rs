@@ -126,7 +126,7 @@ pub(crate) fn patch(cx: &mut Cx<'_>, request: &Request, name: &str) -> Result<Re
 
 pub(crate) fn delete(cx: &mut Cx<'_>, name: &str) -> Result<Response> {
     if let Some(entry) = entry::load(cx, name)? {
-        for number in entry.versions.keys() {
+        for (number, _) in entry.versions.iter() {
             cx.delete(&data_key(*number, name));
         }
         cx.delete(&entry::meta_key(name));

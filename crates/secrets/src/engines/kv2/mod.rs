@@ -3,6 +3,7 @@
 mod data;
 mod entry;
 mod metadata;
+mod versions;
 
 use crate::core::context::Cx;
 use crate::core::fields::{Fields, go_duration};
