@@ -132,7 +132,10 @@ impl Server {
 
     /// The same for a request the caller goes on using.
     pub(crate) async fn answer(&self, request: &mut Request) -> Result<Response> {
-        if let Some(answer) = sys::outside::handle(&self.core, request).await {
+        // What is rare is boxed, here and below: a request's future is moved as a whole, with room for all it may do.
+        if request.path.starts_with("sys/")
+            && let Some(answer) = Box::pin(sys::outside::handle(&self.core, request)).await
+        {
             return answer;
         }
         let mut trail = Trail::default();
@@ -169,7 +172,7 @@ impl Server {
                     for after in done.after {
                         match after {
                             After::Seal => self.core.seal(),
-                            After::Rotate => self.core.rotate().await?,
+                            After::Rotate => Box::pin(self.core.rotate()).await?,
                             After::Audit(devices) => self.core.sinks.replace(&devices)?,
                         }
                     }
@@ -180,7 +183,7 @@ impl Server {
                     if turns.is_empty()
                         && let Some(of) = rotates(&question)
                     {
-                        turns = self.core.rotations.turns(of).await;
+                        turns = Box::pin(self.core.rotations.turns(of)).await;
                         // Begun anew: the password may have been replaced while this waited.
                         continue;
                     }
@@ -188,8 +191,8 @@ impl Server {
                         self.core.announce(&id, &undo)?.durable().await?;
                     }
                     let reply = match &*question {
-                        Question::Sql(sql) => self.ask_database(sql).await?,
-                        Question::Http(http) => self.asker.ask(http).await,
+                        Question::Sql(sql) => Box::pin(self.ask_database(sql)).await?,
+                        Question::Http(http) => Box::pin(self.asker.ask(http)).await,
                     };
                     request.answers.push(Answer { to: *question, reply });
                 }

@@ -63,7 +63,8 @@ where
     let body = if body.is_end_stream() {
         Bytes::new()
     } else {
-        match tokio::time::timeout(MOST_WAITING, Limited::new(body, MOST_BYTES).collect()).await {
+        let whole = Box::pin(Limited::new(body, MOST_BYTES).collect());
+        match tokio::time::timeout(MOST_WAITING, whole).await {
             Err(_) => {
                 return failure(
                     408,
