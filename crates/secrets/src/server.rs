@@ -230,6 +230,10 @@ fn rotates(question: &Question) -> Option<&Rotates> {
 
 /// Requests that make or use large keys, or stretch passwords: they would hold up everybody else.
 fn is_slow(request: &Request) -> bool {
+    if request.op == Op::Read {
+        // Made when it is asked for first.
+        return request.path.ends_with("/wrapping_key");
+    }
     request.op == Op::Write
         && !request.path.starts_with("sys/")
         && [

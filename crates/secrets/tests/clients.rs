@@ -292,3 +292,21 @@ async fn signing_keys_are_derived_as_vault_derives_them() {
     rig.refused("transit/cache-config", json!({ "size": 3 }), 400, "size must be")
         .await;
 }
+
+/// The runtime has one thread: what is asked after the key is answered before it only if the key is made elsewhere.
+#[tokio::test(flavor = "current_thread")]
+async fn making_the_wrapping_key_holds_up_nobody() {
+    let rig = Rig::new().await;
+    rig.ok(Op::Write, "sys/mounts/transit", json!({ "type": "transit" }))
+        .await;
+    let order = std::sync::Mutex::new(Vec::new());
+    let asked = async |name: &'static str, path: &str| {
+        rig.read(path).await;
+        order.lock().unwrap().push(name);
+    };
+    tokio::join!(
+        asked("key", "transit/wrapping_key"),
+        asked("other", "auth/token/lookup-self")
+    );
+    assert_eq!(*order.lock().unwrap(), ["other", "key"]);
+}

@@ -1,5 +1,5 @@
-//! What ends, or is to be replaced, when. Only a queue of hints: every reader checks an entry's own time, so a late or lost hint never makes
-//! an expired token valid.
+//! What ends, or is to be replaced, when. Only a queue of hints: every reader checks an entry's own time, so a late or
+//! lost hint never makes an expired token valid.
 
 use jiff::Timestamp;
 use std::collections::BTreeSet;
