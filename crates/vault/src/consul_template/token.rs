@@ -256,13 +256,10 @@ impl Keeper {
 }
 
 fn read_token(path: &std::path::Path) -> Result<Secret<String>, Error> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Secret::new(text.trim().to_owned())),
-        Err(source) => Err(Error::TokenFile {
-            path: path.to_owned(),
-            source,
-        }),
-    }
+    crate::keep::read_token(path).map_err(|source| Error::TokenFile {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn modified(path: &std::path::Path) -> Option<std::time::SystemTime> {
