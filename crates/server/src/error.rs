@@ -64,6 +64,13 @@ pub enum Error {
     CutOff(String),
 }
 
+/// An error of a part, whichever it is.
+pub(crate) fn boxed<E: std::error::Error + Send + Sync + 'static>(
+    error: E,
+) -> Box<dyn std::error::Error + Send + Sync> {
+    Box::new(error)
+}
+
 impl Error {
     /// A part did not start.
     pub(crate) fn start(part: &'static str) -> impl Fn(Source) -> Self {

@@ -11,6 +11,7 @@ mod error;
 mod flow;
 mod flow_bell;
 mod keeper;
+mod listening;
 mod live;
 mod ops;
 mod options;

@@ -2,9 +2,10 @@
 
 use crate::api;
 use crate::datadir::DataDir;
-use crate::error::Error;
+use crate::error::{Error, boxed};
 use crate::flow_bell::FlowBell;
 use crate::keeper;
+use crate::listening::{bind, serve};
 use crate::live::Live;
 use crate::options::Options;
 use crate::run_tokens::RunTokens;
@@ -112,20 +113,6 @@ impl Platform {
 }
 
 type Work = std::pin::Pin<Box<dyn Future<Output = Result<(), Infallible>> + Send>>;
-
-pub(crate) async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| Error::Listen {
-        what,
-        address,
-        source,
-    })
-}
-
-pub(crate) fn boxed<E: std::error::Error + Send + Sync + 'static>(
-    error: E,
-) -> Box<dyn std::error::Error + Send + Sync> {
-    Box::new(error)
-}
 
 async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir, Shared, Value), Error> {
     let dir = DataDir::open(&options.dir)?;
@@ -345,25 +332,6 @@ fn serve_board(supervisor: &Supervisor, shared: &Shared, listener: TcpListener) 
     supervisor.spawn("dashboard", Fate::Essential, |cancel| {
         serve(listener, router, cancel)
     });
-}
-
-/// Serves a router until cancelled. Streams that never end by themselves are cut when the listener closes.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    router: axum::Router,
-    cancel: CancellationToken,
-) -> Result<(), std::io::Error> {
-    let ended = cancel.clone();
-    let serving = axum::serve(listener, router).with_graceful_shutdown(cancel.cancelled_owned());
-    let serving = std::pin::pin!(std::future::IntoFuture::into_future(serving));
-    let grace = async {
-        ended.cancelled().await;
-        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-    };
-    tokio::select! {
-        result = serving => result,
-        () = grace => Ok(()),
-    }
 }
 
 /// Whoever looks at runs hears of every change.

@@ -1,9 +1,9 @@
 //! Which Vault the platform speaks to: its own, or another by address. Everything after this sees a client only. Pods
 //! find it under one name in either case; requests to another Vault are handed on.
 
-use crate::error::Error;
+use crate::error::{Error, boxed};
+use crate::listening::{bind, serve};
 use crate::options::{ExternalVault, Options};
-use crate::platform::{bind, boxed, serve};
 use crate::supervisor::{Fate, Supervisor};
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::extract::{Request, State};
