@@ -14,3 +14,5 @@ mod estate;
 mod other_vault;
 mod readme;
 mod running;
+#[path = "../shared/server.rs"]
+mod server;

@@ -2,37 +2,27 @@
 
 use crate::demo::play;
 use crate::running::{Dir, HERDER, alone, run};
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use crate::server::Server;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 struct Vault {
-    child: Child,
-    address: String,
-    ca: std::path::PathBuf,
+    server: Server,
+    ca: PathBuf,
 }
 
 impl Vault {
     fn start(dir: &Path) -> Self {
         let tls = dir.join("tls");
-        let mut child = Command::new(HERDER)
-            .args(["vault", "server", "-dev-tls", "-dev-root-token-id=root"])
-            .args(["-dev-listen-address=127.0.0.1:0", "-dev-no-store-token"])
-            .arg(format!("-dev-tls-cert-dir={}", tls.display()))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = lines
-            .find_map(|line| line.unwrap().strip_prefix("listening on ").map(str::to_owned))
-            .unwrap();
-        // Whatever it says later must not block it.
-        std::thread::spawn(move || lines.for_each(drop));
         Self {
-            child,
-            address,
+            server: Server::start(&[
+                "-dev-tls",
+                "-dev-root-token-id=root",
+                "-dev-listen-address=127.0.0.1:0",
+                "-dev-no-store-token",
+                &format!("-dev-tls-cert-dir={}", tls.display()),
+            ]),
             ca: tls.join("vault-ca.pem"),
         }
     }
@@ -42,7 +32,7 @@ impl Vault {
         command
             .arg("vault")
             .args(args)
-            .env("VAULT_ADDR", &self.address)
+            .env("VAULT_ADDR", &self.server.address)
             .env("VAULT_TOKEN", "root")
             .env("VAULT_CACERT", &self.ca);
         let output = run(&mut command, Duration::from_secs(30));
@@ -52,13 +42,6 @@ impl Vault {
             String::from_utf8_lossy(&output.stderr)
         );
         String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-}
-
-impl Drop for Vault {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
     }
 }
 
@@ -83,7 +66,7 @@ fn the_story_holds_with_another_vault() {
     command
         .args(["demo", "--once", "--json", "--listen", "127.0.0.1:0", "--dir"])
         .arg(&data)
-        .args(["--vault-addr", &vault.address, "--vault-token-file"])
+        .args(["--vault-addr", &vault.server.address, "--vault-token-file"])
         .arg(&token)
         .arg("--vault-ca")
         .arg(&vault.ca);
@@ -118,9 +101,12 @@ fn a_vault_that_cannot_be_used_is_said_at_the_start() {
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     let file = token.display().to_string();
-    let wrong = with(&vault.address, &["--vault-token-file", &file, "--vault-ca", &ca]);
+    let wrong = with(
+        &vault.server.address,
+        &["--vault-token-file", &file, "--vault-ca", &ca],
+    );
     assert!(wrong.contains("token"), "{wrong}");
-    let untrusted = with(&vault.address, &["--vault-token-file", &file]);
+    let untrusted = with(&vault.server.address, &["--vault-token-file", &file]);
     assert!(untrusted.contains("certificate"), "{untrusted}");
     let nowhere = with("http://127.0.0.1:1", &["--vault-token-file", &file]);
     assert!(nowhere.contains("http://127.0.0.1:1"), "{nowhere}");

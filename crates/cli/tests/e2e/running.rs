@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-pub(crate) const HERDER: &str = env!("CARGO_BIN_EXE_herder");
+pub(crate) use crate::server::HERDER;
 
 /// Whole platforms take the whole machine: one at a time.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {

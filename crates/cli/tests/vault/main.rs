@@ -12,6 +12,8 @@
 
 mod command;
 mod hvac;
+#[path = "../shared/server.rs"]
+mod running;
 mod server;
 mod vaultrs;
 mod wrapping;

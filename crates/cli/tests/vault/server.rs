@@ -1,11 +1,8 @@
-//! Servers for the judges: the real binary, under its own name or Vault's, on ports of their own.
+//! What the judges need of a server, and the real binary under Vault's name.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 
-/// The binary under test.
-pub const HERDER: &str = env!("CARGO_BIN_EXE_herder");
+pub(crate) use crate::running::HERDER;
 
 /// A new directory of a test.
 pub fn directory(name: &str) -> PathBuf {
@@ -25,32 +22,9 @@ pub fn shim(dir: &Path) -> PathBuf {
     shim
 }
 
-/// A server that ends with the value.
-pub struct Server {
-    child: Child,
-    /// `http://host:port`
-    pub address: String,
-}
+pub(crate) use crate::running::Server;
 
 impl Server {
-    /// Starts `vault server` with arguments and waits until it listens.
-    pub fn start(args: &[&str]) -> Self {
-        let mut child = Command::new(HERDER)
-            .args(["vault", "server"])
-            .args(args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = lines
-            .find_map(|line| line.unwrap().strip_prefix("listening on ").map(str::to_owned))
-            .unwrap();
-        // Whatever it says later must not block it.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address }
-    }
-
     /// An open server in memory with a known root token.
     pub fn dev(token: &str) -> Self {
         Self::start(&[
@@ -67,12 +41,5 @@ impl Server {
         let text = "listener \"tcp\" {\n  address = \"127.0.0.1:0\"\n  tls_disable = true\n}\nstorage \"inmem\" {}\n";
         std::fs::write(&file, text).unwrap();
         Self::start(&[&format!("-config={}", file.display())])
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _killed = self.child.kill();
-        let _ended = self.child.wait();
     }
 }
