@@ -1,0 +1,1 @@
+//! Pod Security: what a deployer may not put into a pod.

@@ -1,0 +1,1 @@
+//! Signing in to the dashboard, its sessions and its cookies.

@@ -1,0 +1,1 @@
+//! The machine's devices and ids, from within a container.

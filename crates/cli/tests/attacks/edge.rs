@@ -1,0 +1,1 @@
+//! Hosts belong to the namespaces that the fleet gives them to.

@@ -1,0 +1,1 @@
+//! Connections that idle, dawdle or never finish.

@@ -1,0 +1,1 @@
+//! Names that become paths, files, interfaces and control groups.

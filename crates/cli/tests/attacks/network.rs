@@ -1,0 +1,1 @@
+//! Other pods' traffic, and network policies.

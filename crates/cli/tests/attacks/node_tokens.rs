@@ -1,0 +1,1 @@
+//! Credentials of nodes, and what a node may read.

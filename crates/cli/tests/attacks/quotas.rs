@@ -1,0 +1,1 @@
+//! ResourceQuota, LimitRange and the defaults of a pod without limits.

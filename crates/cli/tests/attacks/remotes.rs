@@ -1,0 +1,1 @@
+//! Repositories that name other repositories.

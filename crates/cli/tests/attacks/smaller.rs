@@ -1,0 +1,1 @@
+//! Smaller ways in: redirects, files' modes, verbs, certificates' ends.

@@ -1,0 +1,1 @@
+//! Spellings of Vault's paths.

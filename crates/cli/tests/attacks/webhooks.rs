@@ -1,0 +1,1 @@
+//! Webhooks without a signature, and addresses that hold credentials.
