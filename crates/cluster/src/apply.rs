@@ -3,7 +3,7 @@
 use crate::{Cluster, Error, MANAGER};
 use futures::StreamExt;
 use herder_object::Gvk;
-use herder_plan::{Action, Effect, Outcome, Phase, Plan, What};
+use herder_plan::{Action, Checked, Effect, Outcome, Phase, What};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Cluster {
     /// Carries out a plan, phase by phase, many actions of a phase at a time. Held actions have no outcome.
-    pub async fn apply(&self, plan: &Plan) -> Vec<Outcome> {
+    pub async fn apply(&self, plan: &Checked) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(plan.actions.len());
         let mut phases: Vec<Phase> = plan.writes().map(|a| a.phase).collect();
         phases.sort_unstable();

@@ -17,6 +17,8 @@ pub(crate) struct Kinds {
     served: BTreeMap<(String, String), ServedKind>,
     /// Whether a kind can be listed and watched.
     listable: BTreeMap<(String, String), bool>,
+    /// Groups that are there but did not say what they serve, and why.
+    silent: BTreeMap<String, String>,
 }
 
 impl Kinds {
@@ -38,6 +40,10 @@ impl Kinds {
         for group in items(answer, "/items") {
             let name = text(group, "/metadata/name");
             for version in items(group, "/versions") {
+                if text(version, "/freshness") == "Stale" {
+                    let why = "the API server behind it does not answer";
+                    self.silent.insert(name.to_owned(), why.to_owned());
+                }
                 for resource in items(version, "/resources") {
                     let kind = text(resource, "/responseKind/kind");
                     let namespaced = text(resource, "/scope") == "Namespaced";
@@ -73,8 +79,17 @@ impl Kinds {
                 .collect()
         };
         for version in versions {
-            let list = wire.get(&format!("{root}/{version}")).await?;
             let (group, plain) = version.split_once('/').unwrap_or(("", &version));
+            let list = match wire.get(&format!("{root}/{version}")).await {
+                Ok(list) => list,
+                // One group's server that is away must not stop what has nothing to do with it.
+                Err(error) if !group.is_empty() && error.is_transient() => {
+                    let why = herder_base::chain(&error).to_string();
+                    self.silent.insert(group.to_owned(), why);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             for resource in items(&list, "/resources") {
                 let plural = text(resource, "/name");
                 if !plural.contains('/') {
@@ -122,6 +137,13 @@ impl Kinds {
         self.served
             .iter()
             .map(|((group, kind), served)| (group.as_str(), kind.as_str(), served))
+    }
+
+    /// Groups that did not answer, and why.
+    pub(crate) fn silent(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.silent
+            .iter()
+            .map(|(group, why)| (group.as_str(), why.as_str()))
     }
 
     /// Kinds whose objects can be listed and watched, in the preferred version.
@@ -220,5 +242,9 @@ mod tests {
             Err(Error::Unserved { .. })
         ));
         assert_eq!(kinds.listable().count(), 3);
+        assert_eq!(kinds.silent().count(), 0);
+        kinds.aggregated(&json!({"items": [{"metadata": {"name": "metrics.k8s.io"},
+            "versions": [{"version": "v1beta1", "resources": [], "freshness": "Stale"}]}]}));
+        assert_eq!(kinds.silent().next().unwrap().0, "metrics.k8s.io");
     }
 }

@@ -30,6 +30,9 @@ impl Cluster {
         for (group, kind, served) in kinds.all() {
             observed.serve(group, kind, served.clone());
         }
+        for (group, why) in kinds.silent() {
+            observed.silence(group, why);
+        }
         let selector = format!("{FLEET}={}", scope.fleet);
         if !self.cache.is_running() {
             for list in self.sweep(&kinds.listable().collect::<Vec<_>>(), &selector).await {

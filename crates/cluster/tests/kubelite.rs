@@ -13,7 +13,7 @@ use herder_cluster::{Cluster, Health, Scope};
 use herder_kubelite::registry::{DeleteOptions, EventKind, Registry};
 use herder_kubelite::{Config, Kubelite};
 use herder_object::{Gvk, Key};
-use herder_plan::{Action, Effect, Phase, Plan, What};
+use herder_plan::{Action, Checked, Effect, Phase, Plan, What};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,14 +141,15 @@ fn action(what: What, value: Value) -> Action {
     }
 }
 
-fn plan(what: What, objects: Vec<Value>) -> Plan {
+fn plan(what: What, objects: Vec<Value>) -> Checked {
     let mut actions: Vec<Action> = objects.into_iter().map(|o| action(what, o)).collect();
     actions.sort_by_key(|a| a.phase);
-    Plan {
+    let plan = Plan {
         fleet: "f".to_owned(),
         actions,
         ..Plan::default()
-    }
+    };
+    herder_plan::check(plan).unwrap()
 }
 
 fn object(api: &str, kind: &str, namespace: &str, name: &str, rest: Value) -> Value {

@@ -10,7 +10,7 @@ use herder_base::{Commit, SystemClock, Tree, TreeBuilder};
 use herder_cluster::{Cluster, Scope};
 use herder_fleet::{Fleet, Inputs, read};
 use herder_kubelite::{Config, Kubelite};
-use herder_plan::{Plan, State, check, plan};
+use herder_plan::{Checked, Known, State, check, plan};
 use jiff::Timestamp;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -123,7 +123,11 @@ fn estate() -> Option<Tree> {
     Some(builder.build(Commit::new("a".repeat(40))))
 }
 
-async fn pass(cluster: &Cluster, fleet: &Fleet, state: &State) -> Plan {
+fn state() -> State {
+    State::new(Known::Known(std::collections::BTreeMap::new()))
+}
+
+async fn pass(cluster: &Cluster, fleet: &Fleet, state: &State) -> Checked {
     let start = Instant::now();
     let scope = Scope {
         fleet: fleet.name.clone(),
@@ -131,7 +135,7 @@ async fn pass(cluster: &Cluster, fleet: &Fleet, state: &State) -> Plan {
     };
     let observed = cluster.observe(&scope).await.unwrap();
     let plan = plan(fleet, &observed, state, Timestamp::UNIX_EPOCH);
-    assert!(check(&plan).is_empty(), "{:?}", check(&plan));
+    let plan = check(plan).unwrap();
     let outcomes = cluster.apply(&plan).await;
     for outcome in &outcomes {
         assert!(outcome.result.is_ok(), "{}: {:?}", outcome.key, outcome.result);
@@ -148,8 +152,8 @@ async fn pass(cluster: &Cluster, fleet: &Fleet, state: &State) -> Plan {
 async fn twice(cluster: &Cluster, root: Tree) -> Fleet {
     let (fleet, found) = read(&inputs(root));
     assert!(found.is_empty(), "{found:?}");
-    assert!(!pass(cluster, &fleet, &State::default()).await.is_empty());
-    let second = pass(cluster, &fleet, &State::default()).await;
+    assert!(!pass(cluster, &fleet, &state()).await.is_empty());
+    let second = pass(cluster, &fleet, &state()).await;
     let said: Vec<String> = second
         .actions
         .iter()
@@ -180,7 +184,7 @@ async fn a_second_pass_writes_nothing() {
     let fleet = twice(&cluster, Tree::from_texts(SMALL.iter().copied()).unwrap()).await;
     let down = State {
         everything_down: true,
-        ..State::default()
+        ..state()
     };
     pass(&cluster, &fleet, &down).await;
     if let Some(root) = estate() {

@@ -3,7 +3,7 @@
 use crate::compare::difference;
 use crate::observed::{ObservedObject, identity};
 use crate::prune::prune;
-use crate::{Action, Observed, Phase, Plan, Skipped, What};
+use crate::{Action, Known, Observed, Phase, Plan, Skipped, What};
 use herder_base::Diagnostic;
 use herder_fleet::{Desired, Fleet, Unit};
 use herder_object::{Gvk, Key};
@@ -13,10 +13,10 @@ use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What planning must know besides git and the cluster.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
     /// Until when developer environments are up, by environment.
-    pub leases: BTreeMap<String, Timestamp>,
+    pub leases: Known<BTreeMap<String, Timestamp>>,
     /// Everything is to go (`herder down --everything`).
     pub everything_down: bool,
     /// Whether the guard against deleting too much is switched off for this plan.
@@ -27,14 +27,43 @@ pub struct State {
     pub generation: u64,
 }
 
+/// Whether a unit is to exist now.
+pub(crate) enum Wanted {
+    Yes,
+    /// It has been told to go, or its lease has ended.
+    No,
+    /// That could not be read.
+    Unknown(String),
+}
+
 impl State {
-    /// Whether a unit is to exist now.
-    pub(crate) fn wants(&self, unit: &Unit, now: Timestamp) -> bool {
+    /// With these leases, nothing taken down, and no plan before.
+    #[must_use]
+    pub fn new(leases: Known<BTreeMap<String, Timestamp>>) -> Self {
+        Self {
+            leases,
+            everything_down: false,
+            allow_mass_delete: false,
+            parent: None,
+            generation: 0,
+        }
+    }
+
+    pub(crate) fn wants(&self, unit: &Unit, now: Timestamp) -> Wanted {
         if self.everything_down {
-            return false;
+            return Wanted::No;
+        }
+        if !unit.leased {
+            return Wanted::Yes;
         }
         let environment = unit.environment.as_deref().unwrap_or_default();
-        !unit.leased || self.leases.get(environment).is_some_and(|until| *until > now)
+        match &self.leases {
+            Known::Unknown(why) => {
+                Wanted::Unknown(format!("whether it has a lease could not be read: {why}"))
+            }
+            Known::Known(leases) if leases.get(environment).is_some_and(|until| *until > now) => Wanted::Yes,
+            Known::Known(_) => Wanted::No,
+        }
     }
 }
 
@@ -86,8 +115,14 @@ fn apply(
             let message = format!("{application} in {} is left as it is: {why}", named(unit));
             plan.notes.push(Diagnostic::note("held", message));
         }
-        if !state.wants(unit, now) {
-            continue;
+        match state.wants(unit, now) {
+            Wanted::Yes => {}
+            Wanted::No => continue,
+            Wanted::Unknown(why) => {
+                let message = format!("{} is left as it is: {why}", named(unit));
+                plan.notes.push(Diagnostic::warning("held", message));
+                continue;
+            }
         }
         for object in &unit.objects {
             if !wanted.insert(identity(&object.key)) {
@@ -106,6 +141,11 @@ fn apply(
                         "{} are cluster-level objects, but this one is in a namespace",
                         served.plural
                     );
+                    plan.actions.push(action(unit, object, What::Hold, reason));
+                }
+                None if !defined.contains(gvk) && observed.unanswered(&gvk.group).is_some() => {
+                    let why = observed.unanswered(&gvk.group).unwrap_or_default();
+                    let reason = format!("the cluster did not say what it serves of {}: {why}", gvk.group);
                     plan.actions.push(action(unit, object, What::Hold, reason));
                 }
                 None if !defined.contains(gvk) => {

@@ -11,6 +11,8 @@ use std::sync::Arc;
 pub struct Observed {
     objects: BTreeMap<Key, ObservedObject>,
     kinds: BTreeMap<(String, String), ServedKind>,
+    /// Groups that did not say what they serve, and why.
+    silent: BTreeMap<String, String>,
 }
 
 /// A live object.
@@ -64,6 +66,23 @@ impl Observed {
     /// Says that a kind is served.
     pub fn serve(&mut self, group: &str, kind: &str, served: ServedKind) {
         self.kinds.insert((group.to_owned(), kind.to_owned()), served);
+    }
+
+    /// Says that a group did not answer: what it serves and holds is unknown, which is not nothing.
+    pub fn silence(&mut self, group: &str, why: &str) {
+        self.silent.insert(group.to_owned(), why.to_owned());
+    }
+
+    /// Why a group did not say what it serves, if so.
+    #[must_use]
+    pub fn unanswered(&self, group: &str) -> Option<&str> {
+        self.silent.get(group).map(String::as_str)
+    }
+
+    /// One of the groups that did not answer, and why.
+    pub(crate) fn silent_group(&self) -> Option<(&str, &str)> {
+        let (group, why) = self.silent.first_key_value()?;
+        Some((group, why))
     }
 
     /// A live object, whatever version either side is written in.

@@ -1,6 +1,6 @@
 //! What to delete: only what carries our labels, whose unit is readable and does not want it; never state; never much.
 
-use crate::decide::{State, named};
+use crate::decide::{State, Wanted, named};
 use crate::observed::{ObservedObject, identity};
 use crate::{Action, Observed, Phase, Plan, What};
 use herder_base::Diagnostic;
@@ -91,7 +91,16 @@ pub(crate) fn prune(
         .map(|candidate| candidate.live.key.name.clone())
         .collect();
     let kept = keep(observed, &gone, &candidates);
-    decide(fleet, state, ours, candidates, &gone, &kept, plan);
+    decide(
+        fleet,
+        state,
+        ours,
+        candidates,
+        &gone,
+        &kept,
+        observed.silent_group(),
+        plan,
+    );
 }
 
 fn known<'a>(
@@ -101,11 +110,15 @@ fn known<'a>(
     state: &State,
     now: Timestamp,
 ) -> Option<Candidate<'a>> {
+    let wanted = state.wants(unit, now);
     let (reason, told) = if state.everything_down {
         ("everything is to go".to_owned(), true)
-    } else if !state.wants(unit, now) {
+    } else if matches!(wanted, Wanted::No) {
         // The lease is what ends it, whether or not its config can be read at the moment.
         (format!("{} has no lease any more", named(unit)), true)
+    } else if matches!(wanted, Wanted::Unknown(_)) {
+        // Said once, where its objects would have been applied.
+        return None;
     } else if unit.held.is_some()
         || application
             .as_ref()
@@ -182,6 +195,7 @@ fn decide(
     candidates: Vec<Candidate<'_>>,
     gone: &BTreeSet<String>,
     kept: &BTreeMap<String, Key>,
+    silent: Option<(&str, &str)>,
     plan: &mut Plan,
 ) {
     let counted = candidates.iter().filter(|candidate| !candidate.told).count();
@@ -193,7 +207,7 @@ fn decide(
                 "mass-delete",
                 format!("git no longer has {counted} of the {ours} objects it had; none of them is deleted"),
             )
-            .hint("if that is meant, allow it once with --prune, or raise `pruneLimit` in fleet.yaml"),
+            .hint("if that is meant, raise `pruneLimit` in fleet.yaml for as long as it takes"),
         );
     }
     for candidate in candidates {
@@ -201,13 +215,18 @@ fn decide(
         let mut what = What::Delete;
         let mut reason = candidate.reason;
         // What lies in a namespace that goes as a whole goes with it.
-        let with_namespace = gone.contains(&key.namespace) && !kept.contains_key(&key.namespace);
+        let with_namespace =
+            gone.contains(&key.namespace) && !kept.contains_key(&key.namespace) && silent.is_none();
         if too_many && !candidate.told {
             what = What::Hold;
             reason = format!("{reason}, but that would delete too much at once");
         } else if is_namespace(key) && PROTECTED.contains(&key.name.as_str()) {
             what = What::Hold;
             reason = format!("{reason}, but this namespace is never deleted");
+        } else if let Some((group, why)) = silent.filter(|_| is_namespace(key)) {
+            // What cannot be seen may be state, and would go with its namespace.
+            what = What::Hold;
+            reason = format!("{reason}, but the cluster did not say what it holds of {group}: {why}");
         } else if let Some(state) = kept.get(&key.name).filter(|_| is_namespace(key)) {
             what = What::Hold;
             reason = format!("{reason}, but it holds {state}, which is state");

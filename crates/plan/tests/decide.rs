@@ -8,7 +8,7 @@
 
 use herder_base::{Commit, Tree};
 use herder_fleet::{Fleet, Inputs, read};
-use herder_plan::{Observed, Plan, ServedKind, State, What, check, plan};
+use herder_plan::{Known, Observed, Plan, ServedKind, State, What, check, plan};
 use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -23,6 +23,10 @@ fn fleet(files: &[(&str, &str)]) -> Fleet {
         ..Inputs::default()
     };
     read(&inputs).0
+}
+
+fn state() -> State {
+    State::new(Known::Known(BTreeMap::new()))
 }
 
 fn served() -> Observed {
@@ -55,7 +59,7 @@ fn served() -> Observed {
 }
 
 fn apply(observed: &mut Observed, plan: &Plan) {
-    assert!(check(plan).is_empty(), "{:?}", check(plan));
+    let plan = check(plan.clone()).unwrap();
     for action in plan.writes() {
         match action.what {
             What::Apply => observed.insert(action.value.clone().unwrap()),
@@ -131,7 +135,7 @@ fn orders_changes_and_deletes() {
     ];
     let mut observed = served();
     let mut said = String::new();
-    let state = State::default();
+    let state = state();
     let first = plan(&fleet(&files), &observed, &state, at(0));
     said += &show(&first);
     apply(&mut observed, &first);
@@ -170,7 +174,7 @@ fn state_outlives_everything() {
     let files = [("fleet.yaml", "discover: [n/*]"), ("n/shop/all.yaml", OBJECTS)];
     let fleet = fleet(&files);
     let mut observed = served();
-    let first = plan(&fleet, &observed, &State::default(), at(0));
+    let first = plan(&fleet, &observed, &state(), at(0));
     apply(&mut observed, &first);
     let mut claim: Value = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
         "metadata": {"name": "claimed", "namespace": "shop", "labels": {"herder.dev/state": "true"}},
@@ -178,7 +182,7 @@ fn state_outlives_everything() {
     observed.insert(claim.clone());
     let down = State {
         everything_down: true,
-        ..State::default()
+        ..state()
     };
     let mut said = String::from("-- on a volume that would be lost\n");
     said += &show(&plan(&fleet, &observed, &down, at(0)));
@@ -194,7 +198,7 @@ fn state_outlives_everything() {
     claim["metadata"]["name"] = json!("other");
     observed.insert(json!({"apiVersion": "v1", "kind": "Namespace",
         "metadata": {"name": "shop", "deletionTimestamp": "2026-01-01T00:00:00Z"}}));
-    said += &show(&plan(&fleet, &observed, &State::default(), at(0)));
+    said += &show(&plan(&fleet, &observed, &state(), at(0)));
     insta::assert_snapshot!(said);
 }
 
@@ -206,19 +210,19 @@ fn leases_begin_and_end() {
     ];
     let fleet = fleet(&files);
     let mut observed = served();
-    assert!(
-        plan(&fleet, &observed, &State::default(), at(0))
-            .actions
-            .is_empty()
-    );
+    assert!(plan(&fleet, &observed, &state(), at(0)).actions.is_empty());
     let up = State {
-        leases: BTreeMap::from([("dev-a".to_owned(), at(100))]),
-        ..State::default()
+        leases: Known::Known(BTreeMap::from([("dev-a".to_owned(), at(100))])),
+        ..state()
     };
     let first = plan(&fleet, &observed, &up, at(99));
     assert_eq!(first.writes().count(), 4);
     apply(&mut observed, &first);
     assert!(plan(&fleet, &observed, &up, at(99)).actions.is_empty());
+    let unread = State::new(Known::Unknown("the ledger cannot list leases".to_owned()));
+    let held = plan(&fleet, &observed, &unread, at(99));
+    assert!(held.actions.is_empty(), "{}", show(&held));
+    assert!(held.notes[0].message.contains("the ledger cannot list leases"));
     let end = plan(&fleet, &observed, &up, at(100));
     insta::assert_snapshot!(show(&end));
     apply(&mut observed, &end);
@@ -234,16 +238,16 @@ fn what_cannot_be_read_is_not_deleted_and_much_is_not_deleted_at_once() {
     let mut files: Vec<(&str, &str)> = many.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
     files.push(("fleet.yaml", "discover: n/*"));
     let mut observed = served();
-    let first = plan(&fleet(&files), &observed, &State::default(), at(0));
+    let first = plan(&fleet(&files), &observed, &state(), at(0));
     apply(&mut observed, &first);
 
     let broken = [("fleet.yaml", "discover: m/*"), ("n/n1/x.yaml", plain.as_str())];
-    let held = plan(&fleet(&broken), &observed, &State::default(), at(0));
+    let held = plan(&fleet(&broken), &observed, &state(), at(0));
     assert!(held.is_empty() && held.actions.is_empty());
     assert_eq!(held.notes.len(), 1, "{}", show(&held));
 
     let half = [("fleet.yaml", "discover: n/*"), ("n/n1/x.yaml", plain.as_str())];
-    let guarded = plan(&fleet(&half), &observed, &State::default(), at(0));
+    let guarded = plan(&fleet(&half), &observed, &state(), at(0));
     assert!(guarded.is_empty());
     assert_eq!(
         guarded
@@ -255,7 +259,7 @@ fn what_cannot_be_read_is_not_deleted_and_much_is_not_deleted_at_once() {
     );
     let allowed = State {
         allow_mass_delete: true,
-        ..State::default()
+        ..state()
     };
     let told = plan(&fleet(&half), &observed, &allowed, at(0));
     assert_eq!(
@@ -265,9 +269,36 @@ fn what_cannot_be_read_is_not_deleted_and_much_is_not_deleted_at_once() {
         19
     );
 
-    let unserved = plan(&fleet(&files), &Observed::default(), &State::default(), at(0));
+    let unserved = plan(&fleet(&files), &Observed::default(), &state(), at(0));
     assert!(unserved.is_empty());
     assert_eq!(unserved.notes[0].code, "not-observed");
+}
+
+#[test]
+fn a_group_that_does_not_answer_is_not_empty() {
+    let text = "
+apiVersion: example.org/v1
+kind: Thing
+metadata: {name: a, namespace: shop}
+";
+    let files = [("fleet.yaml", "discover: [n/*]"), ("n/shop/x.yaml", text)];
+    let mut observed = served();
+    let served_nothing = plan(&fleet(&files), &observed, &state(), at(0));
+    assert_eq!(served_nothing.skipped.len(), 1);
+    apply(&mut observed, &served_nothing);
+    observed.silence("example.org", "503 Service Unavailable");
+    let held = plan(&fleet(&files), &observed, &state(), at(0));
+    assert!(held.skipped.is_empty() && held.is_empty(), "{}", show(&held));
+    assert!(held.actions[0].reason.contains("503 Service Unavailable"));
+
+    // Nor is a namespace that may hold something of that group.
+    let gone = [("fleet.yaml", "discover: [n/*]"), ("n/other/x.yaml", OBJECTS)];
+    let kept = plan(&fleet(&gone), &observed, &state(), at(0));
+    assert!(
+        kept.writes().all(|action| action.what == What::Apply),
+        "{}",
+        show(&kept)
+    );
 }
 
 #[test]
@@ -289,7 +320,7 @@ metadata: {name: b, namespace: default}
     let plan = plan(
         &fleet(&[("fleet.yaml", ""), ("manifests/x.yaml", definition)]),
         &served(),
-        &State::default(),
+        &state(),
         at(0),
     );
     let kinds: Vec<&str> = plan.writes().map(|action| action.key.gvk.kind.as_str()).collect();
@@ -331,7 +362,7 @@ proptest! {
                 .collect();
             fleet(&files.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect::<Vec<_>>())
         };
-        let state = State { allow_mass_delete: true, ..State::default() };
+        let state = State { allow_mass_delete: true, ..state() };
         let mut observed = served();
         for fleet in [make(&before), make(&after)] {
             let first = plan(&fleet, &observed, &state, at(0));

@@ -5,13 +5,24 @@
 use crate::reading::{self, Reading};
 use crate::state::Shared;
 use herder_cluster::Scope;
-use herder_plan::{Outcome, Plan};
+use herder_plan::{Checked, Outcome, Refused};
 use std::sync::Arc;
 
 /// What one pass did.
 pub(crate) struct Pass {
-    pub(crate) plan: Plan,
+    pub(crate) plan: Checked,
     pub(crate) outcomes: Vec<Outcome>,
+}
+
+/// Why a pass did nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PassError {
+    /// Half an observation is none.
+    #[error("the cluster could not be observed")]
+    Observe(#[from] herder_cluster::Error),
+    /// A plan that breaks a rule is not applied, not even in part.
+    #[error(transparent)]
+    Refused(#[from] Box<Refused>),
 }
 
 /// Git → Fleet, with its diagnostics recorded and the policies it wants in Vault.
@@ -26,7 +37,7 @@ pub(crate) async fn read(shared: &Shared) -> Result<Arc<Reading>, herder_git::Er
 }
 
 /// (Fleet, Observed, now) → Plan → Outcomes.
-pub(crate) async fn pass(shared: &Shared, reading: &Reading) -> Result<Pass, herder_cluster::Error> {
+pub(crate) async fn pass(shared: &Shared, reading: &Reading) -> Result<Pass, PassError> {
     let fleet = &reading.fleet;
     shared.sync_policies(fleet).await;
     let observed = shared
@@ -38,8 +49,8 @@ pub(crate) async fn pass(shared: &Shared, reading: &Reading) -> Result<Pass, her
         .await?;
     let state = shared.plan_state(&fleet.name).await;
     let plan = herder_plan::plan(fleet, &observed, &state, shared.clock.now());
-    let faults = herder_plan::check(&plan);
-    shared.record_plan(&plan, &faults).await;
+    let plan = herder_plan::check(plan)?;
+    shared.record_plan(&plan).await;
     let outcomes = shared.cluster.apply(&plan).await;
     shared.record_outcomes(&plan, &outcomes).await;
     Ok(Pass { plan, outcomes })

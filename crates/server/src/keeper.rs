@@ -3,7 +3,7 @@
 //! Wakes for news from git, for changes in the cluster, for operations, and for the next lease that ends. Waiting is a
 //! select over these; nothing is polled but remotes that send no notices.
 
-use crate::flow;
+use crate::flow::{self, PassError};
 use crate::reading::Reading;
 use crate::state::Shared;
 use crate::view::PassView;
@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 /// Changes in the cluster that come together are answered together.
 const SETTLE: Duration = Duration::from_millis(150);
@@ -87,8 +87,17 @@ async fn turn(shared: &Shared) -> (Option<Duration>, Option<PassView>) {
                 Some(shared.pass_view(&pass.plan, &pass.outcomes, began.elapsed())),
             )
         }
+        Err(PassError::Refused(refused)) => {
+            let mut view = shared.pass_view(&refused.plan, &[], began.elapsed());
+            view.failures = refused.faults.iter().map(ToString::to_string).collect();
+            // Said once for the same plan, and shown for as long as it is so.
+            if shared.view().pass.failures != view.failures {
+                error!("{refused}: {}", view.failures.join("; "));
+            }
+            (Some(AT_LEAST), Some(view))
+        }
         Err(error) => {
-            warn!(error = %herder_base::chain(&error), "the cluster could not be observed");
+            warn!(error = %herder_base::chain(&error), "nothing was changed");
             (Some(RETRY), None)
         }
     }
@@ -105,7 +114,11 @@ fn elsewhere(reading: &Reading) -> Option<String> {
 /// How long until a lease ends that is up now.
 async fn until_next_lease(shared: &Shared) -> Duration {
     let now = shared.clock.now();
-    let leases = shared.ledger.leases().await.unwrap_or_default();
+    let leases = match shared.ledger.leases().await {
+        Ok(leases) => leases,
+        // The pass has said why; it looks again soon, since nothing is known of what is due.
+        Err(_) => return RETRY,
+    };
     let left = leases
         .iter()
         .map(|lease| lease.until.duration_since(now).as_millis());

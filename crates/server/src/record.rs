@@ -4,10 +4,10 @@
 
 use crate::reading::Reading;
 use crate::state::Shared;
-use herder_base::{Diagnostic, Severity};
+use herder_base::Severity;
 use herder_fleet::Fleet;
 use herder_ledger::{AuditEntry, NewDeployment};
-use herder_plan::{Effect, Outcome, Plan, State, What};
+use herder_plan::{Effect, Known, Outcome, Plan, State, What};
 use herder_vault::{Introduced, KubernetesRole, Policy, Scope};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -44,15 +44,13 @@ impl Shared {
 
     /// What planning must know besides git and the cluster.
     pub(crate) async fn plan_state(&self, fleet: &str) -> State {
-        let leases = self
-            .note("read leases", self.ledger.leases().await)
-            .unwrap_or_default();
+        let leases = Known::of(self.ledger.leases().await).map(|leases| {
+            let ends = leases.into_iter().map(|lease| (lease.environment, lease.until));
+            ends.collect::<BTreeMap<_, _>>()
+        });
         let last = self.last_plan.load();
         State {
-            leases: leases
-                .into_iter()
-                .map(|lease| (lease.environment, lease.until))
-                .collect::<BTreeMap<_, _>>(),
+            leases,
             everything_down: self.everything_down.load(Ordering::SeqCst),
             allow_mass_delete: self.everything_down.load(Ordering::SeqCst),
             parent: last
@@ -65,10 +63,7 @@ impl Shared {
     }
 
     /// Records a plan before it is applied.
-    pub(crate) async fn record_plan(&self, plan: &Plan, faults: &[Diagnostic]) {
-        for fault in faults {
-            error!("the plan is faulty: {fault}");
-        }
+    pub(crate) async fn record_plan(&self, plan: &Plan) {
         self.last_plan.store(Arc::new(plan.to_json()));
         for action in plan.writes() {
             debug!(what = ?action.what, object = %action.key, reason = %action.reason, "plans");
