@@ -2,6 +2,7 @@
 
 use crate::cache::Watch;
 use crate::run::{certificates, is_whole};
+use crate::snapshot::{int, is, text};
 use crate::{Cluster, Error, FLEET, Scope};
 use futures::StreamExt;
 use herder_object::Gvk;
@@ -12,6 +13,15 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Observed whosever they are: planning reads from them whether state outlives its namespace.
+/// Observed for what they need, which must not be taken from under them.
+const USERS: [(&str, &str); 5] = [
+    ("v1", "Pod"),
+    ("apps/v1", "ReplicaSet"),
+    ("apps/v1", "StatefulSet"),
+    ("apps/v1", "ControllerRevision"),
+    ("batch/v1", "Job"),
+];
+
 const STORAGE: [&str; 2] = ["PersistentVolumeClaim", "PersistentVolume"];
 
 impl Cluster {
@@ -45,6 +55,12 @@ impl Cluster {
                     observed.insert(object);
                 }
             }
+            let mut users = Vec::new();
+            for (version, kind) in USERS {
+                let found = self.list(version, kind, None, None).await?;
+                users.extend(found.into_iter().map(|object| (kind, Arc::new(object))));
+            }
+            note_uses(&mut observed, &users);
             return Ok(observed);
         }
         let mut watches: BTreeSet<Watch> = self
@@ -95,6 +111,14 @@ impl Cluster {
                 }
             }
         }
+        let users: Vec<(&str, Arc<Value>)> = USERS
+            .iter()
+            .flat_map(|(version, kind)| {
+                let found = self.cache.objects(&Watch::all(version, kind));
+                found.into_iter().map(|object| (*kind, object))
+            })
+            .collect();
+        note_uses(&mut observed, &users);
         Ok(observed)
     }
 
@@ -136,6 +160,36 @@ impl Cluster {
         }
         objects.extend(self.cache.objects(&certificates()));
         objects
+    }
+}
+
+/// Says what is needed by pods that have not ended, and by what may yet start pods of a version before: ReplicaSets
+/// that are not scaled to nothing, StatefulSets' current revisions, Jobs under way.
+fn note_uses(observed: &mut Observed, users: &[(&str, Arc<Value>)]) {
+    let current: BTreeSet<(&str, &str)> = users
+        .iter()
+        .filter(|(kind, _)| *kind == "StatefulSet")
+        .map(|(_, set)| {
+            (
+                herder_object::namespace(set),
+                text(set, "/status/currentRevision"),
+            )
+        })
+        .collect();
+    for (kind, user) in users {
+        let (namespace, name) = (herder_object::namespace(user), herder_object::name(user));
+        let template = match *kind {
+            "Pod" if matches!(text(user, "/status/phase"), "Succeeded" | "Failed") => None,
+            "Pod" => Some("/spec"),
+            "ReplicaSet" if int(user, "/spec/replicas") == Some(0) => None,
+            "ControllerRevision" if current.contains(&(namespace, name)) => Some("/data/spec/template/spec"),
+            "ControllerRevision" => None,
+            "Job" if is(user, "Complete", "True") || is(user, "Failed", "True") => None,
+            _ => Some("/spec/template/spec"),
+        };
+        if let Some(spec) = template.and_then(|pointer| user.pointer(pointer)) {
+            observed.uses(&format!("{kind} {name}"), namespace, spec);
+        }
     }
 }
 

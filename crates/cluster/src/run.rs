@@ -24,6 +24,7 @@ const WHOLE: &[(&str, &str)] = &[
     ("v1", "PersistentVolumeClaim"),
     ("apps/v1", "Deployment"),
     ("apps/v1", "ReplicaSet"),
+    ("apps/v1", "ControllerRevision"),
     ("apps/v1", "StatefulSet"),
     ("apps/v1", "DaemonSet"),
     ("batch/v1", "Job"),

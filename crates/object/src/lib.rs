@@ -7,6 +7,7 @@
 
 mod identity;
 pub mod ownership;
+pub mod references;
 pub mod schema;
 pub mod strategic;
 pub mod yaml;

@@ -13,6 +13,8 @@ pub struct Observed {
     kinds: BTreeMap<(String, String), ServedKind>,
     /// Groups that did not say what they serve, and why.
     silent: BTreeMap<String, String>,
+    /// What running workloads need, and one that does.
+    used: BTreeMap<Key, String>,
 }
 
 /// A live object.
@@ -83,6 +85,25 @@ impl Observed {
     pub(crate) fn silent_group(&self) -> Option<(&str, &str)> {
         let (group, why) = self.silent.first_key_value()?;
         Some((group, why))
+    }
+
+    /// Says what a live pod, or a workload that may still start pods of this kind, needs of its namespace. `spec` is the
+    /// pod's, or that of its template.
+    pub fn uses(&mut self, user: &str, namespace: &str, spec: &Value) {
+        for (kind, name) in herder_object::references::needs(spec) {
+            let key = Key {
+                gvk: Gvk::new("", kind.kind()),
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+            };
+            self.used.entry(identity(&key)).or_insert_with(|| user.to_owned());
+        }
+    }
+
+    /// Who still needs an object, if anybody does.
+    #[must_use]
+    pub fn user_of(&self, key: &Key) -> Option<&str> {
+        self.used.get(&identity(key)).map(String::as_str)
     }
 
     /// A live object, whatever version either side is written in.

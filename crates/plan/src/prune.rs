@@ -91,16 +91,8 @@ pub(crate) fn prune(
         .map(|candidate| candidate.live.key.name.clone())
         .collect();
     let kept = keep(observed, &gone, &candidates);
-    decide(
-        fleet,
-        state,
-        ours,
-        candidates,
-        &gone,
-        &kept,
-        observed.silent_group(),
-        plan,
-    );
+    let namespaces = Namespaces { gone, kept };
+    decide(fleet, state, observed, ours, candidates, &namespaces, plan);
 }
 
 fn known<'a>(
@@ -188,16 +180,23 @@ fn survives(observed: &Observed, live: &ObservedObject) -> bool {
     })
 }
 
+/// The namespaces that are to go, and those among them that must not, with what is kept in them.
+struct Namespaces {
+    gone: BTreeSet<String>,
+    kept: BTreeMap<String, Key>,
+}
+
 fn decide(
     fleet: &Fleet,
     state: &State,
+    observed: &Observed,
     ours: usize,
     candidates: Vec<Candidate<'_>>,
-    gone: &BTreeSet<String>,
-    kept: &BTreeMap<String, Key>,
-    silent: Option<(&str, &str)>,
+    namespaces: &Namespaces,
     plan: &mut Plan,
 ) {
+    let Namespaces { gone, kept } = namespaces;
+    let silent = observed.silent_group();
     let counted = candidates.iter().filter(|candidate| !candidate.told).count();
     let limit = ours * usize::from(fleet.settings.prune_limit_percent) / 100;
     let too_many = counted > FEW.max(limit) && !state.allow_mass_delete;
@@ -235,6 +234,10 @@ fn decide(
         } else if is_state(candidate.live, candidate.rules) {
             what = What::Hold;
             reason = format!("{reason}, but it is state and never deleted");
+        } else if let Some(user) = observed.user_of(key).filter(|_| !candidate.told) {
+            // A pod of the version before that starts again must find what it mounts.
+            what = What::Hold;
+            reason = format!("{reason}, but {user} still needs it; it goes when that is gone");
         }
         plan.actions.push(Action {
             what,

@@ -275,6 +275,42 @@ fn what_cannot_be_read_is_not_deleted_and_much_is_not_deleted_at_once() {
 }
 
 #[test]
+fn what_a_running_version_mounts_stays_until_it_is_gone() {
+    let config = |name: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n");
+    let (old, new) = (config("settings-1"), config("settings-2"));
+    let before = [("fleet.yaml", "discover: [n/*]"), ("n/shop/x.yaml", old.as_str())];
+    let after = [("fleet.yaml", "discover: [n/*]"), ("n/shop/x.yaml", new.as_str())];
+    let mut observed = served();
+    let first = plan(&fleet(&before), &observed, &state(), at(0));
+    apply(&mut observed, &first);
+    let mut in_use = observed.clone();
+    let spec = json!({"volumes": [{"name": "v", "configMap": {"name": "settings-1"}}]});
+    in_use.uses("ReplicaSet shop-1", "shop", &spec);
+    let rolling = plan(&fleet(&after), &in_use, &state(), at(0));
+    let held: Vec<&str> = rolling
+        .actions
+        .iter()
+        .filter(|action| action.what == What::Hold)
+        .map(|action| action.reason.as_str())
+        .collect();
+    assert_eq!(held.len(), 1, "{}", show(&rolling));
+    assert!(held[0].contains("ReplicaSet shop-1 still needs it"), "{held:?}");
+    assert_eq!(rolling.writes().count(), 1);
+    // Gone with its user; and `down` takes both.
+    let after_it = plan(&fleet(&after), &observed, &state(), at(0));
+    assert!(after_it.writes().any(|action| action.what == What::Delete));
+    let down = State {
+        everything_down: true,
+        ..state()
+    };
+    assert!(
+        plan(&fleet(&after), &in_use, &down, at(0))
+            .writes()
+            .all(|action| action.what == What::Delete)
+    );
+}
+
+#[test]
 fn a_group_that_does_not_answer_is_not_empty() {
     let text = "
 apiVersion: example.org/v1
