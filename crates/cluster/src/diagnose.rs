@@ -1,6 +1,6 @@
 //! Why an application is as it is: from the workload down to the container, with the last log lines before a crash.
 
-use crate::health::{Workload, application, desired, judge, refused, workloads};
+use crate::health::{Workload, application, desired, judge, patience, refused, workloads};
 use crate::snapshot::{Snapshot, going, int, is, text};
 use crate::trouble::{self, Trouble};
 use crate::{Cluster, Error, Health, LogOptions, Step, Why};
@@ -166,7 +166,7 @@ fn chain(
             .get(herder_object::uid(p))
             .map(Vec::as_slice)
             .unwrap_or_default();
-        let trouble = trouble::of_pod(p, told);
+        let trouble = trouble::of_pod(p, told, patience(workload.object));
         let node = text(p, "/spec/nodeName");
         steps.push(Step {
             kind: "Pod".to_owned(),

@@ -3,6 +3,7 @@
 use crate::snapshot::{Snapshot, condition, going, int, is, items, label, owner_uid, text};
 use crate::trouble::{self, Trouble};
 use crate::{APPLICATION, AppState, Cluster, FLEET, Health, NodeState, PodState, VERSION};
+use jiff::SignedDuration;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -120,6 +121,7 @@ pub(crate) fn judge(workload: &Workload<'_>, events: &HashMap<&str, Vec<&Value>>
                 .get(herder_object::uid(pod))
                 .map(Vec::as_slice)
                 .unwrap_or_default(),
+            patience(object),
         )
     };
     let mut troubles: Vec<(String, Trouble)> = workload
@@ -171,6 +173,11 @@ pub(crate) fn judge(workload: &Workload<'_>, events: &HashMap<&str, Vec<&Value>>
         );
     }
     verdict(Health::Progressing, reason, leaf)
+}
+
+/// How long the pods of a workload may take to get ready.
+pub(crate) fn patience(workload: &Value) -> SignedDuration {
+    int(workload, "/spec/progressDeadlineSeconds").map_or(trouble::PATIENCE, SignedDuration::from_secs)
 }
 
 /// Why no pod could be made at all: quota, admission, a missing service account.
@@ -254,7 +261,7 @@ pub(crate) fn applications(snapshot: &Snapshot) -> Vec<AppState> {
                 .get(herder_object::uid(pod))
                 .map(Vec::as_slice)
                 .unwrap_or_default();
-            let state_of = pod_state(pod, told);
+            let state_of = pod_state(pod, told, patience(workload.object));
             state.ready += u64::from(state_of.ready);
             state.pods.push(state_of);
         }
@@ -262,8 +269,8 @@ pub(crate) fn applications(snapshot: &Snapshot) -> Vec<AppState> {
     all.into_values().collect()
 }
 
-fn pod_state(pod: &Value, events: &[&Value]) -> PodState {
-    let trouble = trouble::of_pod(pod, events);
+fn pod_state(pod: &Value, events: &[&Value], patience: SignedDuration) -> PodState {
+    let trouble = trouble::of_pod(pod, events, patience);
     PodState {
         name: herder_object::name(pod).to_owned(),
         node: text(pod, "/spec/nodeName").to_owned(),

@@ -1,6 +1,7 @@
 //! What is wrong with one pod: the container, the reason, the remedy. Pure.
 
-use crate::snapshot::{condition, going, int, is, items, text};
+use crate::snapshot::{condition, going, int, is, items, last_seen, text};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 /// What a pod waits for or failed of.
@@ -24,8 +25,12 @@ pub(crate) struct Trouble {
     pub(crate) log: Option<(String, bool)>,
 }
 
-/// What is wrong with a pod, or what it waits for; `None` if it is ready or has ended well.
-pub(crate) fn of_pod(pod: &Value, events: &[&Value]) -> Option<Trouble> {
+/// How long programs may take to get ready where nothing says so: what Deployments have by default.
+pub(crate) const PATIENCE: SignedDuration = SignedDuration::from_secs(600);
+
+/// What is wrong with a pod, or what it waits for; `None` if it is ready or has ended well. A program that has not been
+/// ready yet has `patience` to become so.
+pub(crate) fn of_pod(pod: &Value, events: &[&Value], patience: SignedDuration) -> Option<Trouble> {
     if is(pod, "Ready", "True") || text(pod, "/status/phase") == "Succeeded" || going(pod) {
         return None;
     }
@@ -34,7 +39,7 @@ pub(crate) fn of_pod(pod: &Value, events: &[&Value]) -> Option<Trouble> {
         .or_else(|| containers(pod, "containerStatuses", events))
         .or_else(|| from_events(events))
         .or_else(|| failed_pod(pod))
-        .or_else(|| unready(pod, events));
+        .or_else(|| unready(pod, events, patience));
     Some(found.unwrap_or_else(|| {
         let waiting = items(pod, "/status/containerStatuses")
             .iter()
@@ -53,7 +58,9 @@ pub(crate) fn of_pod(pod: &Value, events: &[&Value]) -> Option<Trouble> {
 }
 
 fn unschedulable(pod: &Value) -> Option<Trouble> {
-    let c = condition(pod, "PodScheduled").filter(|c| text(c, "/status") == "False")?;
+    // A pod on a node has been scheduled, whatever an old condition still says.
+    let waits = text(pod, "/spec/nodeName").is_empty();
+    let c = condition(pod, "PodScheduled").filter(|c| waits && text(c, "/status") == "False")?;
     let detail = text(c, "/message").to_owned();
     let remedy = if detail.contains("Insufficient") {
         "Ask for less in resources.requests, remove something else, or add a node."
@@ -328,8 +335,11 @@ fn failed_pod(pod: &Value) -> Option<Trouble> {
     })
 }
 
-/// Running, but not ready.
-fn unready(pod: &Value, events: &[&Value]) -> Option<Trouble> {
+/// Times of conditions and of containers are whole seconds, and written one after the other.
+const GRACE: SignedDuration = SignedDuration::from_secs(2);
+
+/// Running, but not ready: a probe that has not passed yet is no failure.
+fn unready(pod: &Value, events: &[&Value], patience: SignedDuration) -> Option<Trouble> {
     let status = items(pod, "/status/containerStatuses").iter().find(|c| {
         c.pointer("/state/running").is_some() && !c.get("ready").and_then(Value::as_bool).unwrap_or_default()
     })?;
@@ -344,9 +354,18 @@ fn unready(pod: &Value, events: &[&Value]) -> Option<Trouble> {
         });
     };
     let detail = text(event, "/message").to_owned();
+    let time = |text: &str| text.parse::<Timestamp>().ok();
+    let started = time(text(status, "/state/running/startedAt"));
+    let lost = condition(pod, "Ready").and_then(|ready| time(text(ready, "/lastTransitionTime")));
+    // It became unready after it had started, so it was ready in between.
+    let was_ready = started
+        .zip(lost)
+        .is_some_and(|(started, lost)| lost > started + GRACE);
+    let waited = started
+        .zip(time(last_seen(event)))
+        .is_some_and(|(started, seen)| seen.duration_since(started) >= patience);
     Some(Trouble {
-        // Programs take a moment to start.
-        failing: int(event, "/count").unwrap_or(1) >= 3,
+        failing: (was_ready && int(event, "/count").unwrap_or(1) >= 3) || waited,
         container: Some(name.to_owned()),
         state: "NotReady".to_owned(),
         cause: format!("container \"{name}\" runs but its probe fails: {detail}"),
@@ -371,7 +390,7 @@ mod tests {
     fn names_the_container_and_the_cause() {
         let pull = json!({"reason": "Failed", "message": "Failed to pull image \"shop:9\": no such image"});
         let mount = json!({"reason": "FailedMount", "message": "MountVolume.SetUp failed for volume \"c\" : configmap \"shop\" not found"});
-        let probe = json!({"reason": "Unhealthy", "count": 5, "message": "Readiness probe failed: HTTP probe failed with statuscode: 500"});
+        let probe = json!({"reason": "Unhealthy", "count": 5, "lastTimestamp": "2026-01-01T10:00:40Z", "message": "Readiness probe failed: HTTP probe failed with statuscode: 500"});
         let liveness = json!({"reason": "Unhealthy", "message": "Liveness probe failed: timeout"});
         let waiting = |reason: &str, message: &str| json!({"name": "web", "state": {"waiting": {"reason": reason, "message": message}}});
         let crash = |last: Value| {
@@ -429,7 +448,13 @@ mod tests {
             ),
             (waiting("ContainerCreating", ""), vec![], false, "starting"),
             (
-                json!({"name": "web", "state": {"running": {}}}),
+                json!({"name": "web", "state": {"running": {"startedAt": "2026-01-01T10:00:00Z"}}}),
+                vec![&probe],
+                false,
+                "statuscode: 500",
+            ),
+            (
+                json!({"name": "web", "state": {"running": {"startedAt": "2026-01-01T09:50:00Z"}}}),
                 vec![&probe],
                 true,
                 "statuscode: 500",
@@ -441,7 +466,7 @@ mod tests {
                 "not ready yet",
             ),
         ] {
-            let found = of_pod(&pod(status.clone()), &events).unwrap();
+            let found = of_pod(&pod(status.clone()), &events, PATIENCE).unwrap();
             assert!(found.cause.contains(expected), "{} lacks {expected}", found.cause);
             assert_eq!(found.failing, failing, "{status}");
             assert!(
@@ -452,13 +477,31 @@ mod tests {
     }
 
     #[test]
+    fn what_was_ready_and_is_not_any_more_fails_at_once() {
+        let mut pod =
+            pod(json!({"name": "web", "state": {"running": {"startedAt": "2026-01-01T10:00:00Z"}}}));
+        let probe = json!({"reason": "Unhealthy", "count": 3, "lastTimestamp": "2026-01-01T10:00:40Z", "message": "no"});
+        for (lost, failing) in [("2026-01-01T10:00:01Z", false), ("2026-01-01T10:00:35Z", true)] {
+            pod["status"]["conditions"][0]["lastTransitionTime"] = json!(lost);
+            assert_eq!(
+                of_pod(&pod, &[&probe], PATIENCE).unwrap().failing,
+                failing,
+                "{lost}"
+            );
+        }
+        let short = SignedDuration::from_secs(30);
+        pod["status"]["conditions"][0]["lastTransitionTime"] = json!("2026-01-01T10:00:00Z");
+        assert!(of_pod(&pod, &[&probe], short).unwrap().failing);
+    }
+
+    #[test]
     fn a_denied_secret_names_path_and_policy() {
         let message =
             "Vault path `secret/data/shop/db` is denied to role `shop`: policy `shop` has no rule for it";
         let mut pod = pod(json!({"name": "web", "state": {"waiting": {"reason": "PodInitializing"}}}));
         pod["status"]["initContainerStatuses"] = json!([{"name": "herder-secrets", "restartCount": 2,
             "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": {"exitCode": 1, "message": message}}}]);
-        let found = of_pod(&pod, &[]).unwrap();
+        let found = of_pod(&pod, &[], PATIENCE).unwrap();
         assert!(found.cause.contains(message) && found.init, "{}", found.cause);
         assert!(found.remedy.contains("policy"), "{}", found.remedy);
         assert_eq!(found.log, Some(("herder-secrets".to_owned(), true)));
@@ -468,13 +511,17 @@ mod tests {
     fn unschedulable_pods() {
         let pod = json!({"status": {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False",
             "reason": "Unschedulable", "message": "0/3 nodes are available: 3 Insufficient cpu."}]}});
-        let found = of_pod(&pod, &[]).unwrap();
+        let found = of_pod(&pod, &[], PATIENCE).unwrap();
         assert_eq!(found.state, "Unschedulable");
         assert!(found.remedy.contains("requests"));
+        let mut bound = pod.clone();
+        bound["spec"] = json!({"nodeName": "n1"});
+        assert_eq!(of_pod(&bound, &[], PATIENCE).unwrap().state, "Starting");
         assert_eq!(
             of_pod(
                 &json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}}),
-                &[]
+                &[],
+                PATIENCE
             ),
             None
         );
