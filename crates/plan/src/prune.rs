@@ -3,7 +3,7 @@
 use crate::decide::{State, Wanted, named};
 use crate::observed::{ObservedObject, identity};
 use crate::{Action, Observed, Phase, Plan, What};
-use herder_base::Diagnostic;
+use herder_base::{Diagnostic, Location};
 use herder_fleet::{
     APPLICATION_LABEL, FLEET_LABEL, Fleet, HASH_ANNOTATION, STATE_LABEL, StateRule, UNIT_LABEL, Unit,
 };
@@ -91,8 +91,13 @@ pub(crate) fn prune(
         .map(|candidate| candidate.live.key.name.clone())
         .collect();
     let kept = keep(observed, &gone, &candidates);
-    let namespaces = Namespaces { gone, kept };
-    decide(fleet, state, observed, ours, candidates, &namespaces, plan);
+    let named = fleet.units.iter().flat_map(|unit| &unit.named);
+    let grounds = Grounds {
+        gone,
+        kept,
+        named: named.map(|(key, at)| (identity(key), at)).collect(),
+    };
+    decide(fleet, state, observed, ours, candidates, &grounds, plan);
 }
 
 fn known<'a>(
@@ -180,10 +185,14 @@ fn survives(observed: &Observed, live: &ObservedObject) -> bool {
     })
 }
 
-/// The namespaces that are to go, and those among them that must not, with what is kept in them.
-struct Namespaces {
+/// What speaks for and against deletions.
+struct Grounds<'a> {
+    /// The namespaces that are to go.
     gone: BTreeSet<String>,
+    /// Those among them that must not, with what is kept in them.
     kept: BTreeMap<String, Key>,
+    /// What git names anywhere, whether or not it could be used, and where.
+    named: BTreeMap<Key, &'a Location>,
 }
 
 fn decide(
@@ -192,10 +201,10 @@ fn decide(
     observed: &Observed,
     ours: usize,
     candidates: Vec<Candidate<'_>>,
-    namespaces: &Namespaces,
+    grounds: &Grounds<'_>,
     plan: &mut Plan,
 ) {
-    let Namespaces { gone, kept } = namespaces;
+    let Grounds { gone, kept, named } = grounds;
     let silent = observed.silent_group();
     let counted = candidates.iter().filter(|candidate| !candidate.told).count();
     let limit = ours * usize::from(fleet.settings.prune_limit_percent) / 100;
@@ -234,6 +243,9 @@ fn decide(
         } else if is_state(candidate.live, candidate.rules) {
             what = What::Hold;
             reason = format!("{reason}, but it is state and never deleted");
+        } else if let Some(at) = named.get(&identity(key)).filter(|_| !candidate.told) {
+            what = What::Hold;
+            reason = format!("{reason}, but {at} names it and could not be used");
         } else if let Some(user) = observed.user_of(key).filter(|_| !candidate.told) {
             // A pod of the version before that starts again must find what it mounts.
             what = What::Hold;

@@ -311,6 +311,40 @@ fn what_a_running_version_mounts_stays_until_it_is_gone() {
 }
 
 #[test]
+fn what_git_names_anywhere_is_not_pruned_although_it_is_refused() {
+    let at_home = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: moved}\n";
+    let away = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: moved, namespace: web}\n";
+    let other = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\n";
+    let before = [
+        ("fleet.yaml", "discover: [n/*]"),
+        ("n/web/x.yaml", at_home),
+        ("n/web/y.yaml", other),
+    ];
+    let mut observed = served();
+    let first = plan(&fleet(&before), &observed, &state(), at(0));
+    apply(&mut observed, &first);
+    for place in ["manifests/x.yaml", "n/elsewhere/x.yaml"] {
+        let after = [
+            ("fleet.yaml", "discover: [n/*]"),
+            (place, away),
+            ("n/web/y.yaml", other),
+        ];
+        let moved = plan(&fleet(&after), &observed, &state(), at(0));
+        assert!(
+            moved.writes().all(|action| action.what != What::Delete),
+            "{}",
+            show(&moved)
+        );
+        let held = moved
+            .actions
+            .iter()
+            .find(|action| action.what == What::Hold)
+            .unwrap();
+        assert!(held.reason.contains(place), "{}", held.reason);
+    }
+}
+
+#[test]
 fn a_group_that_does_not_answer_is_not_empty() {
     let text = "
 apiVersion: example.org/v1

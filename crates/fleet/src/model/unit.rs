@@ -20,6 +20,8 @@ pub struct Unit {
     pub environment: Option<String>,
     /// What is to exist, in the order it was read.
     pub objects: Vec<Desired>,
+    /// Every object that its files name, also those that were refused, with the place: none of them counts as removed.
+    pub named: Vec<(Key, Location)>,
     /// Why it could not be read. Nothing of a held unit may be changed or deleted.
     pub held: Option<String>,
     /// Applications of it that could not be read, with the reason. Nothing with their label may be changed or deleted.

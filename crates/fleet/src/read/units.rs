@@ -53,10 +53,24 @@ fn empty(namespace: &str, origin: UnitOrigin) -> Unit {
         origin,
         environment: None,
         objects: Vec::new(),
+        named: Vec::new(),
         held: None,
         held_applications: BTreeMap::new(),
         state_rules: Vec::new(),
         leased: false,
+    }
+}
+
+/// Notes what the files of a unit name, before any of it is refused. What says no namespace is meant for the unit's.
+fn mention(unit: &mut Unit, raws: &[Raw]) {
+    for raw in raws {
+        let Some(mut key) = Key::of(&raw.value) else {
+            continue;
+        };
+        if key.namespace.is_empty() && !objects::is_cluster_scoped(&key) {
+            key.namespace.clone_from(&unit.namespace);
+        }
+        unit.named.push((key, raw.at.clone()));
     }
 }
 
@@ -87,6 +101,7 @@ fn claimed_once(inputs: &Inputs, units: Vec<(Unit, Location)>, found: &mut Vec<D
                     .hint("give one of them another namespace; until then nothing in it is changed"),
             );
             hold(first, &why);
+            first.named.extend(unit.named);
         }
     }
     kept.into_iter().map(|(unit, _)| unit).collect()
@@ -138,6 +153,7 @@ fn add_application(
         }
     };
     let before = unit.objects.len();
+    mention(unit, &objects);
     for mut raw in objects {
         match objects::settle(&mut raw, &unit.namespace) {
             Err(diagnostic) => {
@@ -299,6 +315,7 @@ fn of_folder(inputs: &Inputs, outline: &Outline, folder: &str, found: &mut Vec<D
         [only] => herder_object::name(&only.value).to_owned(),
         [_, second, ..] => {
             let mut unit = empty(base, UnitOrigin::Discovered);
+            mention(&mut unit, &raws);
             let why = "this folder makes two namespaces".to_owned();
             found.push(
                 Diagnostic::error("duplicate-namespace", why.clone())
@@ -310,6 +327,7 @@ fn of_folder(inputs: &Inputs, outline: &Outline, folder: &str, found: &mut Vec<D
         }
     };
     let mut unit = empty(&namespace, UnitOrigin::Discovered);
+    mention(&mut unit, &raws);
     if !crate::format::is_name(&namespace) {
         let why = format!("`{namespace}` is no name for a namespace");
         found.push(
@@ -408,6 +426,7 @@ fn of_manifests(
     };
     let rules: [StateRule; 0] = [];
     let dress = Dress::new(inputs, outline, MANIFESTS, &rules);
+    mention(&mut unit, &raws);
     for mut raw in raws {
         let Some(mut key) = Key::of(&raw.value) else {
             continue;
