@@ -126,6 +126,22 @@ impl Ledger {
         .map(read)
         .collect()
     }
+
+    /// The newest row of every application and namespace.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn latest_deployments(&self) -> Result<Vec<Deployment>, Error> {
+        sqlx::query(
+            "SELECT * FROM deployments WHERE id IN (SELECT MAX(id) FROM deployments GROUP BY application, namespace)",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Error::database("list deployments"))?
+        .iter()
+        .map(read)
+        .collect()
+    }
 }
 
 fn read(row: &AnyRow) -> Result<Deployment, Error> {

@@ -88,25 +88,15 @@ impl Ledger {
         .collect()
     }
 
-    /// The rollouts of one object, newest first: which run caused what it is now.
+    /// The newest rollout of every object that a run ever rolled out: which run caused what it is now.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn rollouts_to(
-        &self,
-        namespace: &str,
-        kind: &str,
-        name: &str,
-        limit: u32,
-    ) -> Result<Vec<Rollout>, Error> {
+    pub async fn latest_rollouts(&self) -> Result<Vec<Rollout>, Error> {
         sqlx::query(
-            "SELECT * FROM run_rollouts WHERE namespace = $1 AND kind = $2 AND name = $3 \
-             ORDER BY generation DESC, at DESC LIMIT $4",
+            "SELECT * FROM (SELECT r.*, ROW_NUMBER() OVER (PARTITION BY namespace, kind, name \
+             ORDER BY generation DESC, at DESC) AS place FROM run_rollouts r) ranked WHERE place = 1",
         )
-        .bind(namespace)
-        .bind(kind)
-        .bind(name)
-        .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await
         .map_err(Error::database("list rollouts"))?

@@ -10,6 +10,7 @@ mod datadir;
 mod error;
 mod flow;
 mod flow_bell;
+mod history;
 mod keeper;
 mod listening;
 mod live;

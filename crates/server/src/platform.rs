@@ -4,6 +4,7 @@ use crate::api;
 use crate::datadir::DataDir;
 use crate::error::{Error, boxed};
 use crate::flow_bell::FlowBell;
+use crate::history::History;
 use crate::keeper;
 use crate::listening::{bind, serve};
 use crate::live::Live;
@@ -209,6 +210,7 @@ async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir
         view: ArcSwap::from_pointee(View::default()),
         last_plan: ArcSwap::from_pointee(Value::Null),
         policies: ArcSwapOption::empty(),
+        history: History::default(),
         bell: FlowBell::default(),
         everything_down: AtomicBool::new(false),
         edge_http: http_at,

@@ -6,7 +6,7 @@ use crate::reading::Reading;
 use crate::state::Shared;
 use herder_base::Severity;
 use herder_fleet::Fleet;
-use herder_ledger::{AuditEntry, NewDeployment};
+use herder_ledger::AuditEntry;
 use herder_plan::{Effect, Known, Outcome, Plan, State, What};
 use herder_vault::{Introduced, KubernetesRole, Policy, Scope};
 use serde_json::Value;
@@ -105,14 +105,6 @@ impl Shared {
             ),
         };
         self.note("audit a plan", self.ledger.audit(&entry).await);
-    }
-
-    /// Records which version an application has been given in a namespace, when that changes.
-    pub(crate) async fn record_deployment(&self, deployment: NewDeployment) {
-        self.note(
-            "record a deployment",
-            self.ledger.record_deployment(&deployment).await,
-        );
     }
 
     /// Makes Vault's policies and roles those of the fleet. While some of them cannot be read all stay as they are,

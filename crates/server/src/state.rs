@@ -3,6 +3,7 @@
 //! Owns no behaviour. Whoever changes something wakes the flow or rings the bell; nobody waits for a lock.
 
 use crate::flow_bell::FlowBell;
+use crate::history::History;
 use crate::live::Live;
 use crate::options::Options;
 use crate::reading::Reading;
@@ -44,6 +45,8 @@ pub(crate) struct Inner {
     pub(crate) last_plan: ArcSwap<Value>,
     /// What Vault was made to hold last.
     pub(crate) policies: ArcSwapOption<Policies>,
+    /// What was written down last.
+    pub(crate) history: History,
     /// Wakes the flow, and what for.
     pub(crate) bell: FlowBell,
     /// Everything is to be gone until the next `up`.

@@ -226,8 +226,37 @@ pub(crate) struct PassView {
     pub(crate) deleted: usize,
     /// What the cluster refused.
     pub(crate) failures: Vec<String>,
+    /// The same, by what it was about; not part of the wire format.
+    #[serde(skip)]
+    pub(crate) refusals: Vec<Refusal>,
     /// What it left out and why, once per kind.
     pub(crate) notes: Vec<String>,
+}
+
+/// A change that the cluster refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// The application of the object, empty if it has none.
+    pub(crate) application: String,
+    /// The object's namespace.
+    pub(crate) namespace: String,
+    /// The object's name.
+    pub(crate) name: String,
+    /// Which object, and the cluster's reason.
+    pub(crate) text: String,
+}
+
+impl Refusal {
+    /// Whether it was about an application in a namespace. Objects that say no application go by their own name, as
+    /// they do on the board.
+    pub(crate) fn is_about(&self, application: &str, namespace: &str) -> bool {
+        let own = if self.application.is_empty() {
+            &self.name
+        } else {
+            &self.application
+        };
+        self.namespace == namespace && own == application
+    }
 }
 
 /// Why an application is as it is: the cause first, then the way from commit to log line.

@@ -38,10 +38,10 @@ impl Shared {
         let held = self.held(application, &namespace);
         let refused = view
             .pass
-            .failures
+            .refusals
             .iter()
-            .find(|failure| failure.contains(&format!("{namespace}/{application}")))
-            .cloned();
+            .find(|refusal| refusal.is_about(application, &namespace))
+            .map(|refusal| refusal.text.clone());
         let why = self
             .cluster
             .diagnose(&namespace, application)
