@@ -3,12 +3,11 @@
 //! Also answers as `kustomize`, `consul-template`, `vault` and `kubectl` when called by those names. Owns no product
 //! behaviour: each command is one file in `commands/` that calls the crate which does the work.
 #![forbid(unsafe_code)]
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    unreachable_pub,
-    reason = "a command line tool talks to its terminal"
-)]
+#![allow(unreachable_pub, reason = "clap's derived items")]
+
+// First: its macros are those of every module below.
+#[macro_use]
+mod print;
 
 mod args;
 mod commands;

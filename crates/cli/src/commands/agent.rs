@@ -48,6 +48,7 @@ struct Exec {
 
 /// Does what was asked for.
 pub(crate) async fn run(args: Args) -> Result<()> {
+    crate::print::outlive_reader();
     match args.command {
         Command::Init(task) => {
             let result = init(&task).await;

@@ -23,6 +23,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
+    crate::print::outlive_reader();
     let dir = global.dir.clone().unwrap_or_else(platform::default_dir);
     std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
     let dir = dir

@@ -28,6 +28,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
+    crate::print::outlive_reader();
     let dir = global.dir.clone().unwrap_or_else(|| PathBuf::from("herder-demo"));
     demo::play(&dir, global.json, args).await
 }

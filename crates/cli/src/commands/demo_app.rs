@@ -56,6 +56,7 @@ enum Role {
 
 /// Serves until SIGTERM, then finishes what is in flight.
 pub(crate) async fn run(args: Args) -> Result<()> {
+    crate::print::outlive_reader();
     if let Some(reason) = &args.crash {
         println!("shop starting");
         eprintln!("panic: {reason}");

@@ -21,6 +21,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> Result<()> {
+    crate::print::outlive_reader();
     let entries =
         std::fs::read_dir(&args.dir).with_context(|| format!("cannot read {}", args.dir.display()))?;
     let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();

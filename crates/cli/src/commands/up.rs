@@ -105,6 +105,7 @@ impl ListenArgs {
 }
 
 pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
+    crate::print::outlive_reader();
     let dir = global.dir.clone().unwrap_or_else(platform::default_dir);
     let options = Options {
         dir: dir.clone(),

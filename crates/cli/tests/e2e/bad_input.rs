@@ -1,5 +1,6 @@
 //! Bad input: each is a diagnostic with file and line, everything else keeps running, nothing that runs is deleted.
 
+use crate::closed_pipe::unread;
 use crate::running::{Dir, Up, alone, commit, git, repository};
 use serde_json::Value;
 use std::path::Path;
@@ -93,6 +94,20 @@ fn every_kind_of_mistake_is_told_and_harms_nothing() {
     let _alone = alone();
     let dir = Dir::new("bad-input");
     let (mut up, repo) = start(&dir);
+    let data = up.dir().to_string_lossy().into_owned();
+    for args in [
+        &["status"][..],
+        &["status", "--json"],
+        &["env", "list"],
+        &["job", "list", "--json"],
+    ] {
+        let (said, code) = unread(&[args, &["--dir", &data]].concat(), dir.path());
+        assert_eq!(
+            (code, said.contains("panicked")),
+            (Some(0), false),
+            "herder {args:?}: {said}"
+        );
+    }
     wrong(
         &mut up,
         &repo,

@@ -9,6 +9,7 @@
 )]
 
 mod bad_input;
+mod closed_pipe;
 mod demo;
 mod estate;
 mod other_vault;

@@ -138,6 +138,11 @@ impl Up {
         );
     }
 
+    /// Its data directory.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     fn log(&self) -> String {
         std::fs::read_to_string(self.dir.join("herder.log")).unwrap_or_default()
     }

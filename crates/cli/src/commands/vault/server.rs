@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Serves until told to end.
 pub(super) fn run(flags: Flags) -> Result<(), Failure> {
+    crate::print::outlive_reader();
     let mut settings = Settings::load(&flags.configs)?;
     if flags.dev {
         settings.listeners.insert(0, dev_listener(&flags)?);
