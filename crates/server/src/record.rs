@@ -8,7 +8,7 @@ use herder_base::Severity;
 use herder_fleet::Fleet;
 use herder_ledger::AuditEntry;
 use herder_plan::{Effect, Known, Outcome, Plan, State, What};
-use herder_vault::{Introduced, KubernetesRole, Policy, Scope};
+use herder_vault::{Change, Introduced, KubernetesRole, Policy, Scope, Wanted};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -107,40 +107,50 @@ impl Shared {
         self.note("audit a plan", self.ledger.audit(&entry).await);
     }
 
-    /// Makes Vault's policies and roles those of the fleet. While some of them cannot be read all stay as they are,
-    /// because a missing one would be taken for removed.
+    /// Makes Vault's policies and roles those of the fleet, each on its own. While some of them cannot be read none is
+    /// removed, because a missing one would be taken for removed.
     pub(crate) async fn sync_policies(&self, fleet: &Fleet) {
         let down = self.everything_down.load(Ordering::SeqCst);
-        if !down && let Some(reason) = fleet.held.policies.as_ref().or(fleet.held.roles.as_ref()) {
-            warn!(%reason, "policies and roles stay as they are");
-            return;
-        }
-        let wanted = Policies {
-            scope: Scope {
-                owner: fleet.name.to_ascii_lowercase(),
-                mount: fleet.settings.vault_mount.clone(),
-            },
-            policies: fleet
-                .policies
-                .iter()
-                .filter(|_| !down)
-                .map(|policy| Policy {
-                    name: policy.name.clone(),
-                    text: policy.text.clone(),
-                })
-                .collect(),
-            roles: fleet.roles.iter().filter(|_| !down).map(role).collect(),
+        let scope = Scope {
+            owner: fleet.name.to_ascii_lowercase(),
+            mount: fleet.settings.vault_mount.clone(),
         };
-        self.introduce(&wanted.scope.mount).await;
-        if self.policies.load().as_deref() == Some(&wanted) {
+        let policies = fleet.policies.iter().filter(|_| !down).map(|policy| Policy {
+            name: policy.name.clone(),
+            text: policy.text.clone(),
+        });
+        let wanted = Wanted {
+            policies: policies.collect(),
+            roles: fleet.roles.iter().filter(|_| !down).map(role).collect(),
+            keep_policies: !down && fleet.held.policies.is_some(),
+            keep_roles: !down && fleet.held.roles.is_some(),
+        };
+        self.introduce(&scope.mount).await;
+        let (last, now) = (self.policies.load_full(), self.clock.now());
+        let same = last
+            .as_ref()
+            .filter(|last| last.scope == scope && last.wanted == wanted);
+        // What was refused may be taken later (a role's policy, a mount): asked again, but not at every pass.
+        if same.is_some_and(|last| last.refused.is_empty() || now.duration_since(last.at) < ASK_AGAIN) {
             return;
         }
-        match herder_vault::sync_with(&self.vault, &wanted.scope, &wanted.policies, &wanted.roles).await {
-            Ok(changes) => {
-                for change in &changes {
+        match herder_vault::sync_with(&self.vault, &scope, &wanted).await {
+            Ok(synced) => {
+                for change in &synced.changes {
                     info!("vault: {change}");
                 }
-                self.policies.store(Some(Arc::new(wanted)));
+                // Said once for as long as it stays so; the board shows it all the time.
+                if same.is_none_or(|last| last.refused != synced.refused) {
+                    for (change, why) in &synced.refused {
+                        warn!("Vault refused to {change}: {why}");
+                    }
+                }
+                self.policies.store(Some(Arc::new(Policies {
+                    scope,
+                    wanted,
+                    refused: synced.refused,
+                    at: now,
+                })));
             }
             Err(error) => {
                 error!(error = %herder_base::chain(&error), "policies and roles could not be synced to Vault; the next pass tries again");
@@ -148,6 +158,9 @@ impl Shared {
         }
     }
 }
+
+/// How soon Vault is asked again for what it refused.
+const ASK_AGAIN: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
 
 impl Shared {
     /// Tells a Vault that is not the platform's own about the cluster, once for each log in that the fleet names.
@@ -181,8 +194,10 @@ impl Shared {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Policies {
     scope: Scope,
-    policies: Vec<Policy>,
-    roles: Vec<KubernetesRole>,
+    wanted: Wanted,
+    /// What it would not hold, and why.
+    pub(crate) refused: Vec<(Change, String)>,
+    at: jiff::Timestamp,
 }
 
 fn role(role: &herder_fleet::Role) -> KubernetesRole {

@@ -11,6 +11,7 @@ use herder_cluster::{AppState, NodeState};
 use herder_fleet::{EnvironmentKind, Fleet, UnitOrigin};
 use herder_ledger::{Lease, Rollout};
 use herder_plan::{Effect, Known, Outcome, Plan, What};
+use herder_vault::Change;
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +30,8 @@ struct Seen<'a> {
     namespaces: BTreeSet<String>,
     written: Known<BTreeMap<Place, Standing>>,
     rollouts: Known<Vec<Rollout>>,
+    /// What Vault refused, and why.
+    refused: Vec<(Change, String)>,
     pass: PassView,
     edge_port: u16,
     now: Timestamp,
@@ -87,6 +90,11 @@ impl Shared {
             namespaces: self.cluster.namespaces().into_iter().collect(),
             written: Known::of(self.written().await),
             rollouts: Known::of(self.ledger.latest_rollouts().await),
+            refused: self
+                .policies
+                .load_full()
+                .map(|policies| policies.refused.clone())
+                .unwrap_or_default(),
             pass: pass.unwrap_or_else(|| self.view().pass.clone()),
             edge_port: self.edge_http.port(),
             now: self.clock.now(),
@@ -110,6 +118,7 @@ fn view(seen: &Seen<'_>) -> View {
         view.fleet = fleet_view(seen.fleet_url, reading);
         view.stages = stages(&reading.fleet);
         view.diagnostics = reading.findings();
+        view.diagnostics.extend(refusals(seen, &reading.fleet));
         view.applications = rows(seen, &reading.fleet);
         view.environments = environments(seen, &reading.fleet);
     }
@@ -144,6 +153,28 @@ fn view(seen: &Seen<'_>) -> View {
     });
     view.nodes = nodes.collect();
     view
+}
+
+/// What Vault would not take, at the place in git it comes from.
+fn refusals(seen: &Seen<'_>, fleet: &Fleet) -> Vec<Finding> {
+    let place = |change: &Change| match change {
+        Change::WritePolicy(name) | Change::RemovePolicy(name) => {
+            let policy = fleet.policies.iter().find(|policy| policy.name == *name);
+            policy.map(|policy| policy.source.to_string())
+        }
+        Change::WriteRole(name) | Change::RemoveRole(name) => {
+            let role = fleet.roles.iter().find(|role| role.name == *name);
+            role.map(|role| role.source.to_string())
+        }
+    };
+    let found = seen.refused.iter().map(|(change, why)| Finding {
+        severity: "error".to_owned(),
+        code: "vault-refused".to_owned(),
+        at: place(change).unwrap_or_default(),
+        message: format!("Vault refused to {change}: {why}"),
+        hint: "what Vault holds of it stays in force; every other policy and role is as git says".to_owned(),
+    });
+    found.collect()
 }
 
 fn unknown<T>(input: &Known<T>) -> Option<&str> {

@@ -1,4 +1,5 @@
-//! Makes Vault's policies and Kubernetes roles what git says: writes only differences, removes only what it made.
+//! Makes Vault's policies and Kubernetes roles what git says: writes only differences, removes only what it made. Each
+//! policy and role stands alone: one that Vault refuses keeps no other from being written.
 //!
 //! What it made is noted in a policy of its own (`herder-owned-OWNER`) whose text is a list in comments and a rule that
 //! grants nothing, so that ownership needs no secrets engine and is seen by everyone who lists policies. The note is
@@ -82,79 +83,145 @@ impl fmt::Display for Change {
     }
 }
 
+/// What there is to be.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Wanted {
+    /// The policies.
+    pub policies: Vec<Policy>,
+    /// The roles.
+    pub roles: Vec<KubernetesRole>,
+    /// Some policies could not be read: none is removed, because a missing one may only be unreadable.
+    pub keep_policies: bool,
+    /// The same for roles.
+    pub keep_roles: bool,
+}
+
+/// What was done, and what was not.
+#[derive(Debug, Default)]
+pub struct Synced {
+    /// The differences that were written.
+    pub changes: Vec<Change>,
+    /// Those that Vault, or the rules for names, refused, with the reason. They are as they were.
+    pub refused: Vec<(Change, String)>,
+}
+
 /// Synchronising stopped; what was written stays and the next run goes on from there.
 #[derive(Debug, Error)]
 pub enum SyncError {
-    /// A name that Vault does not take, or the scope's own.
-    #[error("`{0}` cannot be the name of a policy or role: use lower-case letters, digits, `-` and `_`")]
-    Name(String),
-    /// Two of the same name.
-    #[error("{0} `{1}` is defined twice")]
-    Twice(&'static str, String),
     /// The comparison could not be made.
     #[error("Vault's policies and roles cannot be compared")]
     Read(#[source] Error),
     /// One difference could not be written.
     #[error("could not {0}")]
     Write(Change, #[source] Error),
+    /// One difference was refused.
+    #[error("could not {0}: {1}")]
+    Refused(Change, String),
 }
 
-/// [`sync_with`] in the default scope.
+/// [`sync_with`] in the default scope, where nothing may be refused.
 ///
 /// # Errors
-/// As [`sync_with`].
+/// As [`sync_with`], and with the first refusal.
 pub async fn sync(
     client: &Client,
     policies: &[Policy],
     roles: &[KubernetesRole],
 ) -> Result<Vec<Change>, SyncError> {
-    sync_with(client, &Scope::default(), policies, roles).await
+    let wanted = Wanted {
+        policies: policies.to_vec(),
+        roles: roles.to_vec(),
+        ..Wanted::default()
+    };
+    let synced = sync_with(client, &Scope::default(), &wanted).await?;
+    match synced.refused.into_iter().next() {
+        Some((change, why)) => Err(SyncError::Refused(change, why)),
+        None => Ok(synced.changes),
+    }
 }
 
 /// Writes the differences and says which there were; none on a second run.
 ///
 /// # Errors
-/// If a name is not valid or Vault refuses; what was done until then stays.
-pub async fn sync_with(
-    client: &Client,
-    scope: &Scope,
-    policies: &[Policy],
-    roles: &[KubernetesRole],
-) -> Result<Vec<Change>, SyncError> {
-    let (changes, owned) = compare(client, scope, policies, roles).await?;
-    let wanted = Owned {
-        policies: policies.iter().map(|policy| policy.name.clone()).collect(),
-        roles: roles.iter().map(|role| role.name.clone()).collect(),
+/// If Vault cannot be reached or read; what was done until then stays, and the next run goes on from there.
+pub async fn sync_with(client: &Client, scope: &Scope, wanted: &Wanted) -> Result<Synced, SyncError> {
+    let mut synced = Synced::default();
+    let wanted = named(scope, wanted, &mut synced.refused);
+    let (changes, owned) = compare(client, scope, &wanted).await?;
+    let mut present = Owned {
+        policies: wanted.policies.iter().map(|policy| policy.name.clone()).collect(),
+        roles: wanted.roles.iter().map(|role| role.name.clone()).collect(),
     };
     let both = Owned {
-        policies: &owned.policies | &wanted.policies,
-        roles: &owned.roles | &wanted.roles,
+        policies: &owned.policies | &present.policies,
+        roles: &owned.roles | &present.roles,
     };
     if both != owned {
         note(client, scope, &both).await?;
     }
-    for change in &changes {
-        apply(client, scope, policies, roles, change)
-            .await
-            .map_err(|error| SyncError::Write(change.clone(), error))?;
+    for change in changes {
+        match apply(client, scope, &wanted, &change).await {
+            Ok(()) => synced.changes.push(change),
+            Err(error @ (Error::Refused { .. } | Error::Denied(_) | Error::Path { .. })) => {
+                // What was not removed is still ours to remove.
+                match &change {
+                    Change::RemovePolicy(name) => _ = present.policies.insert(name.clone()),
+                    Change::RemoveRole(name) => _ = present.roles.insert(name.clone()),
+                    Change::WritePolicy(_) | Change::WriteRole(_) => {}
+                }
+                synced
+                    .refused
+                    .push((change, herder_base::chain(&error).to_string()));
+            }
+            Err(error) => return Err(SyncError::Write(change, error)),
+        }
     }
-    if wanted != both {
-        note(client, scope, &wanted).await?;
+    if wanted.keep_policies {
+        present.policies.extend(owned.policies.iter().cloned());
     }
-    Ok(changes)
+    if wanted.keep_roles {
+        present.roles.extend(owned.roles.iter().cloned());
+    }
+    if present != both {
+        note(client, scope, &present).await?;
+    }
+    Ok(synced)
 }
 
-/// The differences, without writing anything.
-///
-/// # Errors
-/// If a name is not valid or Vault cannot be read.
-pub async fn plan(
-    client: &Client,
-    scope: &Scope,
-    policies: &[Policy],
-    roles: &[KubernetesRole],
-) -> Result<Vec<Change>, SyncError> {
-    Ok(compare(client, scope, policies, roles).await?.0)
+/// What has names that Vault takes, each once; the rest is refused. A refused one is not removed either.
+fn named(scope: &Scope, wanted: &Wanted, refused: &mut Vec<(Change, String)>) -> Wanted {
+    let mut kept = wanted.clone();
+    let own = note_name(scope);
+    let mut seen = BTreeSet::new();
+    kept.policies.retain(|policy| {
+        let fault = fault_of(&policy.name, &own, seen.insert(policy.name.clone()));
+        let change = || Change::WritePolicy(policy.name.clone());
+        refused.extend(fault.iter().map(|why| (change(), why.clone())));
+        fault.is_none()
+    });
+    let mut seen = BTreeSet::new();
+    kept.roles.retain(|role| {
+        let fault = fault_of(&role.name, "", seen.insert(role.name.clone()));
+        let change = || Change::WriteRole(role.name.clone());
+        refused.extend(fault.iter().map(|why| (change(), why.clone())));
+        fault.is_none()
+    });
+    kept
+}
+
+fn fault_of(name: &str, reserved: &str, first: bool) -> Option<String> {
+    let good = !name.is_empty()
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c))
+        && name != "root"
+        && name != reserved;
+    if !good {
+        return Some(format!(
+            "`{name}` cannot be the name of a policy or role: use lower-case letters, digits, `-` and `_`"
+        ));
+    }
+    (!first).then(|| format!("`{name}` is defined twice; the first one counts"))
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -163,18 +230,13 @@ struct Owned {
     roles: BTreeSet<String>,
 }
 
-async fn compare(
-    client: &Client,
-    scope: &Scope,
-    policies: &[Policy],
-    roles: &[KubernetesRole],
-) -> Result<(Vec<Change>, Owned), SyncError> {
-    check_names(
-        "policy",
-        policies.iter().map(|policy| policy.name.as_str()),
-        &note_name(scope),
-    )?;
-    check_names("role", roles.iter().map(|role| role.name.as_str()), "")?;
+async fn compare(client: &Client, scope: &Scope, wanted: &Wanted) -> Result<(Vec<Change>, Owned), SyncError> {
+    let Wanted {
+        policies,
+        roles,
+        keep_policies,
+        keep_roles,
+    } = wanted;
     let read = |path: String| async move {
         match client.call(Method::Get, &path, None).await {
             Ok(answer) => Ok(Some(answer)),
@@ -214,6 +276,7 @@ async fn compare(
         owned
             .roles
             .iter()
+            .filter(|_| !keep_roles)
             .filter(unwanted_role)
             .cloned()
             .map(Change::RemoveRole),
@@ -222,6 +285,7 @@ async fn compare(
         owned
             .policies
             .iter()
+            .filter(|_| !keep_policies)
             .filter(unwanted_policy)
             .cloned()
             .map(Change::RemovePolicy),
@@ -229,16 +293,10 @@ async fn compare(
     Ok((changes, owned))
 }
 
-async fn apply(
-    client: &Client,
-    scope: &Scope,
-    policies: &[Policy],
-    roles: &[KubernetesRole],
-    change: &Change,
-) -> Result<(), Error> {
+async fn apply(client: &Client, scope: &Scope, wanted: &Wanted, change: &Change) -> Result<(), Error> {
     let (method, path, body) = match change {
         Change::WritePolicy(name) => {
-            let Some(policy) = policies.iter().find(|policy| policy.name == *name) else {
+            let Some(policy) = wanted.policies.iter().find(|policy| policy.name == *name) else {
                 return Ok(());
             };
             (
@@ -248,7 +306,7 @@ async fn apply(
             )
         }
         Change::WriteRole(name) => {
-            let Some(role) = roles.iter().find(|role| role.name == *name) else {
+            let Some(role) = wanted.roles.iter().find(|role| role.name == *name) else {
                 return Ok(());
             };
             (Method::Post, role_path(scope, name), Some(role_body(role)))
@@ -261,29 +319,6 @@ async fn apply(
         Err(Error::NotFound { .. }) if method == Method::Delete => Ok(()),
         Err(error) => Err(error),
     }
-}
-
-fn check_names<'a>(
-    kind: &'static str,
-    names: impl Iterator<Item = &'a str>,
-    reserved: &str,
-) -> Result<(), SyncError> {
-    let mut seen = BTreeSet::new();
-    for name in names {
-        let good = !name.is_empty()
-            && name
-                .chars()
-                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c))
-            && name != "root"
-            && name != reserved;
-        if !good {
-            return Err(SyncError::Name(name.to_owned()));
-        }
-        if !seen.insert(name) {
-            return Err(SyncError::Twice(kind, name.to_owned()));
-        }
-    }
-    Ok(())
 }
 
 fn policy_path(name: &str) -> String {
@@ -384,19 +419,21 @@ mod tests {
     }
 
     #[test]
-    fn names_are_checked() {
-        for (names, good) in [
-            (&["a", "b-1"][..], true),
-            (&["A"], false),
-            (&["a", "a"], false),
-            (&["root"], false),
-            (&["a/b"], false),
-        ] {
-            assert_eq!(
-                check_names("policy", names.iter().copied(), "x").is_ok(),
-                good,
-                "{names:?}"
-            );
-        }
+    fn names_are_checked_one_by_one() {
+        let policy = |name: &str| Policy {
+            name: name.to_owned(),
+            text: String::new(),
+        };
+        let wanted = Wanted {
+            policies: ["a", "b-1", "A", "a", "root", "a/b", "herder-owned-fleet"]
+                .map(policy)
+                .to_vec(),
+            ..Wanted::default()
+        };
+        let mut refused = Vec::new();
+        let kept = named(&Scope::default(), &wanted, &mut refused);
+        let names: Vec<&str> = kept.policies.iter().map(|policy| policy.name.as_str()).collect();
+        assert_eq!(names, ["a", "b-1"]);
+        assert_eq!(refused.len(), 5);
     }
 }

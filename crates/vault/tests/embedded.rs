@@ -15,8 +15,8 @@ use herder_base::{Clock, Secret, SystemClock, chain};
 use herder_secrets::{Embedded, EmbeddedConfig, KubernetesReviewer};
 use herder_vault::agent::{self, Config as AgentConfig};
 use herder_vault::{
-    Change, Client, ClusterLogin, Config, Error, Introduced, KubernetesRole, Method, Policy, introduce,
-    keep_token, sync,
+    Change, Client, ClusterLogin, Config, Error, Introduced, KubernetesRole, Method, Policy, Scope, Wanted,
+    introduce, keep_token, sync, sync_with,
 };
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
@@ -210,6 +210,38 @@ async fn synchronises_only_differences_and_removes_only_its_own() {
         ]
     );
     assert_eq!(sync(&estate.root, &policies, &roles).await.unwrap(), []);
+    // One that Vault does not take keeps no other from being written, and is not removed.
+    let policy = |name: &str, text: &str| Policy {
+        name: name.to_owned(),
+        text: text.to_owned(),
+    };
+    let good = "path \"z\" { capabilities = [\"read\"] }";
+    let mut wanted = Wanted {
+        policies: vec![
+            policy("broken", "path \"x\" {"),
+            policy("Capital", good),
+            policy("later", good),
+            policies[0].clone(),
+        ],
+        roles: roles.clone(),
+        ..Wanted::default()
+    };
+    let synced = sync_with(&estate.root, &Scope::default(), &wanted).await.unwrap();
+    assert_eq!(synced.changes, [Change::WritePolicy("later".into())]);
+    let refused: Vec<String> = synced
+        .refused
+        .iter()
+        .map(|(change, _)| change.to_string())
+        .collect();
+    assert_eq!(refused, ["write policy `Capital`", "write policy `broken`"]);
+    // What could not be read is kept.
+    wanted.policies.clear();
+    wanted.keep_policies = true;
+    let synced = sync_with(&estate.root, &Scope::default(), &wanted).await.unwrap();
+    assert!(synced.changes.is_empty(), "{synced:?}");
+    wanted.keep_policies = false;
+    let synced = sync_with(&estate.root, &Scope::default(), &wanted).await.unwrap();
+    assert_eq!(synced.changes.len(), 3, "{synced:?}");
     sync(&estate.root, &[], &[]).await.unwrap();
     let left = estate
         .root
