@@ -1,5 +1,6 @@
 //! What a request can fail with, and the HTTP status clients expect for it. Owns no message that contains a secret.
 
+use crate::core::path::NotCanonical;
 use herder_store::TxnError;
 
 /// Why a request was not answered.
@@ -8,6 +9,18 @@ pub enum Error {
     /// The token may not do this, or there is no valid token. Deliberately says no more.
     #[error("permission denied")]
     Denied,
+    /// There is a right, but not for this one; the text says why.
+    #[error("{0}")]
+    Forbidden(String),
+    /// The path is not in the one form that paths have.
+    #[error(transparent)]
+    NotCanonical(Box<NotCanonical>),
+    /// The body's content type is not one that the operation knows.
+    #[error("{0}")]
+    MediaType(String),
+    /// Too much of what is costly is under way.
+    #[error("too many costly requests are under way: try again")]
+    Busy,
     /// The barrier is closed.
     #[error("Vault is sealed")]
     Sealed,
@@ -62,8 +75,11 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
-            Self::Denied => 403,
-            Self::Sealed | Self::NotInitialised => 503,
+            Self::Denied | Self::Forbidden(_) => 403,
+            Self::NotCanonical(refused) if refused.redirect().is_some() => 301,
+            Self::NotCanonical(_) => 400,
+            Self::MediaType(_) => 415,
+            Self::Sealed | Self::NotInitialised | Self::Busy => 503,
             Self::Invalid(_) => 400,
             Self::NotFound | Self::NoRoute(_) => 404,
             Self::Unsupported => 405,

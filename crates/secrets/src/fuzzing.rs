@@ -3,6 +3,7 @@
 use crate::Policy;
 use crate::core::acl::{Acl, Ask};
 use crate::core::barrier::Keyring;
+use crate::core::path::CanonicalPath;
 use crate::core::request::Op;
 
 /// Opens a blob that nobody sealed. Must give an error, never a value or a panic; true if it did.
@@ -43,7 +44,11 @@ pub fn read_keyring(bytes: &[u8]) {
 /// True if a text is no policy, or one that allows nothing at a path.
 #[must_use]
 pub fn policy_denies(text: &str, path: &str) -> bool {
-    Policy::parse(text).map_or(true, |policy| Acl::new([&policy]).capabilities(path) == ["deny"])
+    // What is no path is refused before any policy is asked.
+    let Ok(path) = CanonicalPath::new(Op::Read, path) else {
+        return true;
+    };
+    Policy::parse(text).map_or(true, |policy| Acl::new([&policy]).capabilities(&path) == ["deny"])
 }
 
 /// Reads a policy and asks it about a path. True unless an answer contradicts the others: nothing may be allowed where
@@ -51,6 +56,9 @@ pub fn policy_denies(text: &str, path: &str) -> bool {
 #[must_use]
 pub fn policy_is_consistent(text: &str, path: &str) -> bool {
     let Ok(policy) = Policy::parse(text) else {
+        return true;
+    };
+    let Ok(path) = &CanonicalPath::new(Op::Read, path) else {
         return true;
     };
     let acl = Acl::new([&policy]);

@@ -19,6 +19,7 @@ mod sys;
 mod timed;
 
 pub use crate::core::VERSION;
+pub use crate::core::path::{CanonicalPath, NotCanonical};
 pub use crate::core::policy::{Policy, PolicyError};
 pub use crate::core::request::{Auth, Lease, Op, Raw, Request, Response, Wrap};
 pub use crate::core::seal::InitResult;

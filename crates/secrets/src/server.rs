@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -51,6 +52,7 @@ pub struct Server {
     asker: Arc<Asker>,
     /// Requests that come to their end whether or not their client still waits.
     pub(crate) tasks: TaskTracker,
+    pub(crate) limits: Limits,
 }
 
 impl std::fmt::Debug for Server {
@@ -76,6 +78,7 @@ impl Server {
             core: Arc::new(Core::new(store, config.clock, config.api_addr)),
             asker: Arc::default(),
             tasks: TaskTracker::new(),
+            limits: Limits::default(),
         })
     }
 
@@ -132,6 +135,14 @@ impl Server {
 
     /// The same for a request the caller goes on using.
     pub(crate) async fn answer(&self, request: &mut Request) -> Result<Response> {
+        if let Some(refused) = &request.refused {
+            let error = Error::NotCanonical(refused.clone());
+            let mut trail = Trail::default();
+            trail.refuse(&self.core, &error);
+            let outcome = Err(error);
+            trail.response(&self.core, request, &outcome).await?;
+            return outcome;
+        }
         // What is rare is boxed, here and below: a request's future is moved as a whole, with room for all it may do.
         if request.path.starts_with("sys/")
             && let Some(answer) = Box::pin(sys::outside::handle(&self.core, request)).await
@@ -151,8 +162,10 @@ impl Server {
             let attempt = if is_slow(request) {
                 let core = Arc::clone(&self.core);
                 let mut asked = request.clone();
+                let room = Box::pin(self.limits.slow(request)).await?;
                 let mut moved = std::mem::take(trail);
                 let (attempt, moved) = tokio::task::spawn_blocking(move || {
+                    let _room = room;
                     let attempt = core.attempt(&asked, &mut moved);
                     wipe(&mut asked.data);
                     (attempt, moved)
@@ -202,6 +215,16 @@ impl Server {
         Err(Error::Internal("too many questions for one request"))
     }
 
+    /// Whether a request needs no token; none do while nothing can be looked up.
+    pub(crate) fn is_public(&self, request: &Request) -> bool {
+        sys::outside::knows(&request.path)
+            || request.op == Op::Write
+                && request
+                    .path
+                    .strip_prefix("auth/")
+                    .is_some_and(|rest| rest.ends_with("/login") || rest.contains("/login/"))
+    }
+
     /// Asks a database. A new password is stored first: if what comes back is not a plain yes, the
     /// password that counts is still known.
     async fn ask_database(
@@ -225,6 +248,53 @@ fn rotates(question: &Question) -> Option<&Rotates> {
     match question {
         Question::Sql(question) => question.made.rotates.as_ref(),
         Question::Http(_) => None,
+    }
+}
+
+/// How much of what is costly may be under way at once. What is more waits its turn, but not for ever.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    long: Arc<Semaphore>,
+    slow: Arc<Semaphore>,
+    log_ins: Arc<Semaphore>,
+}
+
+/// Long bodies that are held at once: with what they become, a gigabyte at the very most.
+const LONG: usize = 8;
+
+impl Default for Limits {
+    fn default() -> Self {
+        // One place more than there are cores, so that none of them waits for the next.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            long: Arc::new(Semaphore::new(LONG)),
+            slow: Arc::new(Semaphore::new(cores + 1)),
+            log_ins: Arc::new(Semaphore::new(cores + 1)),
+        }
+    }
+}
+
+impl Limits {
+    /// Room for a long body.
+    pub(crate) async fn long(&self) -> Result<OwnedSemaphorePermit> {
+        room(&self.long).await
+    }
+
+    /// Room for slow work. Log ins have their own: whoever has no token must not keep those waiting who have one.
+    async fn slow(&self, request: &Request) -> Result<OwnedSemaphorePermit> {
+        room(if request.path.contains("/login") {
+            &self.log_ins
+        } else {
+            &self.slow
+        })
+        .await
+    }
+}
+
+async fn room(of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit> {
+    match tokio::time::timeout(PATIENCE, Arc::clone(of).acquire_owned()).await {
+        Ok(Ok(room)) => Ok(room),
+        _ => Err(Error::Busy),
     }
 }
 

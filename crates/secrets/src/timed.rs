@@ -194,7 +194,7 @@ mod tests {
         let mounts = Mounts::load(&mut txn).unwrap();
         let undo = Undo {
             due: server.core.clock.now(),
-            connection: mounts.find("db/config/main").unwrap().0.prefix() + "config/main",
+            connection: mounts.of_lease("db/config/main").unwrap().prefix() + "config/main",
             url: "postgresql://old.example/x".to_owned(),
             username: "old".to_owned(),
             ..Undo::default()

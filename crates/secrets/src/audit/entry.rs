@@ -80,7 +80,7 @@ impl<'a> Entry<'a> {
         let mut map = Object::begin(out);
         map.text("id", &request.id)?;
         map.text("operation", request.op.word())?;
-        map.text("path", &request.path)?;
+        map.text("path", request.asked())?;
         match &request.token {
             Some(token) => self.text(map.member("client_token")?, token)?,
             None => map.value("client_token", &())?,

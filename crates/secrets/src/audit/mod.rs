@@ -119,6 +119,16 @@ impl Trail {
         }
     }
 
+    /// Records a request that is refused before anybody looks who asks.
+    pub(crate) fn refuse(&mut self, core: &Core, error: &Error) {
+        self.begun = Some(Begun {
+            at: core.clock.now(),
+            who: None,
+            refused: Some(error.to_string()),
+            written: false,
+        });
+    }
+
     /// Writes the request's line if it was held back: before anything is stored and before anybody else is asked.
     pub(crate) fn flush(&mut self, core: &Core, request: &Request) -> Result<()> {
         let Some(begun) = self.begun.as_mut().filter(|begun| !begun.written) else {

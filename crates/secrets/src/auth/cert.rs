@@ -3,6 +3,7 @@
 use crate::core::context::Cx;
 use crate::core::fields::Fields;
 use crate::core::params::{Login, TokenParams};
+use crate::core::path::segments;
 use crate::core::request::{Op, Request, Response};
 use crate::{Error, Result};
 use rustls_pki_types::CertificateDer;
@@ -33,7 +34,7 @@ struct Role {
 }
 
 pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<Response> {
-    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let segments = segments(path);
     match (request.op, segments.as_slice()) {
         (Op::Write, ["login"]) => login(cx, request),
         (Op::List, ["certs"]) => Response::keys(cx.list("certs/")),

@@ -4,6 +4,7 @@ use super::jwt::answered;
 use crate::core::context::Cx;
 use crate::core::fields::Fields;
 use crate::core::params::{Login, TokenParams, clean_policies};
+use crate::core::path::segments;
 use crate::core::request::{Op, Request, Response};
 use crate::external::HttpQuestion;
 use crate::{Error, Result};
@@ -20,7 +21,7 @@ struct Config {
 }
 
 pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<Response> {
-    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let segments = segments(path);
     match (request.op, segments.as_slice()) {
         (Op::Write, ["login"]) => login(cx, request),
         (Op::Read, ["config"]) => {

@@ -207,8 +207,12 @@ fn login(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
     let config: Config = cx
         .get("config")?
         .ok_or_else(|| Error::invalid("could not load backend configuration"))?;
-    if claims(&jwt).is_none() {
-        return Err(Error::invalid("the jwt is not a JSON web token"));
+    let claims = claims(&jwt).ok_or_else(|| Error::invalid("the jwt is not a JSON web token"))?;
+    if !role.audience.is_empty() && !is_for(&claims, &role.audience) {
+        // Nobody needs to be asked about a token that is not for this role.
+        return Err(Error::Forbidden(
+            "invalid audience (aud) claim: audience claim does not match any expected audience".to_owned(),
+        ));
     }
     let mut spec = json!({ "token": jwt });
     if !role.audience.is_empty()
@@ -286,10 +290,10 @@ fn login(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
         return Err(Error::Denied);
     };
     if !bound(&role.names, account) {
-        return Err(Error::invalid("service account name not authorized"));
+        return Err(Error::Forbidden("service account name not authorized".to_owned()));
     }
     if !bound(&role.namespaces, namespace) {
-        return Err(Error::invalid("namespace not authorized"));
+        return Err(Error::Forbidden("namespace not authorized".to_owned()));
     }
     let alias = if role.alias_source == "serviceaccount_name" {
         format!("{namespace}/{account}")
@@ -312,6 +316,15 @@ fn login(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
         auth: Some(auth),
         ..Response::default()
     })
+}
+
+/// Whether a token says that it is for an audience.
+fn is_for(claims: &Value, audience: &str) -> bool {
+    match claims.get("aud") {
+        Some(Value::String(only)) => only == audience,
+        Some(Value::Array(all)) => all.iter().any(|one| one == audience),
+        _ => false,
+    }
 }
 
 fn bound(allowed: &[String], name: &str) -> bool {

@@ -120,8 +120,7 @@ fn create(cx: &mut Cx<'_>, request: &Request, role: Option<&str>, orphan: bool) 
             "restricted use token cannot generate child tokens",
         ));
     }
-    if parent.token.batch && role.is_none() && !orphan && data.text("type").is_none_or(|kind| kind != "batch")
-    {
+    if parent.token.batch {
         return Err(Error::invalid("batch tokens cannot create more tokens"));
     }
     let role: Option<(&str, Role)> = match role {
@@ -185,7 +184,11 @@ fn create(cx: &mut Cx<'_>, request: &Request, role: Option<&str>, orphan: bool) 
             kind = role.kind.trim_start_matches("default-").to_owned();
         }
         path = format!("auth/token/create/{name}{}", role.path_suffix);
-        cidrs.extend(role.cidrs.iter().cloned());
+        // A role is a way to other rights, so its addresses count instead of the parent's, never both: either alone is
+        // narrower than both together.
+        if !role.cidrs.is_empty() {
+            cidrs.clone_from(&role.cidrs);
+        }
     }
     let id = data.text("id").filter(|id| !id.is_empty());
     if let Some(id) = &id {
@@ -233,11 +236,6 @@ fn create(cx: &mut Cx<'_>, request: &Request, role: Option<&str>, orphan: bool) 
         ));
     }
     let display = data.text("display_name").filter(|name| !name.is_empty());
-    let parent_hash = if parent.token.batch {
-        parent.token.parent.clone()
-    } else {
-        Some(parent.hash.clone())
-    };
     let auth = token::create(
         cx,
         NewToken {
@@ -251,7 +249,7 @@ fn create(cx: &mut Cx<'_>, request: &Request, role: Option<&str>, orphan: bool) 
             display_name: display
                 .map_or_else(|| "token".to_owned(), |name| format!("token-{}", clean(&name))),
             num_uses,
-            parent: if orphan { None } else { parent_hash },
+            parent: (!orphan).then(|| parent.hash.clone()),
             ttl,
             max_ttl,
             explicit_max_ttl,
@@ -300,7 +298,11 @@ fn policies_for(
                 parent.policies.clone()
             };
         } else if limited {
-            for policy in asked.iter().filter(|policy| *policy != "default") {
+            let adds_default = !role.no_default_policy && !flag(data)?;
+            for policy in asked
+                .iter()
+                .filter(|policy| *policy != "default" || !adds_default)
+            {
                 if !role.allowed_policies.contains(policy)
                     && !role
                         .allowed_policies_glob
@@ -329,11 +331,15 @@ fn policies_for(
         }
         if !role.no_default_policy
             && !role.disallowed_policies.iter().any(|policy| policy == "default")
+            && !role
+                .disallowed_policies_glob
+                .iter()
+                .any(|glob| super::wild(glob, "default"))
             && !flag(data)?
         {
             policies.push("default".to_owned());
         }
-        return Ok(policies);
+        return assignable(policies);
     }
     if asked.is_empty() {
         policies = parent.policies.clone();
@@ -341,10 +347,19 @@ fn policies_for(
         subset(&asked, parent, sudo)?;
     }
     if flag(data)? {
-        policies.retain(|policy| policy != "default" || asked.contains(policy));
-    } else if !policies.iter().any(|policy| policy == "root") {
+        policies.retain(|policy| policy != "default");
+    } else if !asked.is_empty()
+        && !policies.iter().any(|policy| policy == "root")
+        && (sudo || parent.policies.iter().any(|policy| policy == "default"))
+    {
+        // Nobody gets it by a child who does not have it.
         policies.push("default".to_owned());
     }
+    assignable(policies)
+}
+
+/// What the server itself gives tokens is nobody's to give.
+fn assignable(policies: Vec<String>) -> Result<Vec<String>> {
     if policies.iter().any(|policy| policy == "response-wrapping") {
         return Err(Error::invalid("cannot assign policy \"response-wrapping\""));
     }
@@ -356,11 +371,7 @@ fn flag(data: &Map<String, Value>) -> Result<bool> {
 }
 
 fn subset(asked: &[String], parent: &Token, sudo: bool) -> Result<()> {
-    if sudo
-        || asked
-            .iter()
-            .all(|policy| policy == "default" || parent.policies.contains(policy))
-    {
+    if sudo || asked.iter().all(|policy| parent.policies.contains(policy)) {
         return Ok(());
     }
     Err(Error::invalid("child policies must be subset of parent"))

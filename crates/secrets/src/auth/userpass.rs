@@ -4,6 +4,7 @@ use crate::core::barrier::random;
 use crate::core::context::Cx;
 use crate::core::fields::Fields;
 use crate::core::params::{Login, TokenParams};
+use crate::core::path::segments;
 use crate::core::request::{Op, Request, Response};
 use crate::{Error, Result};
 use aws_lc_rs::pbkdf2;
@@ -59,7 +60,7 @@ impl User {
 }
 
 pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<Response> {
-    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let segments = segments(path);
     match (request.op, segments.as_slice()) {
         (Op::Write, ["login", name]) => login(cx, request, &name.to_lowercase()),
         (Op::List, ["users"]) => Response::keys(cx.list("users/")),

@@ -1,6 +1,7 @@
 //! Decides what a set of policies allows: exact paths before patterns, the most specific pattern only, deny above all.
 //! Pure. Owns no policy text.
 
+use super::path::{CanonicalPath, fold};
 use super::policy::{Parameters, Permissions, Policy, capability as c};
 use super::request::Op;
 use serde_json::{Map, Value};
@@ -12,7 +13,7 @@ pub(crate) struct Ask<'a> {
     pub(crate) op: Op,
     /// For [`Op::Write`]: the path does not exist yet.
     pub(crate) create: bool,
-    pub(crate) path: &'a str,
+    pub(crate) path: &'a CanonicalPath,
     pub(crate) data: &'a Map<String, Value>,
     pub(crate) wrap_ttl: Option<i64>,
 }
@@ -32,6 +33,8 @@ pub(crate) struct Acl {
     prefix: BTreeMap<String, Permissions>,
     /// With `+` segments; the key ends in `*` if it is a glob.
     segments: BTreeMap<String, Permissions>,
+    /// Whether a rule has a letter in another case than names are kept in.
+    mixed: bool,
 }
 
 impl Acl {
@@ -54,16 +57,45 @@ impl Acl {
                 (false, true) => (&mut acl.prefix, rule.path.clone()),
                 (false, false) => (&mut acl.exact, rule.path.clone()),
             };
-            match map.entry(key) {
-                std::collections::btree_map::Entry::Vacant(entry) => {
-                    entry.insert(rule.permissions.clone());
-                }
-                std::collections::btree_map::Entry::Occupied(mut entry) => {
-                    merge(entry.get_mut(), &rule.permissions)
-                }
-            }
+            acl.mixed |= fold(&key) != key;
+            add(map, key, &rule.permissions);
         }
         acl
+    }
+
+    /// Whether the request may happen also if letters' cases do not count: for what is found by a name in any case. Rules
+    /// that differ only in case are one rule here, so that no spelling goes around the one that denies.
+    pub(crate) fn allows_folded(&self, ask: &Ask<'_>) -> bool {
+        let path = ask.path.folded();
+        if self.root || !self.mixed && path == *ask.path {
+            return self.check(ask).allowed;
+        }
+        let mut folded = Self::default();
+        for (from, to) in [
+            (&self.exact, &mut folded.exact),
+            (&self.prefix, &mut folded.prefix),
+            (&self.segments, &mut folded.segments),
+        ] {
+            for (key, permissions) in from {
+                add(to, fold(key), permissions);
+            }
+        }
+        folded.check(&Ask { path: &path, ..*ask }).allowed
+    }
+
+    /// Whether a request could be allowed with some data: asked before a long body is read.
+    pub(crate) fn could(&self, op: Op, path: &CanonicalPath) -> bool {
+        let wanted = match op {
+            Op::Write => c::CREATE | c::UPDATE,
+            Op::Patch => c::PATCH,
+            Op::Delete => c::DELETE,
+            Op::Read => c::READ,
+            Op::List => c::LIST,
+        };
+        self.root
+            || self
+                .find(path, op == Op::List)
+                .is_some_and(|found| found.bits & c::DENY == 0 && found.bits & wanted != 0)
     }
 
     fn find(&self, path: &str, list: bool) -> Option<&Permissions> {
@@ -126,12 +158,12 @@ impl Acl {
         let allowed = permissions.bits & c::DENY == 0
             && permissions.bits & needed != 0
             && wrapping(permissions, ask.wrap_ttl)
-            && (!matches!(ask.op, Op::Write | Op::Patch) || parameters(permissions, ask.data));
+            && (matches!(ask.op, Op::List | Op::Delete) || parameters(permissions, ask.data));
         Grant { allowed, sudo }
     }
 
     /// The words for `sys/capabilities`.
-    pub(crate) fn capabilities(&self, path: &str) -> Vec<&'static str> {
+    pub(crate) fn capabilities(&self, path: &CanonicalPath) -> Vec<&'static str> {
         if self.root {
             return vec!["root"];
         }
@@ -212,6 +244,15 @@ fn matches(pattern: &str, glob: bool, path: &str) -> bool {
     segments.next().is_none()
 }
 
+fn add(map: &mut BTreeMap<String, Permissions>, key: String, permissions: &Permissions) {
+    match map.entry(key) {
+        std::collections::btree_map::Entry::Vacant(entry) => {
+            entry.insert(permissions.clone());
+        }
+        std::collections::btree_map::Entry::Occupied(mut entry) => merge(entry.get_mut(), permissions),
+    }
+}
+
 fn merge(into: &mut Permissions, from: &Permissions) {
     if into.bits & c::DENY != 0 {
         return;
@@ -258,25 +299,27 @@ fn wrapping(permissions: &Permissions, ttl: Option<i64>) -> bool {
 }
 
 fn parameters(permissions: &Permissions, data: &Map<String, Value>) -> bool {
-    let lower: BTreeMap<String, &Value> = data
-        .iter()
-        .map(|(key, value)| (key.to_ascii_lowercase(), value))
-        .collect();
+    // As handlers read it: another case is another parameter.
     if permissions
         .required
         .iter()
-        .any(|key| !lower.contains_key(&key.to_ascii_lowercase()))
+        .any(|key| !data.contains_key(&key.to_lowercase()))
     {
         return false;
     }
+    if data.is_empty() {
+        return true;
+    }
     if let Some(denied) = &permissions.denied {
-        if denied.contains_key("*") && !lower.is_empty() {
+        if denied.contains_key("*") {
             return false;
         }
-        if lower
-            .iter()
-            .any(|(key, value)| denied.get(key).is_some_and(|values| listed(values, value)))
-        {
+        // Each by itself: one that differs only in case from another must not stand in for it.
+        if data.iter().any(|(key, value)| {
+            denied
+                .get(&key.to_lowercase())
+                .is_some_and(|values| listed(values, value))
+        }) {
             return false;
         }
     }
@@ -288,10 +331,11 @@ fn parameters(permissions: &Permissions, data: &Map<String, Value>) -> bool {
             if any && allowed.len() == 1 {
                 return true;
             }
-            lower.iter().all(|(key, value)| match allowed.get(key) {
-                Some(values) => listed(values, value),
-                None => any,
-            })
+            data.iter()
+                .all(|(key, value)| match allowed.get(&key.to_lowercase()) {
+                    Some(values) => listed(values, value),
+                    None => any,
+                })
         }
     }
 }

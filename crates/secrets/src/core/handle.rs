@@ -48,19 +48,7 @@ impl Core {
         loop {
             let early = conflicts >= PATIENCE || ends_things(request);
             let mut guard = early.then(|| self.write_lock());
-            let (keyring, system) = self.opened()?;
-            let mut cx = Cx {
-                core: self,
-                txn: Txn::new(&self.store, Arc::clone(&keyring), &self.cache),
-                keyring,
-                system,
-                now: self.clock.now(),
-                mount: Arc::default(),
-                token: None,
-                sudo: false,
-                scheduled: Vec::new(),
-                after: Vec::new(),
-            };
+            let mut cx = self.cx()?;
             let outcome = evaluate(&mut cx, request, trail);
             let (response, ops) = match outcome {
                 Ok(response) => (response, cx.txn.ops()?),
@@ -99,12 +87,30 @@ impl Core {
         }
     }
 
-    /// Counts a use of a token whose request failed: the request's own writes, the count among them, did not happen.
-    fn spend(&self, request: &Request) -> Result<()> {
-        let Some(id) = &request.token else { return Ok(()) };
-        let _writing = self.write_lock();
+    /// Whether it is worth reading on a request whose body is long: only for who could be allowed what it asks, whatever
+    /// the body says. Log ins and what needs no token are never long.
+    pub(crate) fn may_be_long(&self, request: &Request) -> Result<bool> {
+        let Some(id) = &request.token else {
+            return Ok(false);
+        };
+        let mut cx = self.cx()?;
+        let mounts = Mounts::load(&mut cx.txn)?;
+        let Some((mount, rest)) = mounts.find(&request.path) else {
+            return Ok(false);
+        };
+        if engines::is_public(mount, rest, request.op) {
+            return Ok(false);
+        }
+        let Some(holder) = token::find(&mut cx, id)? else {
+            return Ok(false);
+        };
+        Ok(params::cidr_allows(&holder.token.cidrs, request.remote)
+            && acl_of(&mut cx, &holder)?.could(request.op, &request.path))
+    }
+
+    fn cx(&self) -> Result<Cx<'_>> {
         let (keyring, system) = self.opened()?;
-        let mut cx = Cx {
+        Ok(Cx {
             core: self,
             txn: Txn::new(&self.store, Arc::clone(&keyring), &self.cache),
             keyring,
@@ -115,11 +121,18 @@ impl Core {
             sudo: false,
             scheduled: Vec::new(),
             after: Vec::new(),
-        };
+        })
+    }
+
+    /// Counts a use of a token whose request failed: the request's own writes, the count among them, did not happen.
+    fn spend(&self, request: &Request) -> Result<()> {
+        let Some(id) = &request.token else { return Ok(()) };
+        let _writing = self.write_lock();
+        let mut cx = self.cx()?;
         let Some(holder) = token::find(&mut cx, id)? else {
             return Ok(());
         };
-        if holder.token.num_uses > 0 && request.path != "sys/wrapping/unwrap" {
+        if holder.token.num_uses > 0 && &*request.path != "sys/wrapping/unwrap" {
             use_once(&mut cx, holder)?;
             // In memory at once; whether it survives a crash does not matter for an answer that gives nothing.
             drop(self.store.submit(cx.txn.ops()?)?);
@@ -187,7 +200,7 @@ impl Core {
 
 /// Requests that end tokens or leases and so must see all of them.
 fn ends_things(request: &Request) -> bool {
-    let path = request.path.as_str();
+    let path: &str = &request.path;
     path.starts_with("auth/token/revoke")
         || path.starts_with("sys/leases/revoke")
         || path.starts_with("sys/revoke")
@@ -212,7 +225,7 @@ fn evaluate(cx: &mut Cx<'_>, request: &Request, trail: &mut Trail) -> Result<Res
     let Some((_, rest)) = found else {
         return Err(Error::NoRoute(format!(
             "no handler for route {:?}. route entry not found.",
-            request.path
+            request.path.as_str()
         )));
     };
     let mut response = if cx.mount.kind == "system" {
@@ -248,14 +261,16 @@ fn authorise(cx: &mut Cx<'_>, request: &Request, rest: Option<&str>, public: boo
     }
     if public {
         if let Some(id) = &request.token {
-            cx.token = token::find(cx, id)?;
+            // A token counts only where it is valid.
+            cx.token = token::find(cx, id)?
+                .filter(|holder| params::cidr_allows(&holder.token.cidrs, request.remote));
         }
         return Ok(());
     }
     let id = request.token.as_ref().ok_or(Error::Denied)?;
     let Some(mut holder) = token::find(cx, id)? else {
         // Clients tell an intercepted wrapping token from a denied request by this.
-        return Err(if request.path == "sys/wrapping/unwrap" {
+        return Err(if &*request.path == "sys/wrapping/unwrap" {
             Error::invalid("wrapping token is not valid or does not exist")
         } else {
             Error::Denied
@@ -265,7 +280,7 @@ fn authorise(cx: &mut Cx<'_>, request: &Request, rest: Option<&str>, public: boo
         return Err(Error::Denied);
     }
     // The wrapping token is used up by unwrapping itself, which needs to find it alive.
-    let unwrapping = request.path == "sys/wrapping/unwrap";
+    let unwrapping = &*request.path == "sys/wrapping/unwrap";
     if holder.token.num_uses > 0 && !holder.token.batch && !unwrapping {
         holder = use_once(cx, holder)?;
     }
@@ -275,17 +290,22 @@ fn authorise(cx: &mut Cx<'_>, request: &Request, rest: Option<&str>, public: boo
             Some(rest) => engines::exists(cx, rest)? == Some(false),
             None => false,
         };
-    let grant = acl.check(&Ask {
+    let ask = Ask {
         op: request.op,
         create,
         path: &request.path,
         data: &request.data,
         wrap_ttl: request.wrap_ttl,
-    });
+    };
+    let grant = acl.check(&ask);
     cx.sudo = grant.sudo;
-    let needs_sudo = sys::needs_sudo(&request.path, request.op);
+    let rest = rest.unwrap_or_default();
+    let needs_sudo = engines::needs_sudo(&cx.mount, rest, request.op);
     cx.token = Some(holder);
-    if grant.allowed && (grant.sudo || !needs_sudo) {
+    if grant.allowed
+        && (grant.sudo || !needs_sudo)
+        && (!engines::folds(&cx.mount, rest) || acl.allows_folded(&ask))
+    {
         Ok(())
     } else {
         Err(Error::Denied)

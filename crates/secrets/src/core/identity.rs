@@ -3,7 +3,7 @@
 
 use super::context::Cx;
 use super::params::Login;
-use super::policy::Policy;
+use super::policy::{Policy, capability};
 use super::txn::Txn;
 use crate::Result;
 use jiff::Timestamp;
@@ -237,28 +237,31 @@ pub(crate) fn policies_of(cx: &mut Cx<'_>, entity: &Entity) -> Result<Vec<String
     Ok(policies)
 }
 
-/// A policy with `{{identity.…}}` filled in; rules that cannot be filled are left out.
+/// A policy with `{{identity.…}}` filled in. Rules that allow are left out if they cannot be filled, or if what they would
+/// be filled with is more than one segment or a pattern. One that denies is filled with whatever there is: nobody gets
+/// around it by their name.
 pub(crate) fn fill(policy: &Policy, entity: Option<&Entity>, aliases: &[Alias]) -> Policy {
     let rules = policy
         .rules
         .iter()
         .filter_map(|rule| {
             let mut rule = rule.clone();
-            rule.path = fill_text(&rule.path, entity, aliases)?;
+            let denies = rule.permissions.bits & capability::DENY != 0;
+            rule.path = fill_text(&rule.path, entity, aliases, denies)?;
             Some(rule)
         })
         .collect();
     Policy { rules }
 }
 
-fn fill_text(text: &str, entity: Option<&Entity>, aliases: &[Alias]) -> Option<String> {
+fn fill_text(text: &str, entity: Option<&Entity>, aliases: &[Alias], denies: bool) -> Option<String> {
     let mut out = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("{{") {
         let (name, after) = after.split_once("}}")?;
         let value = lookup(name.trim(), entity?, aliases)?;
         // A value that changes what the path matches must not come from outside.
-        if value.is_empty() || value.contains(['*', '+', '/']) || value.contains("..") {
+        if value.is_empty() || !denies && (value.contains(['*', '+', '/']) || value.contains("..")) {
             return None;
         }
         out.push_str(before);

@@ -13,6 +13,7 @@ pub(crate) mod lease;
 pub(crate) mod mounts;
 pub(crate) mod outbox;
 pub(crate) mod params;
+pub(crate) mod path;
 pub(crate) mod policy;
 pub(crate) mod request;
 pub(crate) mod rotation;

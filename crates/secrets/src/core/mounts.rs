@@ -1,6 +1,7 @@
 //! The table of mounted engines and log in methods, and finding the one a path belongs to. Owns the table's stored form.
 
 use super::fields::{Fields, duration};
+use super::path::CanonicalPath;
 use super::txn::Txn;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -256,7 +257,16 @@ impl Mounts {
     }
 
     /// The mount a request path belongs to, and the rest of the path. A path that only lacks the final slash counts.
-    pub(crate) fn find<'p>(&self, path: &'p str) -> Option<(&Arc<Mount>, &'p str)> {
+    pub(crate) fn find<'p>(&self, path: &'p CanonicalPath) -> Option<(&Arc<Mount>, &'p str)> {
+        self.locate(path)
+    }
+
+    /// The mount of a lease. Its path was a request's, perhaps one from before paths had only one form.
+    pub(crate) fn of_lease(&self, path: &str) -> Option<&Arc<Mount>> {
+        self.locate(path).map(|(mount, _)| mount)
+    }
+
+    fn locate<'p>(&self, path: &'p str) -> Option<(&Arc<Mount>, &'p str)> {
         let (table, path) = match path.strip_prefix("auth/") {
             Some(rest) => (&self.auth, rest),
             None => (&self.secret, path),

@@ -129,6 +129,11 @@ impl TokenParams {
         if !cidr_allows(&self.cidrs, remote) {
             return Err(Error::Denied);
         }
+        self.give(cx, path, &self.cidrs, login)
+    }
+
+    /// The same for a log in whose token is bound to other addresses than the role's, wherever it was made.
+    pub(crate) fn give(&self, cx: &mut Cx<'_>, path: &str, cidrs: &[String], login: Login) -> Result<Auth> {
         let mount_max = cx.mount.max_ttl();
         let max_ttl = if self.max_ttl > 0 {
             self.max_ttl.min(mount_max)
@@ -170,7 +175,7 @@ impl TokenParams {
                     .map(|entity| entity.id.clone())
                     .unwrap_or_default(),
                 renewable: true,
-                cidrs: self.cidrs.clone(),
+                cidrs: cidrs.to_vec(),
                 ..NewToken::default()
             },
         )?;
@@ -215,6 +220,25 @@ fn parse_cidr(text: &str) -> Option<(std::net::IpAddr, u32)> {
     let most = if address.is_ipv4() { 32 } else { 128 };
     let bits = bits.unwrap_or(most);
     (bits <= most).then_some((address, bits))
+}
+
+/// Whether every one of some ranges lies in one of others; no others hold all.
+pub(crate) fn cidrs_within(inner: &[String], outer: &[String]) -> bool {
+    use std::net::IpAddr;
+    let within = |inner: &str, outer: &str| match (parse_cidr(inner), parse_cidr(outer)) {
+        (Some((start, bits)), Some((_, most))) => {
+            let same = match start {
+                IpAddr::V4(_) => 32,
+                IpAddr::V6(_) => 128,
+            };
+            bits >= most && bits <= same && cidr_allows(&[outer.to_owned()], Some(start))
+        }
+        _ => false,
+    };
+    outer.is_empty()
+        || inner
+            .iter()
+            .all(|inner| outer.iter().any(|outer| within(inner, outer)))
 }
 
 /// Whether a client's address is in one of the ranges; no ranges allow all.

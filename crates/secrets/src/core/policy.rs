@@ -207,7 +207,7 @@ fn parameters(value: Value) -> Option<Parameters> {
     let Value::Object(map) = value else { return None };
     map.into_iter()
         .map(|(key, value)| match value {
-            Value::Array(values) => Some((key.to_ascii_lowercase(), values)),
+            Value::Array(values) => Some((key.to_lowercase(), values)),
             _ => None,
         })
         .collect()

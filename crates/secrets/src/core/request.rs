@@ -1,5 +1,6 @@
 //! One request and one answer, independent of HTTP. Owns no rules.
 
+use super::path::{CanonicalPath, NotCanonical};
 use crate::external::Answer;
 use serde_json::{Map, Value};
 use std::cell::RefCell;
@@ -42,8 +43,10 @@ pub struct Request {
     pub id: String,
     /// What to do.
     pub op: Op,
-    /// Below `/v1/`, without a leading slash.
-    pub path: String,
+    /// Below `/v1/`. Empty, and so nothing's, if it was refused.
+    pub path: CanonicalPath,
+    /// Set if the path is not canonical: such a request is recorded and goes nowhere.
+    pub(crate) refused: Option<Box<NotCanonical>>,
     /// Body and query together.
     pub data: Map<String, Value>,
     /// The client's token.
@@ -54,8 +57,8 @@ pub struct Request {
     pub remote: Option<std::net::IpAddr>,
     /// DER of the client's certificate chain, leaf first, if the connection has one.
     pub peer: Vec<Vec<u8>>,
-    /// PATCH content type is a merge patch.
-    pub merge_patch: bool,
+    /// What followed the path's question mark, for a client that is sent elsewhere.
+    pub(crate) query: Option<String>,
     /// What was asked outside so far.
     pub answers: Vec<Answer>,
     /// The server's own, when something's time has come: needs no token. No client's request is.
@@ -103,22 +106,38 @@ fn request_id() -> String {
 }
 
 impl Request {
-    /// A request without data, for the server's own use and for tests.
+    /// A request without data. A path that is not canonical is answered with what is wrong with it.
     #[must_use]
     pub fn new(op: Op, path: impl Into<String>) -> Self {
+        Self::to(op, CanonicalPath::new(op, path))
+    }
+
+    pub(crate) fn to(op: Op, path: Result<CanonicalPath, NotCanonical>) -> Self {
+        let (path, refused) = match path {
+            Ok(path) => (path, None),
+            Err(refused) => (CanonicalPath::default(), Some(Box::new(refused))),
+        };
         Self {
             id: request_id(),
             op,
-            path: path.into(),
+            path,
+            refused,
             data: Map::new(),
             token: None,
             wrap_ttl: None,
             remote: None,
             peer: Vec::new(),
-            merge_patch: false,
+            query: None,
             answers: Vec::new(),
             own: false,
         }
+    }
+
+    /// The path as it was asked for, to be recorded.
+    pub(crate) fn asked(&self) -> &str {
+        self.refused
+            .as_ref()
+            .map_or(self.path.as_str(), |refused| refused.path())
     }
 
     /// Adds a JSON object as data.

@@ -107,10 +107,16 @@ pub struct InitResult {
 
 /// Reads a share given as hex or base64.
 pub(crate) fn read_share(text: &str) -> Result<Zeroizing<Vec<u8>>> {
-    hex::decode(text)
+    let share = hex::decode(text)
         .or_else(|_| STANDARD.decode(text))
         .map(Zeroizing::new)
-        .map_err(|_| Error::invalid("'key' must be a valid hex or base64 string"))
+        .map_err(|_| Error::invalid("'key' must be a valid hex or base64 string"))?;
+    // A key's length, and one byte that says which share it is.
+    match share.len() {
+        ..16 => Err(Error::invalid("key is shorter than minimum 16 bytes")),
+        16..=33 => Ok(share),
+        _ => Err(Error::invalid("key is longer than maximum 33 bytes")),
+    }
 }
 
 impl Core {

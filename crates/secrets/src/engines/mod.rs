@@ -12,6 +12,7 @@ use crate::auth;
 use crate::core::context::Cx;
 use crate::core::expiry::Target;
 use crate::core::mounts::{Mount, Mounts};
+use crate::core::path::segments;
 use crate::core::request::{Op, Request, Response};
 use crate::core::txn::Txn;
 use crate::{Error, Result};
@@ -37,6 +38,30 @@ pub(crate) fn is_public(mount: &Mount, path: &str, op: Op) -> bool {
         ("pki", false) => pki::is_public(path, op),
         ("identity", false) => identity::is_public(path, op),
         (kind, true) => auth::is_public(kind, path, op),
+        _ => false,
+    }
+}
+
+/// Whether a path needs sudo besides the capability.
+pub(crate) fn needs_sudo(mount: &Mount, path: &str, op: Op) -> bool {
+    match (mount.kind.as_str(), mount.auth) {
+        ("system", false) => crate::sys::needs_sudo(path, op),
+        ("token", true) => matches!(segments(path).as_slice(), ["accessors" | "revoke-orphan", ..]),
+        ("pki", false) => matches!(segments(path).as_slice(), ["root"] | ["root", "sign-self-issued"]),
+        _ => false,
+    }
+}
+
+/// Whether a path has a name that is the same in any case: its policies must then be so, too.
+pub(crate) fn folds(mount: &Mount, path: &str) -> bool {
+    let below = |folder: &str| path.starts_with(folder);
+    match (mount.kind.as_str(), mount.auth) {
+        ("system", false) => below("policy/") || below("policies/"),
+        ("identity", false) => below("entity/name/") || below("group/name/"),
+        ("pki", false) => below("cert/"),
+        ("approle", true) => below("role/"),
+        ("userpass", true) => below("users/"),
+        ("github", true) => below("map/"),
         _ => false,
     }
 }
@@ -75,7 +100,7 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
 /// Undoes what a lease stands for.
 pub(crate) fn revoke(cx: &mut Cx<'_>, lease: &crate::core::lease::Lease) -> Result<()> {
     let mounts = Mounts::load(&mut cx.txn)?;
-    let Some((mount, _)) = mounts.find(&lease.path) else {
+    let Some(mount) = mounts.of_lease(&lease.path) else {
         return Ok(());
     };
     let before = std::mem::replace(&mut cx.mount, std::sync::Arc::clone(mount));
@@ -97,7 +122,7 @@ pub(crate) fn renew(
     until: jiff::Timestamp,
 ) -> Result<()> {
     let mounts = Mounts::load(&mut cx.txn)?;
-    let Some((mount, _)) = mounts.find(&lease.path) else {
+    let Some(mount) = mounts.of_lease(&lease.path) else {
         return Ok(());
     };
     let before = std::mem::replace(&mut cx.mount, std::sync::Arc::clone(mount));

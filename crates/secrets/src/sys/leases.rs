@@ -11,14 +11,17 @@ use serde_json::{Value, json};
 pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<Response> {
     let path = path.strip_prefix("leases/").unwrap_or(path);
     let (verb, rest) = path.split_once('/').unwrap_or((path, ""));
-    let id = |cx: &Cx<'_>| -> Result<String> {
-        let _ = cx;
-        request
-            .data
-            .text("lease_id")
-            .filter(|id| !id.is_empty())
-            .or_else(|| (!rest.is_empty()).then(|| rest.to_owned()))
-            .ok_or_else(|| Error::invalid("lease_id must be specified"))
+    let id = || -> Result<String> {
+        let given = request.data.text("lease_id").filter(|id| !id.is_empty());
+        match given {
+            // The policies were asked for the path's.
+            Some(given) if !rest.is_empty() && given != rest => Err(Error::invalid(
+                "lease_id is not the lease that the path names: give only one of them",
+            )),
+            Some(given) => Ok(given),
+            None if rest.is_empty() => Err(Error::invalid("lease_id must be specified")),
+            None => Ok(rest.to_owned()),
+        }
     };
     match (request.op, verb) {
         (Op::List, "lookup") => {
@@ -29,7 +32,7 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
             Response::keys(names)
         }
         (Op::Write, "lookup") => {
-            let id = id(cx)?;
+            let id = id()?;
             let lease = lease::find(&mut cx.txn, &id, cx.now)?;
             Ok(Response::data(json!({
                 "id": id,
@@ -41,7 +44,7 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
             })))
         }
         (Op::Write, "renew") => {
-            let id = id(cx)?;
+            let id = id()?;
             let increment = request.data.seconds("increment")?;
             let lease = lease::renew(cx, request, &id, increment)?;
             Ok(Response {
@@ -56,7 +59,7 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
             })
         }
         (Op::Write, "revoke") => {
-            let id = id(cx)?;
+            let id = id()?;
             lease::revoke(cx, &id, false)?;
             Ok(Response::empty())
         }

@@ -12,6 +12,7 @@ pub(crate) use tools::{tool_hash, tool_random};
 
 use crate::Result;
 use crate::core::context::Cx;
+use crate::core::path::segments;
 use crate::core::request::{Op, Request, Response};
 
 /// Whether a path needs no token.
@@ -22,36 +23,34 @@ pub(crate) fn is_public(path: &str, op: Op) -> bool {
         || (path == "internal/ui/mounts" || path.starts_with("internal/ui/mounts/")) && op == Op::Read
 }
 
-/// Whether a path needs sudo besides the capability.
+/// Whether a path needs sudo besides the capability: Vault's list, and what it guards elsewhere.
 pub(crate) fn needs_sudo(path: &str, op: Op) -> bool {
-    let Some(rest) = path.strip_prefix("sys/") else {
-        return path.trim_end_matches('/') == "auth/token/accessors"
-            || path.starts_with("auth/token/revoke-orphan");
-    };
-    let rest = rest.trim_end_matches('/');
-    match rest {
-        "audit" | "seal" | "step-down" | "rotate" | "remount" | "revoke-prefix" | "revoke-force"
-        | "config/cors" => true,
-        "auth" | "mounts" => false,
-        _ => {
-            rest.starts_with("audit/")
-                || rest.starts_with("raw")
-                || rest.starts_with("auth/")
-                || rest.starts_with("config/auditing/")
-                || rest.starts_with("revoke-prefix/")
-                || rest.starts_with("revoke-force/")
-                || rest.starts_with("leases/revoke-prefix/")
-                || rest.starts_with("leases/revoke-force/")
-                || rest.starts_with("leases/lookup/") && op == Op::List
-                || rest == "leases/tidy"
-                || rest.starts_with("plugins/catalog/")
-        }
+    let segments = segments(path);
+    match segments.as_slice() {
+        ["audit" | "raw", ..]
+        | ["seal" | "step-down" | "remount" | "leases"]
+        | ["rotate" | "rotate-recovery-key"]
+        | ["rotate", "keyring" | "root" | "recovery"]
+        | ["config", "cors"]
+        | ["config", "auditing" | "ui", ..]
+        | ["revoke-prefix" | "revoke-force", ..]
+        | ["leases", "revoke-prefix" | "revoke-force", ..]
+        | ["leases", "tidy"]
+        | ["internal", "inspect" | "counters", ..]
+        | ["plugins", "catalog" | "runtimes", _, ..]
+        | ["replication", ..]
+        | ["storage", "raft", "snapshot-auto", ..]
+        // One method; their list is for everybody who may read it.
+        | ["auth", _, ..]
+        | ["leases", "lookup", _, ..] => true,
+        ["leases", "lookup"] => op == Op::List,
+        _ => false,
     }
 }
 
 /// Answers a request below `sys/`.
 pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<Response> {
-    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let segments = segments(path);
     match segments.as_slice() {
         ["mounts" | "auth" | "remount", ..] => mounts::handle(cx, request, path),
         ["internal", "ui", ..] => mounts::ui(cx, request, &segments),

@@ -4,6 +4,7 @@ use crate::core::context::Cx;
 use crate::core::fields::Fields;
 use crate::core::handle::acl_of;
 use crate::core::mounts::{Mount, Mounts};
+use crate::core::path::CanonicalPath;
 use crate::core::request::{Op, Request, Response};
 use crate::core::{lease, token};
 use crate::{Error, Result, engines};
@@ -82,11 +83,7 @@ fn mount(cx: &mut Cx<'_>, request: &Request, auth: bool, name: &str) -> Result<R
             known.join(", ")
         )));
     }
-    if name.split('/').any(|part| part == "..") || name.contains(char::is_control) || name.len() > 256 {
-        return Err(Error::invalid(format!(
-            "the path {name:?} has characters a path cannot have"
-        )));
-    }
+    check_name(name)?;
     let mut mounts = Mounts::clone(&*Mounts::load(&mut cx.txn)?);
     if !auth && name.starts_with("auth/") {
         return Err(Error::invalid("cannot mount in the auth namespace"));
@@ -129,6 +126,17 @@ fn mount(cx: &mut Cx<'_>, request: &Request, auth: bool, name: &str) -> Result<R
     mounts.table_mut(auth).insert(name.to_owned(), Arc::new(mount));
     mounts.save(&mut cx.txn)?;
     Ok(Response::empty())
+}
+
+/// Refuses a mount where no request could reach it, or one of other characters than a policy can name.
+fn check_name(name: &str) -> Result<()> {
+    CanonicalPath::new(Op::List, name).map_err(|refused| Error::invalid(refused.to_string()))?;
+    if name.len() > 256 || name.split('/').any(|part| part == "+" || part.contains('*')) {
+        return Err(Error::invalid(format!(
+            "the path {name:?} cannot be mounted: it is longer than 256 bytes or has the characters of patterns"
+        )));
+    }
+    Ok(())
 }
 
 fn unmount(cx: &mut Cx<'_>, auth: bool, name: &str) -> Result<Response> {
@@ -215,6 +223,10 @@ fn remount(cx: &mut Cx<'_>, request: &Request, rest: &str) -> Result<Response> {
     if auth != to_auth {
         return Err(Error::invalid("cannot remount between secret and auth mounts"));
     }
+    check_name(&to)?;
+    if !auth && to == "auth/" {
+        return Err(Error::invalid("cannot mount in the auth namespace"));
+    }
     let mut mounts = Mounts::clone(&*Mounts::load(&mut cx.txn)?);
     let mut mount = Mount::clone(
         mounts
@@ -279,7 +291,7 @@ pub(crate) fn ui(cx: &mut Cx<'_>, request: &Request, segments: &[&str]) -> Resul
         }
         ["internal", "ui", "mounts", rest @ ..] => {
             let acl = acl.ok_or(Error::Denied)?;
-            let path = rest.join("/");
+            let path = CanonicalPath::new(Op::Read, rest.join("/")).map_err(|_| Error::Denied)?;
             let mounts = Mounts::load(&mut cx.txn)?;
             let (mount, _) = mounts.find(&path).ok_or(Error::Denied)?;
             if !acl.reaches(&mount.full_path()) {

@@ -10,11 +10,23 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use serde_json::{Map, Value, json};
 use std::sync::{Mutex, PoisonError};
+use zeroize::Zeroizing;
+
+/// Whether a path is one of these, whatever the operation.
+pub(crate) fn knows(path: &str) -> bool {
+    path.strip_prefix("sys/").is_some_and(|rest| {
+        let first = rest.split('/').next().unwrap_or_default();
+        matches!(
+            first,
+            "seal-status" | "health" | "leader" | "init" | "unseal" | "rekey" | "generate-root"
+        )
+    })
+}
 
 /// Answers a request that needs no barrier; `None` if it is not one.
 pub(crate) async fn handle(core: &Core, request: &Request) -> Option<Result<Response>> {
     let path = request.path.strip_prefix("sys/")?;
-    Some(match (request.op, path.trim_end_matches('/')) {
+    Some(match (request.op, path) {
         (Op::Read, "seal-status") => core.seal_status().map(Response::bare),
         (Op::Read, "health") => health(core, request),
         (Op::Read, "leader") => Ok(Response::bare(json!({
@@ -125,14 +137,25 @@ fn lock(task: &Mutex<Option<Task>>) -> std::sync::MutexGuard<'_, Option<Task>> {
     task.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Adds a share to a ceremony; the collected shares when there are enough.
+/// A ceremony with all its shares, which nobody has looked at yet.
+struct Collected {
+    nonce: String,
+    shares: Vec<Zeroizing<Vec<u8>>>,
+    config: SealConfig,
+    otp: String,
+    backup: bool,
+    verify: bool,
+}
+
+/// Adds a share to a ceremony; the collected shares when there are enough. The ceremony goes on until somebody has seen
+/// that they are right: whoever only knows its nonce can begin the collecting anew, no more.
 fn collect(
     core: &Core,
     slot: &Mutex<Option<Task>>,
     request: &Request,
     what: &str,
-) -> Result<(SealConfig, Option<Task>)> {
-    let config = core.seal_config()?.ok_or(Error::NotInitialised)?;
+) -> Result<Option<Collected>> {
+    let threshold = core.seal_config()?.ok_or(Error::NotInitialised)?.threshold;
     let share = read_share(&request.data.need("key")?)?;
     let mut slot = lock(slot);
     let task = slot
@@ -145,8 +168,38 @@ fn collect(
             task.nonce
         )));
     }
-    let complete = task.progress.add(share, config.threshold);
-    Ok((config, if complete { slot.take() } else { None }))
+    if !task.progress.add(share, threshold) {
+        return Ok(None);
+    }
+    Ok(Some(Collected {
+        nonce: task.nonce.clone(),
+        shares: std::mem::take(&mut task.progress).shares,
+        config: task.config.clone(),
+        otp: task.otp.clone(),
+        backup: task.backup,
+        verify: task.verify,
+    }))
+}
+
+/// Ends a ceremony, unless another has begun meanwhile.
+fn conclude(slot: &Mutex<Option<Task>>, nonce: &str) {
+    let mut slot = lock(slot);
+    if slot.as_ref().is_some_and(|task| task.nonce == nonce) {
+        *slot = None;
+    }
+}
+
+/// Whether a ceremony may be given up. Nobody needs a token for this, so once somebody has given a share, or the new keys
+/// wait to be verified, its nonce is needed: who only meant to begin another does not end this one.
+fn may_cancel(request: &Request, nonce: &str, begun: bool) -> Result<()> {
+    match request.data.text("nonce") {
+        Some(given) if constant_time(given.as_bytes(), nonce.as_bytes()) => Ok(()),
+        Some(_) => Err(Error::invalid("incorrect nonce supplied")),
+        None if begun => Err(Error::invalid(
+            "nonce is required to cancel: key shares have been given already",
+        )),
+        None => Ok(()),
+    }
 }
 
 fn constant_time(a: &[u8], b: &[u8]) -> bool {
@@ -157,57 +210,78 @@ fn rekey_init(core: &Core, request: &Request) -> Result<Response> {
     if core.is_sealed() {
         return Err(Error::Sealed);
     }
-    let config = core.seal_config()?.ok_or(Error::NotInitialised)?;
+    core.seal_config()?.ok_or(Error::NotInitialised)?;
     let mut slot = lock(&core.tasks.rekey);
+    let mut verification = waiting(core);
     match request.op {
         Op::Delete => {
-            *slot = None;
+            if let Some(task) = &*slot {
+                may_cancel(request, &task.nonce, !task.progress.shares.is_empty())?;
+            }
+            if let Some(task) = &*verification {
+                may_cancel(request, &task.nonce, true)?;
+            }
+            (*slot, *verification) = (None, None);
             return Ok(Response::empty());
         }
         Op::Write => {
-            if slot.is_some() {
+            if slot.is_some() || verification.is_some() {
                 return Err(Error::invalid("rekey already in progress"));
             }
             if request.data.list("pgp_keys").is_some_and(|keys| !keys.is_empty()) {
                 return Err(Error::invalid("PGP keys are not supported: leave pgp_keys out"));
+            }
+            if request.data.flag("backup")?.unwrap_or(false) {
+                return Err(Error::invalid(
+                    "cannot request a backup of the new keys without providing PGP keys for encryption",
+                ));
             }
             *slot = Some(Task {
                 nonce: uuid::Uuid::new_v4().to_string(),
                 progress: Progress::default(),
                 config: config_of(&request.data)?,
                 otp: String::new(),
-                backup: request.data.flag("backup")?.unwrap_or(false),
+                backup: false,
                 verify: request.data.flag("require_verification")?.unwrap_or(false),
             });
         }
         _ => {}
     }
+    drop((slot, verification));
+    rekey_status(core)
+}
+
+fn rekey_status(core: &Core) -> Result<Response> {
+    let required = core.seal_config()?.ok_or(Error::NotInitialised)?.threshold;
+    let slot = lock(&core.tasks.rekey);
+    let verification = waiting(core);
     let task = slot.as_ref();
-    Ok(Response::bare(json!({
-        "started": task.is_some(),
+    let config = task
+        .map(|task| &task.config)
+        .or(verification.as_ref().map(|task| &task.config));
+    let mut answer = json!({
+        "started": config.is_some(),
         "nonce": task.map(|task| task.nonce.as_str()).unwrap_or_default(),
-        "t": task.map_or(0, |task| task.config.threshold),
-        "n": task.map_or(0, |task| task.config.shares),
+        "t": config.map_or(0, |config| config.threshold),
+        "n": config.map_or(0, |config| config.shares),
         "progress": task.map_or(0, |task| task.progress.shares.len()),
-        "required": config.threshold,
+        "required": required,
         "pgp_fingerprints": null,
         "backup": task.is_some_and(|task| task.backup),
-        "verification_required": task.is_some_and(|task| task.verify),
-    })))
+        "verification_required": verification.is_some() || task.is_some_and(|task| task.verify),
+    });
+    if let (Some(task), Some(answer)) = (&*verification, answer.as_object_mut()) {
+        answer.insert("verification_nonce".to_owned(), json!(task.nonce));
+    }
+    Ok(Response::bare(answer))
 }
 
 async fn rekey_update(core: &Core, request: &Request) -> Result<Response> {
-    let (_, task) = collect(core, &core.tasks.rekey, request, "rekey")?;
-    let Some(task) = task else {
-        return rekey_init(
-            core,
-            &Request {
-                op: Op::Read,
-                ..request.clone()
-            },
-        );
+    let Some(task) = collect(core, &core.tasks.rekey, request, "rekey")? else {
+        return rekey_status(core);
     };
-    let (key, keys) = core.new_unseal_key(&join(&task.progress.shares)?, &task.config)?;
+    // The old key is proven before anything is made with it.
+    let (key, keys) = join(&task.shares).and_then(|old| core.new_unseal_key(&old, &task.config))?;
     let mut answer = json!({
         "complete": true,
         "nonce": task.nonce,
@@ -231,6 +305,7 @@ async fn rekey_update(core: &Core, request: &Request) -> Result<Response> {
     } else {
         core.rekey(&key, &task.config).await?;
     }
+    conclude(&core.tasks.rekey, &task.nonce);
     Ok(Response::bare(answer))
 }
 
@@ -275,7 +350,7 @@ async fn verify_update(core: &Core, request: &Request) -> Result<Response> {
         }
         if !task.progress.add(share, task.config.threshold) {
             None
-        } else if constant_time(&join(&task.progress.shares)?, &task.key) {
+        } else if join(&task.progress.shares).is_ok_and(|key| constant_time(&key, &task.key)) {
             slot.take()
         } else {
             task.progress = Progress::default();
@@ -302,6 +377,9 @@ fn root_init(core: &Core, request: &Request) -> Result<Response> {
     let mut shown_otp = String::new();
     match request.op {
         Op::Delete => {
+            if let Some(task) = &*slot {
+                may_cancel(request, &task.nonce, !task.progress.shares.is_empty())?;
+            }
             *slot = None;
             return Ok(Response::empty());
         }
@@ -354,8 +432,7 @@ fn root_init(core: &Core, request: &Request) -> Result<Response> {
 const OTP_LENGTH: usize = 28;
 
 async fn root_update(core: &Core, request: &Request) -> Result<Response> {
-    let (config, task) = collect(core, &core.tasks.generate_root, request, "root generation")?;
-    let Some(task) = task else {
+    let Some(task) = collect(core, &core.tasks.generate_root, request, "root generation")? else {
         return root_init(
             core,
             &Request {
@@ -364,15 +441,16 @@ async fn root_update(core: &Core, request: &Request) -> Result<Response> {
             },
         );
     };
-    core.root_key(&join(&task.progress.shares)?)?;
+    join(&task.shares).and_then(|key| core.root_key(&key))?;
+    conclude(&core.tasks.generate_root, &task.nonce);
     let token = core.new_root_token().await?;
     let mixed: Vec<u8> = token.bytes().zip(task.otp.bytes()).map(|(a, b)| a ^ b).collect();
     let encoded = STANDARD_NO_PAD.encode(mixed);
     Ok(Response::bare(json!({
         "started": true,
         "nonce": task.nonce,
-        "progress": config.threshold,
-        "required": config.threshold,
+        "progress": task.config.threshold,
+        "required": task.config.threshold,
         "complete": true,
         "encoded_token": encoded,
         "encoded_root_token": encoded,

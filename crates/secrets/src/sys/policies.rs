@@ -3,6 +3,7 @@
 use crate::core::context::Cx;
 use crate::core::fields::Fields;
 use crate::core::handle::acl_of;
+use crate::core::path::CanonicalPath;
 use crate::core::policy::Policy;
 use crate::core::request::{Op, Request, Response};
 use crate::core::token::{self, Holder};
@@ -122,10 +123,12 @@ pub(crate) fn capabilities(cx: &mut Cx<'_>, request: &Request, path: &str) -> Re
     let mut data: Map<String, Value> = paths
         .iter()
         .map(|path| {
-            (
-                path.clone(),
-                json!(acl.capabilities(path.trim_start_matches('/'))),
-            )
+            let asked = path.strip_prefix('/').unwrap_or(path);
+            let op = if asked.ends_with('/') { Op::List } else { Op::Read };
+            // What is refused anyway can be done by nobody.
+            let words =
+                CanonicalPath::new(op, asked).map_or_else(|_| vec!["deny"], |asked| acl.capabilities(&asked));
+            (path.clone(), json!(words))
         })
         .collect();
     if let [only] = paths.as_slice() {

@@ -60,8 +60,8 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, segments: &[&str]) -> R
             "sys/{what} is not supported by this server"
         ))),
         (_, ["wrapping", verb]) => wrap(cx, request, verb),
-        (Op::Write, ["tools", "random", rest @ ..]) => tool_random(request, rest),
-        (Op::Write, ["tools", "hash", rest @ ..]) => tool_hash(request, rest),
+        (Op::Write, ["tools", "random", rest @ ..]) if rest.len() <= 2 => tool_random(request, rest),
+        (Op::Write, ["tools", "hash", rest @ ..]) if rest.len() <= 1 => tool_hash(request, rest),
         _ => Err(engines::unsupported_path()),
     }
 }

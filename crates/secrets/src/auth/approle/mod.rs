@@ -5,6 +5,7 @@ mod secret;
 use crate::core::context::Cx;
 use crate::core::fields::Fields;
 use crate::core::params::{Login, TokenParams, cidr_allows, parse_cidrs};
+use crate::core::path::segments;
 use crate::core::request::{Op, Request, Response};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -31,7 +32,7 @@ fn need(cx: &mut Cx<'_>, name: &str) -> Result<Role> {
 }
 
 pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<Response> {
-    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let segments = segments(path);
     match (request.op, segments.as_slice()) {
         (Op::Write, ["login"]) => login(cx, request),
         (Op::List, ["role"]) => Response::keys(cx.list("role/")),
@@ -228,14 +229,15 @@ fn login(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
     let name: String = cx.get(&format!("role-id/{id}"))?.ok_or_else(wrong)?;
     let role = load(cx, &name)?.ok_or_else(wrong)?;
     let mut metadata = std::collections::BTreeMap::new();
+    let mut bound = Vec::new();
     if role.bind_secret_id {
         let secret = request
             .data
             .text("secret_id")
             .filter(|secret| !secret.is_empty())
             .ok_or_else(|| Error::invalid("missing secret_id"))?;
-        match secret::redeem(cx, &name, &secret, request.remote)? {
-            Some(found) => metadata = found,
+        match secret::redeem(cx, &role, &name, &secret, request.remote)? {
+            Some(found) => (metadata, bound) = found,
             None => {
                 cx.core.throttle.record(&guard, false, cx.now);
                 return Err(wrong());
@@ -255,7 +257,12 @@ fn login(cx: &mut Cx<'_>, request: &Request) -> Result<Response> {
         metadata,
         role: String::new(),
     };
-    let auth = role.token.log_in(cx, &request.path, request.remote, login)?;
+    let auth = if bound.is_empty() {
+        role.token.log_in(cx, &request.path, request.remote, login)?
+    } else {
+        // As in Vault: the token is for other addresses, whoever fetches it.
+        role.token.give(cx, &request.path, &bound, login)?
+    };
     Ok(Response {
         auth: Some(auth),
         ..Response::default()

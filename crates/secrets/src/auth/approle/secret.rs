@@ -1,8 +1,9 @@
 //! Secret ids of AppRoles: making, looking up, using up, destroying. Stored under a keyed hash of themselves only.
 
+use super::Role;
 use crate::core::context::Cx;
 use crate::core::fields::Fields;
-use crate::core::params::{cidr_allows, parse_cidrs};
+use crate::core::params::{cidr_allows, cidrs_within, parse_cidrs};
 use crate::core::request::{Op, Request, Response};
 use crate::core::token::after;
 use crate::{Error, Result};
@@ -72,6 +73,14 @@ pub(super) fn create(cx: &mut Cx<'_>, request: &Request, name: &str, custom: boo
     if cx.exists(&key(name, &hash)) {
         return Err(Error::invalid("SecretID is already registered"));
     }
+    let cidrs = parse_cidrs(data.list("cidr_list").unwrap_or_default())?;
+    let token_cidrs = parse_cidrs(data.list("token_bound_cidrs").unwrap_or_default())?;
+    for (inner, outer) in [
+        (&cidrs, &role.secret_id_bound_cidrs),
+        (&token_cidrs, &role.token.cidrs),
+    ] {
+        subset(inner, outer)?;
+    }
     let secret = Secret {
         accessor: uuid::Uuid::new_v4().to_string(),
         num_uses: uses,
@@ -80,8 +89,8 @@ pub(super) fn create(cx: &mut Cx<'_>, request: &Request, name: &str, custom: boo
         updated: cx.now,
         expires: (ttl > 0).then(|| after(cx.now, ttl)),
         metadata,
-        cidrs: parse_cidrs(data.list("cidr_list").unwrap_or_default())?,
-        token_cidrs: parse_cidrs(data.list("token_bound_cidrs").unwrap_or_default())?,
+        cidrs,
+        token_cidrs,
     };
     cx.put(&key(name, &hash), &secret)?;
     cx.put(&format!("accessor/{name}/{}", secret.accessor), &hash)?;
@@ -91,6 +100,16 @@ pub(super) fn create(cx: &mut Cx<'_>, request: &Request, name: &str, custom: boo
         "secret_id_ttl": ttl,
         "secret_id_num_uses": uses,
     })))
+}
+
+/// Refuses a secret id that would open more than its role does, in Vault's words.
+fn subset(secret: &[String], role: &[String]) -> Result<()> {
+    if cidrs_within(secret, role) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "failed to verify subset relationship between CIDR blocks on the role {role:?} and CIDR blocks on the secret ID {secret:?}"
+    )))
 }
 
 pub(super) fn list(cx: &mut Cx<'_>, name: &str) -> Result<Response> {
@@ -153,17 +172,24 @@ pub(super) fn by_accessor(cx: &mut Cx<'_>, request: &Request, name: &str, verb: 
     }
 }
 
-/// Uses a secret id once: its metadata if it is good.
+/// What a good secret id gives: its metadata, and the addresses its token is for.
+type Redeemed = (BTreeMap<String, String>, Vec<String>);
+
+/// Uses a secret id once.
 pub(super) fn redeem(
     cx: &mut Cx<'_>,
+    of: &Role,
     role: &str,
     id: &str,
     remote: Option<IpAddr>,
-) -> Result<Option<BTreeMap<String, String>>> {
+) -> Result<Option<Redeemed>> {
     let hash = cx.hash_token(id);
     let Some(mut secret) = alive(cx, role, &hash)? else {
         return Ok(None);
     };
+    // The role may have become narrower since.
+    subset(&secret.cidrs, &of.secret_id_bound_cidrs)?;
+    subset(&secret.token_cidrs, &of.token.cidrs)?;
     if !cidr_allows(&secret.cidrs, remote) {
         return Err(Error::invalid(
             "source address is not allowed by the secret ID's CIDRs",
@@ -176,7 +202,7 @@ pub(super) fn redeem(
         secret.updated = cx.now;
         cx.put(&key(role, &hash), &secret)?;
     }
-    Ok(Some(secret.metadata))
+    Ok(Some((secret.metadata, secret.token_cidrs)))
 }
 
 pub(super) fn delete_all(cx: &mut Cx<'_>, name: &str) -> Result<()> {

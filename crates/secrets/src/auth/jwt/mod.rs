@@ -7,6 +7,7 @@ pub(crate) mod verify;
 use crate::core::context::Cx;
 use crate::core::fields::Fields;
 use crate::core::params::{Login, TokenParams};
+use crate::core::path::segments;
 use crate::core::request::{Op, Request, Response};
 use crate::external::{HttpQuestion, Question};
 use crate::{Error, Result};
@@ -33,7 +34,7 @@ struct Role {
 }
 
 pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<Response> {
-    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let segments = segments(path);
     match (request.op, segments.as_slice()) {
         (Op::Write, ["login"]) => login(cx, request),
         (Op::Write, ["oidc", "auth_url"]) => browser::start(cx, request),

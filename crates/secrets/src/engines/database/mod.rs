@@ -13,6 +13,7 @@ pub(crate) use fixed::{STATIC, StaticRole, rotation};
 pub(crate) use user::{announced, renewed, revoke};
 
 use crate::core::context::Cx;
+use crate::core::path::segments;
 use crate::core::request::{Op, Request, Response};
 use crate::{Error, Result};
 
@@ -29,7 +30,7 @@ pub(crate) fn exists(cx: &mut Cx<'_>, path: &str) -> Option<bool> {
 }
 
 pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<Response> {
-    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let segments = segments(path);
     match (request.op, segments.as_slice()) {
         (Op::List, ["config"]) => Response::keys(cx.list("config/")),
         (Op::Read, ["config", name]) => connection::read(cx, name),

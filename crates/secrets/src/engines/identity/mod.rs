@@ -10,6 +10,7 @@ use crate::Result;
 use crate::core::context::Cx;
 use crate::core::fields::Fields;
 use crate::core::identity::{self, Alias, Entity, Group};
+use crate::core::path::segments;
 use crate::core::request::{Op, Request, Response};
 use serde_json::{Map, Value};
 
@@ -19,7 +20,7 @@ pub(crate) fn is_public(path: &str, op: Op) -> bool {
 }
 
 pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<Response> {
-    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let segments = segments(path);
     match segments.as_slice() {
         ["entity", rest @ ..] => entity::handle(cx, request, rest),
         ["entity-alias" | "alias", rest @ ..] => alias::handle(cx, request, rest, false),

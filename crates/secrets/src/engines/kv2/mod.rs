@@ -66,7 +66,7 @@ fn wrong_path(request: &Request) -> Response {
     let mut response = Response::empty().warn(format!(
         "Invalid path for a versioned K/V secrets engine: {:?}. See the API docs for the appropriate API endpoints to use. \
          If using the Vault CLI, use 'vault kv get' for this operation.",
-        request.path
+        request.path.as_str()
     ));
     response.status = Some(404);
     response

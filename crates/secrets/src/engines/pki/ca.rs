@@ -13,7 +13,7 @@ use crate::core::token::after;
 use crate::{Error, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rcgen::{CertificateSigningRequestParams, KeyPair, PublicKeyData};
+use rcgen::{KeyPair, PublicKeyData};
 use serde_json::{Map, Value, json};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -33,11 +33,7 @@ fn spec(cx: &Cx<'_>, request: &Request, named: bool) -> Result<CertificateSpec> 
     {
         sans.insert(0, san);
     }
-    let most = cx.mount.max_ttl();
-    let ttl = data
-        .seconds("ttl")?
-        .filter(|ttl| *ttl > 0)
-        .unwrap_or_else(|| cx.mount.default_ttl());
+    let (not_after, capped) = issue::end(cx, data, "", cx.mount.default_ttl(), cx.mount.max_ttl())?;
     let below = match data.int("max_path_length")? {
         None | Some(-1) => None,
         Some(below) => {
@@ -55,8 +51,8 @@ fn spec(cx: &Cx<'_>, request: &Request, named: bool) -> Result<CertificateSpec> 
         postal_code: data.list("postal_code").unwrap_or_default(),
         sans,
         not_before: after(cx.now, -30),
-        not_after: after(cx.now, ttl.min(most)),
-        capped: ttl > most,
+        not_after,
+        capped,
         key_usage: Vec::new(),
         extended: Vec::new(),
         ca: Some(below),
@@ -220,12 +216,7 @@ pub(crate) fn sign_intermediate(
     request: &Request,
     issuer: Option<&str>,
 ) -> Result<Response> {
-    let text = request
-        .data
-        .need("csr")
-        .map_err(|_| Error::invalid("\"csr\" is empty"))?;
-    let csr = CertificateSigningRequestParams::from_pem(text.trim())
-        .map_err(|error| Error::invalid(format!("certificate request could not be parsed: {error}")))?;
+    let csr = issue::csr(request)?;
     let mut with_name = request.clone();
     if request.data.flag("use_csr_values")?.unwrap_or(false)
         && let Some(name) = super::cert::common_name(&csr.params.distinguished_name)
@@ -283,7 +274,8 @@ pub(crate) fn sign_self_issued(cx: &mut Cx<'_>, request: &Request) -> Result<Res
             .to_owned(),
         not_before: after(cx.now, -30),
         not_after: jiff::Timestamp::from_second(certificate.validity().not_after.timestamp())
-            .unwrap_or(cx.now),
+            .unwrap_or(cx.now)
+            .min(super::cert::not_after(&authority.der())?),
         ca: Some(None),
         ..CertificateSpec::default()
     };

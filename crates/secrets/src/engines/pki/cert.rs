@@ -66,6 +66,13 @@ pub(crate) fn common_name(name: &DistinguishedName) -> Option<String> {
     }
 }
 
+/// When a certificate begins.
+pub(crate) fn not_before(der: &[u8]) -> Result<Timestamp> {
+    let (_, certificate) =
+        X509Certificate::from_der(der).map_err(|_| Error::invalid("the certificate cannot be read"))?;
+    Ok(Timestamp::from_second(certificate.validity().not_before.timestamp()).unwrap_or(Timestamp::MIN))
+}
+
 /// When a certificate ends.
 pub(crate) fn not_after(der: &[u8]) -> Result<Timestamp> {
     let (_, certificate) =

@@ -46,12 +46,20 @@ fn reference(request: &Request, role: &Role, path: Option<&str>) -> String {
     path.unwrap_or_else(|| role.text("issuer_ref")).to_owned()
 }
 
+/// Longest signing request: several times what the largest key and a hundred names need.
+const LONGEST_CSR: usize = 64 << 10;
+
 /// A certificate signing request, verified.
-fn csr(request: &Request) -> Result<CertificateSigningRequestParams> {
+pub(crate) fn csr(request: &Request) -> Result<CertificateSigningRequestParams> {
     let text = request
         .data
         .need("csr")
         .map_err(|_| Error::invalid("\"csr\" is empty"))?;
+    if text.len() > LONGEST_CSR {
+        return Err(Error::invalid(format!(
+            "certificate request is too long: {LONGEST_CSR} bytes are the most"
+        )));
+    }
     CertificateSigningRequestParams::from_pem(text.trim())
         .map_err(|error| Error::invalid(format!("certificate request could not be parsed: {error}")))
 }
@@ -205,7 +213,9 @@ fn specify(
         street: owned(role.list("street_address")),
         postal_code: owned(role.list("postal_code")),
         sans,
-        not_before: after(cx.now, -role.int("not_before_duration").max(0)),
+        // Nothing is older than who signed it.
+        not_before: after(cx.now, -role.int("not_before_duration").max(0))
+            .max(super::cert::not_before(&authority.der())?.min(cx.now)),
         not_after: expires,
         capped,
         key_usage: owned(role.list("key_usage")),
@@ -263,28 +273,15 @@ fn lifetime(
     role: &Role,
     authority: &Issuer,
 ) -> Result<(Timestamp, bool)> {
-    let mount_max = cx.mount.max_ttl();
     let max = match role.int("max_ttl") {
-        0 => mount_max,
+        0 => cx.mount.max_ttl(),
         seconds => seconds,
     };
-    let mut capped = false;
-    let mut end = match data.text("not_after").filter(|text| !text.is_empty()) {
-        Some(text) => text.parse().map_err(|_| {
-            Error::invalid(format!(
-                "not_after: {text:?} is no time such as 2030-01-31T00:00:00Z"
-            ))
-        })?,
-        None => {
-            let asked = data.seconds("ttl")?.filter(|seconds| *seconds > 0);
-            let ttl = asked.unwrap_or(match role.int("ttl") {
-                0 => cx.mount.default_ttl(),
-                seconds => seconds,
-            });
-            capped = ttl > max && asked.is_some();
-            after(cx.now, ttl.min(max))
-        }
+    let ttl = match role.int("ttl") {
+        0 => cx.mount.default_ttl(),
+        seconds => seconds,
     };
+    let (mut end, mut capped) = end(cx, data, role.text("not_after"), ttl, max)?;
     let authority_end = super::cert::not_after(&authority.der())?;
     if end > authority_end {
         if authority.leaf_not_after_behavior == "err" {
@@ -298,6 +295,43 @@ fn lifetime(
         }
     }
     Ok((end, capped))
+}
+
+/// When something ends as a request wants it, or else by a fixed time or after some seconds, but never after more than
+/// `max`; and whether that shortened what was asked for. A date is as much a lifetime as a number of seconds.
+pub(crate) fn end(
+    cx: &Cx<'_>,
+    data: &Map<String, Value>,
+    fixed: &str,
+    ttl: i64,
+    max: i64,
+) -> Result<(Timestamp, bool)> {
+    let latest = after(cx.now, max);
+    let asked = data.seconds("ttl")?.filter(|seconds| *seconds > 0);
+    let date = data.text("not_after").filter(|text| !text.is_empty());
+    if asked.is_some() && date.is_some() {
+        return Err(Error::invalid(
+            "either ttl or not_after should be provided: both should not be provided in the same request",
+        ));
+    }
+    let date = date.or_else(|| (asked.is_none() && !fixed.is_empty()).then(|| fixed.to_owned()));
+    let (end, wished) = match date {
+        // The end of all certificates is later than the last moment that can be reckoned with.
+        Some(text) if text.starts_with("9999-12-31T") => (Timestamp::MAX, true),
+        Some(text) => {
+            let end: Timestamp = text.parse().map_err(|_| {
+                Error::invalid(format!(
+                    "not_after: {text:?} is no time such as 2030-01-31T00:00:00Z"
+                ))
+            })?;
+            if end <= cx.now {
+                return Err(Error::invalid(format!("not_after: {text} is past")));
+            }
+            (end, true)
+        }
+        None => (after(cx.now, asked.unwrap_or(ttl)), asked.is_some()),
+    };
+    Ok((end.min(latest), wished && end > latest))
 }
 
 /// Signs, stores and answers.

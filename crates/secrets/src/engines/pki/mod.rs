@@ -14,6 +14,7 @@ pub(crate) use der::{inner_key, pem, read_pem};
 
 use crate::core::context::Cx;
 use crate::core::fields::Fields;
+use crate::core::path::segments;
 use crate::core::request::{Op, Request, Response};
 use crate::{Error, Result};
 use serde_json::{Value, json};
@@ -39,7 +40,7 @@ pub(crate) fn is_public(path: &str, op: Op) -> bool {
 }
 
 pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<Response> {
-    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let segments = segments(path);
     match (request.op, segments.as_slice()) {
         (Op::List, ["roles"]) => Response::keys(cx.list("role/")),
         (_, ["roles", name]) => role::handle(cx, request, name),

@@ -11,6 +11,7 @@ use super::Rotation;
 use crate::core::context::Cx;
 use crate::core::expiry::Target;
 use crate::core::mounts::Mount;
+use crate::core::path::segments;
 use crate::core::request::{Op, Request, Response};
 use crate::core::txn::Txn;
 use crate::{Error, Result, sys};
@@ -20,7 +21,7 @@ use key::TransitKey;
 pub(crate) const KEYS: &str = "key/";
 
 pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<Response> {
-    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let segments = segments(path);
     match (request.op, segments.as_slice()) {
         (Op::List, ["keys"]) => Response::keys(cx.list(KEYS)),
         (Op::Write, ["keys", name]) => manage::create(cx, request, name),
@@ -33,20 +34,23 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
         (Op::Write, ["keys", name, "import_version"]) => import::import_version(cx, request, name),
         (Op::Read, ["wrapping_key"]) => import::wrapping_key(cx),
         (Op::Read | Op::Write, ["cache-config"]) => manage::cache(cx, request),
-        (Op::Read, ["export", kind, name, rest @ ..]) => {
-            manage::export(cx, kind, name, rest.first().copied())
-        }
+        (Op::Read, ["export", kind, name]) => manage::export(cx, kind, name, None),
+        (Op::Read, ["export", kind, name, version]) => manage::export(cx, kind, name, Some(version)),
         (Op::Read, ["backup", name]) => manage::backup(cx, name),
-        (Op::Write, ["restore", rest @ ..]) => manage::restore(cx, request, rest.first().copied()),
+        (Op::Write, ["restore"]) => manage::restore(cx, request, None),
+        (Op::Write, ["restore", name]) => manage::restore(cx, request, Some(name)),
         (Op::Write, ["encrypt", name]) => cipher::encrypt(cx, request, name),
         (Op::Write, ["decrypt", name]) => cipher::decrypt(cx, request, name),
         (Op::Write, ["rewrap", name]) => cipher::rewrap(cx, request, name),
         (Op::Write, ["datakey", kind, name]) => cipher::data_key(cx, request, kind, name),
-        (Op::Write, ["random", rest @ ..]) => sys::tool_random(request, rest),
-        (Op::Write, ["hash", rest @ ..]) => sys::tool_hash(request, rest),
-        (Op::Write, ["hmac", name, rest @ ..]) => sign::hmac(cx, request, name, rest.first().copied()),
-        (Op::Write, ["sign", name, rest @ ..]) => sign::sign(cx, request, name, rest.first().copied()),
-        (Op::Write, ["verify", name, rest @ ..]) => sign::verify(cx, request, name, rest.first().copied()),
+        (Op::Write, ["random", rest @ ..]) if rest.len() <= 2 => sys::tool_random(request, rest),
+        (Op::Write, ["hash", rest @ ..]) if rest.len() <= 1 => sys::tool_hash(request, rest),
+        (Op::Write, ["hmac", name]) => sign::hmac(cx, request, name, None),
+        (Op::Write, ["hmac", name, algorithm]) => sign::hmac(cx, request, name, Some(algorithm)),
+        (Op::Write, ["sign", name]) => sign::sign(cx, request, name, None),
+        (Op::Write, ["sign", name, algorithm]) => sign::sign(cx, request, name, Some(algorithm)),
+        (Op::Write, ["verify", name]) => sign::verify(cx, request, name, None),
+        (Op::Write, ["verify", name, algorithm]) => sign::verify(cx, request, name, Some(algorithm)),
         _ => Err(super::unsupported_path()),
     }
 }
