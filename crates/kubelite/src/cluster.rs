@@ -2,7 +2,7 @@
 //! node agents, and runs the API server, the controllers and the scheduler. Owns the order of starting and stopping.
 
 use crate::api::{ApiServer, Context};
-use crate::auth::{Rbac, TokenError, Tokens, bootstrap_roles};
+use crate::auth::{Agents, Rbac, TokenError, Tokens, bootstrap_roles};
 use crate::controllers;
 use crate::fabric::{Fabric, FabricConfig, FabricError, KUBERNETES, NodeConfig};
 use crate::pki::{Pki, PkiError, write_private};
@@ -86,6 +86,8 @@ pub enum StartError {
 pub struct Kubelite {
     /// The agents as they were started, to start them again.
     agents: Vec<NodeConfig>,
+    /// Their credentials.
+    credentials: Arc<Agents>,
     config: Config,
     clock: Arc<dyn Clock>,
     registry: Registry,
@@ -173,6 +175,7 @@ impl Kubelite {
         runtime: &Path,
     ) -> Result<Self, StartError> {
         let tokens = Arc::new(Tokens::new(&pki.token_key)?);
+        let credentials = Arc::new(Agents::default());
         let listener = TcpListener::bind(config.listen)
             .await
             .map_err(|source| StartError::Listen {
@@ -201,7 +204,8 @@ impl Kubelite {
             Context {
                 rbac: Rbac::new(registry.clone()),
                 registry: registry.clone(),
-                tokens: Arc::clone(&tokens),
+                tokens,
+                agents: Arc::clone(&credentials),
                 dir: config.dir.clone(),
                 stop: stop.clone(),
             },
@@ -218,10 +222,12 @@ impl Kubelite {
             listeners,
             socket,
             agents: Vec::new(),
+            credentials,
             config,
         };
+        crate::old_logs::forget(&cluster.config.dir, &cluster.registry).await;
         write_private(&cluster.kubeconfig(), cluster.kubeconfig_text(pki).as_bytes())?;
-        cluster.agents = cluster.spawn_nodes(&tokens).await?;
+        cluster.agents = cluster.spawn_nodes().await?;
         Ok(cluster)
     }
 
@@ -246,16 +252,15 @@ impl Kubelite {
         Ok(())
     }
 
-    async fn spawn_nodes(&self, tokens: &Tokens) -> Result<Vec<NodeConfig>, StartError> {
+    async fn spawn_nodes(&self) -> Result<Vec<NodeConfig>, StartError> {
         self.forget_nodes().await?;
         let Some(fabric) = &self.fabric else {
             return Ok(Vec::new());
         };
-        let now = self.clock.now();
         let nodes = (1..=self.config.nodes).filter_map(|number| Some((number, u8::try_from(number).ok()?)));
         let spawns = nodes.map(|(number, index)| async move {
             let name = format!("n{number}");
-            let mut node = NodeConfig::new(name.clone(), index, tokens.node(&name, now)?);
+            let mut node = NodeConfig::new(name.clone(), index, self.credentials.issue(&name)?);
             node.nodes = self.config.nodes;
             fabric.spawn_node(node.clone()).await?;
             Ok::<_, StartError>(node)
@@ -279,7 +284,13 @@ impl Kubelite {
             ingress: self.config.ingress,
         };
         if let Some(fabric) = &self.fabric {
-            serving.spawn(replace_nodes(fabric.clone(), self.agents, cancel.child_token()));
+            serving.spawn(replace_nodes(
+                fabric.clone(),
+                self.agents,
+                self.credentials,
+                (self.config.dir.clone(), self.registry.clone()),
+                cancel.child_token(),
+            ));
         }
         tokio::select! {
             () = async {
@@ -426,7 +437,13 @@ async fn bootstrap(registry: &Registry) -> Result<(), StartError> {
 const REPLACE_AFTER: Duration = Duration::from_secs(5);
 
 /// Starts a new agent for every node whose agent ended by itself, as a data centre replaces a machine.
-async fn replace_nodes(fabric: Fabric, agents: Vec<NodeConfig>, cancel: CancellationToken) {
+async fn replace_nodes(
+    fabric: Fabric,
+    agents: Vec<NodeConfig>,
+    credentials: Arc<Agents>,
+    (dir, registry): (PathBuf, Registry),
+    cancel: CancellationToken,
+) {
     let mut exits = fabric.subscribe_node_exits();
     let mut waiting = JoinSet::new();
     loop {
@@ -438,12 +455,22 @@ async fn replace_nodes(fabric: Fabric, agents: Vec<NodeConfig>, cancel: Cancella
                     Err(RecvError::Lagged(_)) => continue,
                     Err(RecvError::Closed) => return,
                 };
+                credentials.revoke(&exit.name);
                 let Some(agent) = agents.iter().find(|agent| agent.name == exit.name && !exit.expected) else { continue };
                 tracing::warn!(node = %exit.name, reason = %exit.reason, "a node was lost; a new one takes its place");
-                let (fabric, agent) = (fabric.clone(), agent.clone());
+                let (fabric, mut agent) = (fabric.clone(), agent.clone());
+                let (credentials, dir, registry) = (Arc::clone(&credentials), dir.clone(), registry.clone());
                 waiting.spawn(async move {
                     tokio::time::sleep(REPLACE_AFTER).await;
-                    (agent.name.clone(), fabric.spawn_node(agent).await)
+                    crate::old_logs::forget(&dir, &registry).await;
+                    let name = agent.name.clone();
+                    match credentials.issue(&name) {
+                        Ok(token) => {
+                            agent.token = token;
+                            (name, fabric.spawn_node(agent).await.map_err(StartError::from))
+                        }
+                        Err(error) => (name, Err(error.into())),
+                    }
                 });
             }
             Some(done) = waiting.join_next() => {

@@ -10,6 +10,7 @@ pub mod controllers;
 pub mod fabric;
 mod internal;
 mod node;
+mod old_logs;
 pub mod pki;
 #[cfg(test)]
 mod random;

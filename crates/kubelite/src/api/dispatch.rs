@@ -6,6 +6,7 @@ use super::server::Context;
 use super::{discovery, logs, openapi, patch, read, reviews, watch, write};
 use crate::auth::{Attributes, ISSUER, Rbac, User};
 use crate::registry::Status;
+use bytes::Bytes;
 use http::Method;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
@@ -33,7 +34,22 @@ pub(crate) async fn answer(
     let Some(resource) = found else {
         return Err(no_such_path());
     };
-    let body = Limited::new(body, MAX_BODY)
+    // What is not in a namespace has no path in one: whoever may do something in a namespace may not do it to these.
+    if !resource.namespaced && !path.namespace.is_empty() {
+        return Err(no_such_path());
+    }
+    let mut request = Request {
+        method: parts.method,
+        path,
+        resource,
+        query,
+        headers: parts.headers,
+        user,
+        body: Bytes::new(),
+    };
+    // Nothing is read from those who may not ask.
+    authorize(context, &request.user, &request.attributes())?;
+    request.body = Limited::new(body, MAX_BODY)
         .collect()
         .await
         .map_err(|error| {
@@ -44,16 +60,6 @@ pub(crate) async fn answer(
             )
         })?
         .to_bytes();
-    let request = Request {
-        method: parts.method,
-        path,
-        resource,
-        query,
-        headers: parts.headers,
-        user,
-        body,
-    };
-    authorize(context, &request.user, &request.attributes())?;
     resource_request(context, request).await
 }
 
@@ -65,11 +71,12 @@ fn no_such_path() -> Status {
     )
 }
 
-fn authorize(context: &Context, user: &User, want: &Attributes) -> Result<(), Status> {
-    if context.rbac.decide(user, want).allowed {
+pub(crate) fn authorize(context: &Context, user: &User, want: &Attributes) -> Result<(), Status> {
+    let decision = context.rbac.decide(user, want);
+    if decision.allowed {
         return Ok(());
     }
-    let mut refusal = Status::new(403, "Forbidden", Rbac::refusal(user, want));
+    let mut refusal = Status::new(403, "Forbidden", Rbac::refusal(user, want, &decision));
     refusal.name.clone_from(&want.name);
     refusal.group.clone_from(&want.group);
     refusal.kind.clone_from(&want.resource);
@@ -155,6 +162,9 @@ async fn resource_request(context: &Context, request: Request) -> Result<Answer,
         };
     }
     let subresource = request.path.subresource.clone();
+    if !is_served(&request) {
+        return Err(no_such_path());
+    }
     match (request.method.as_str(), subresource.as_str()) {
         ("GET" | "HEAD", "") if request.is_watch() => watch::answer(context, &request),
         ("GET" | "HEAD", "") if request.path.name.is_empty() => read::list(context, &request),
@@ -180,6 +190,19 @@ async fn resource_request(context: &Context, request: Request) -> Result<Answer,
         )),
         (_, "" | "status") => Err(not_allowed()),
         _ => Err(no_such_path()),
+    }
+}
+
+/// Whether the kind has the subresource. A right to a subresource must not become one to the object itself where the
+/// subresource means nothing.
+fn is_served(request: &Request) -> bool {
+    let resource = &request.resource;
+    match request.path.subresource.as_str() {
+        "status" => resource.status,
+        "finalize" => resource.storage_name == "namespaces",
+        "approval" => resource.storage_name == "certificatesigningrequests.certificates.k8s.io",
+        "resize" | "ephemeralcontainers" => resource.storage_name == "pods",
+        _ => true,
     }
 }
 

@@ -2,11 +2,14 @@
 
 use super::answer::Answer;
 use super::convert::{to_served, to_stored};
+use super::dispatch::authorize;
+use super::guard::Guard;
 use super::read::{scale_of, show};
 use super::request::Request;
 use super::server::Context;
 use super::write::{options, set_scale, type_of, warn};
 use super::{body, read, strict};
+use crate::auth::Attributes;
 use crate::registry::{Cause, Part, Status, WriteOptions, schema_of, stamp};
 use herder_object::ownership::{self, Applied, ApplyError};
 use herder_object::strategic;
@@ -88,6 +91,7 @@ pub(crate) async fn answer(context: &Context, request: &Request) -> Result<Answe
     }
     let place = (request.path.namespace.as_str(), request.path.name.as_str());
     let mut warnings = Vec::new();
+    let guard = Guard::of(context, request);
     let stored = request.resource_stored(context)?;
     let written = context
         .registry
@@ -96,7 +100,9 @@ pub(crate) async fn answer(context: &Context, request: &Request) -> Result<Answe
             let mut object = change(&patch, request, &served)?;
             check_identity(request, &object)?;
             warnings = strict::check(request, &mut object)?;
-            Ok(to_stored(&request.resource, object))
+            let object = to_stored(&request.resource, object);
+            guard.admit(Some(current), &object)?;
+            Ok(object)
         })
         .await?;
     Ok(warn(show(context, request, 200, &written), &warnings))
@@ -172,6 +178,16 @@ async fn apply(
         manager: None,
     };
     let place = (path.namespace.as_str(), path.name.as_str());
+    let guard = Guard::of(context, request);
+    // Applying creates what is not there, which takes more than the right to patch.
+    let may_create = authorize(
+        context,
+        &request.user,
+        &Attributes {
+            verb: "create".to_owned(),
+            ..request.attributes()
+        },
+    );
     let written = context
         .registry
         .commit(&stored, place, no_manager.dry_run, |current, index| {
@@ -183,6 +199,10 @@ async fn apply(
             };
             let object = ownership::apply(&live, &config, schema, by).map_err(refusal)?;
             let object = to_stored(&request.resource, object);
+            if current.is_none() {
+                may_create?;
+            }
+            guard.admit(current.map(|current| &**current), &object)?;
             match current {
                 Some(current) => {
                     context

@@ -6,6 +6,7 @@ use super::request::Request;
 use super::select::{Fields, Labels};
 use super::server::Context;
 use super::table;
+use crate::auth::View;
 use crate::registry::{Resource, Status};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
@@ -47,11 +48,14 @@ pub(crate) struct Filter {
     pub(crate) fields: Fields,
     pub(crate) namespace: String,
     pub(crate) name: String,
+    /// What the asking node agent may see, if it is one.
+    view: Option<View>,
 }
 
 impl Filter {
-    pub(crate) fn of(request: &Request) -> Result<Self, Status> {
+    pub(crate) fn of(context: &Context, request: &Request) -> Result<Self, Status> {
         Ok(Self {
+            view: View::of(&request.user, &request.resource, &context.registry),
             labels: Labels::parse(request.query.get("labelSelector").unwrap_or_default())?,
             fields: Fields::parse(request.query.get("fieldSelector").unwrap_or_default())?,
             namespace: request.path.namespace.clone(),
@@ -64,6 +68,7 @@ impl Filter {
             && (self.name.is_empty() || herder_object::name(object) == self.name)
             && self.labels.matches(object)
             && self.fields.matches(object)
+            && self.view.as_ref().is_none_or(|view| view.shows(object))
     }
 }
 
@@ -113,7 +118,7 @@ pub(crate) fn get(context: &Context, request: &Request) -> Result<Answer, Status
 }
 
 pub(crate) fn list(context: &Context, request: &Request) -> Result<Answer, Status> {
-    let filter = Filter::of(request)?;
+    let filter = Filter::of(context, request)?;
     let limit = request.query.number("limit")?.unwrap_or(0).max(0);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let after = request.query.get("continue").map(continue_from).transpose()?;

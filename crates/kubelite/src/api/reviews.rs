@@ -3,7 +3,7 @@
 use super::answer::{self, Answer};
 use super::request::Request;
 use super::server::Context;
-use crate::auth::{Attributes, TokenRequest, User};
+use crate::auth::{Attributes, TokenRequest, User, restrict_token};
 use crate::registry::{Status, stamp};
 use serde_json::{Value, json};
 
@@ -143,19 +143,14 @@ pub(crate) fn token(context: &Context, request: &Request) -> Result<Answer, Stat
         .registry
         .get("serviceaccounts", &path.namespace, &path.name)
         .ok_or_else(|| Status::not_found(&request.resource, &path.name))?;
-    let seconds = asked
-        .pointer("/spec/expirationSeconds")
-        .and_then(Value::as_i64)
-        .unwrap_or(3600);
-    if !(600..=1 << 32).contains(&seconds) {
-        return Err(Status::new(
-            422,
-            "Invalid",
-            format!(
-                "TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: Invalid value: {seconds}: may not specify a duration less than 10 minutes or longer than 2^32 seconds"
-            ),
-        ));
-    }
+    let seconds = match asked.pointer("/spec/expirationSeconds") {
+        None | Some(Value::Null) => 3600,
+        Some(seconds) => seconds.as_i64().ok_or_else(|| {
+            Status::bad_request(format!(
+                "spec.expirationSeconds is not a whole number of seconds: {seconds}"
+            ))
+        })?,
+    };
     let bound = asked
         .pointer("/spec/boundObjectRef")
         .filter(|bound| bound.is_object());
@@ -180,6 +175,11 @@ pub(crate) fn token(context: &Context, request: &Request) -> Result<Answer, Stat
         .transpose()?;
     let now = context.registry.clock().now();
     let audiences = texts(&asked, "/spec/audiences");
+    if let Some(node) = request.user.node() {
+        let account = (path.namespace.as_str(), path.name.as_str());
+        restrict_token(&context.registry, node, account, bound.as_ref(), &audiences)
+            .map_err(|why| Status::forbidden(&request.resource, &path.name, &why))?;
+    }
     let token = context.tokens.issue(
         &TokenRequest {
             namespace: path.namespace.clone(),

@@ -2,7 +2,7 @@
 
 use super::answer::{self, Body};
 use super::dispatch;
-use crate::auth::{Attributes, Rbac, Tokens, User, user_of_certificate};
+use crate::auth::{Agents, Attributes, Rbac, Tokens, User, user_of_certificate};
 use crate::registry::{Registry, Status};
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -31,8 +31,10 @@ pub struct Context {
     pub registry: Registry,
     /// Who may do what.
     pub rbac: Rbac,
-    /// Bearer tokens.
+    /// Bearer tokens of service accounts.
     pub tokens: Arc<Tokens>,
+    /// Bearer tokens of node agents.
+    pub agents: Arc<Agents>,
     /// The data directory, for pod logs.
     pub dir: PathBuf,
     /// Ends watches and logs when the server stops.
@@ -169,10 +171,14 @@ fn bearer(context: &Context, request: &Request<Incoming>) -> Result<User, Status
         .ok()
         .and_then(|text| text.strip_prefix("Bearer "))
         .ok_or_else(unauthorized)?;
+    let token = token.trim();
+    if Agents::are_meant(token) {
+        return context.agents.user(token).ok_or_else(unauthorized);
+    }
     let now = context.registry.clock().now();
     let (user, _) = context
         .tokens
-        .check(token.trim(), &[], &context.registry, now)
+        .check(token, &[], &context.registry, now)
         .map_err(|error| {
             tracing::debug!(%error, "a bearer token was refused");
             unauthorized()
@@ -211,8 +217,10 @@ fn impersonate(context: &Context, user: User, headers: &http::HeaderMap) -> Resu
             name: wanted,
             ..Attributes::default()
         };
-        if !context.rbac.decide(&user, &want).allowed {
-            return Err(Status::new(403, "Forbidden", Rbac::refusal(&user, &want)));
+        let decision = context.rbac.decide(&user, &want);
+        if !decision.allowed {
+            let message = Rbac::refusal(&user, &want, &decision);
+            return Err(Status::new(403, "Forbidden", message));
         }
     }
     if let Some((namespace, _)) = account

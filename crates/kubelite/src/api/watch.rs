@@ -58,7 +58,7 @@ pub(crate) fn answer(context: &Context, request: &Request) -> Result<Answer, Sta
             .map_err(|gone| Status::expired(format!("too old resource version: {since} ({})", gone.oldest)))?
     };
     let mut watch = Watch {
-        filter: Filter::of(request)?,
+        filter: Filter::of(context, request)?,
         form: request.form(),
         include: include(request),
         resource: Arc::clone(&request.resource),

@@ -2,6 +2,7 @@
 
 use super::answer::{self, Answer};
 use super::convert::{to_served, to_stored};
+use super::guard::Guard;
 use super::read::{Filter, find, scale_of, show};
 use super::request::Request;
 use super::server::Context;
@@ -31,6 +32,7 @@ pub(crate) async fn create(context: &Context, request: &Request) -> Result<Answe
     let mut object = request.object_here()?;
     let warnings = strict::check(request, &mut object)?;
     let object = to_stored(&request.resource, object);
+    Guard::of(context, request).admit(None, &object)?;
     let created = context
         .registry
         .create_with(&request.resource.storage_name, object, &options(request)?)
@@ -42,34 +44,30 @@ pub(crate) async fn update(context: &Context, request: &Request) -> Result<Answe
     let mut object = request.object_here()?;
     let warnings = strict::check(request, &mut object)?;
     let object = to_stored(&request.resource, object);
-    let resource = &request.resource.storage_name;
-    let options = options(request)?;
-    let written = match request.path.subresource.as_str() {
-        "status" => {
-            context
-                .registry
-                .replace(resource, object, Part::Status, &options)
-                .await?
-        }
-        "" if request.resource.storage_name == "namespaces" => {
-            // Its spec is changed by finalize only.
-            let kept = find(context, request)?.get("spec").cloned().unwrap_or_default();
-            let mut object = object;
-            if let Some(map) = object.as_object_mut() {
-                map.insert("spec".to_owned(), kept);
-            }
-            context
-                .registry
-                .replace(resource, object, Part::Main, &options)
-                .await?
-        }
-        _ => {
-            context
-                .registry
-                .replace(resource, object, Part::Main, &options)
-                .await?
-        }
+    let part = if request.path.subresource == "status" {
+        Part::Status
+    } else {
+        Part::Main
     };
+    let is_namespace = request.resource.storage_name == "namespaces" && request.path.subresource.is_empty();
+    let guard = Guard::of(context, request);
+    let place = (request.path.namespace.as_str(), request.path.name.as_str());
+    let stored = request.resource_stored(context)?;
+    let written = context
+        .registry
+        .edit(&stored, place, part, &options(request)?, |current| {
+            let mut object = object;
+            if is_namespace && let Some(map) = object.as_object_mut() {
+                // Its spec is changed by finalize only.
+                map.insert(
+                    "spec".to_owned(),
+                    current.get("spec").cloned().unwrap_or_default(),
+                );
+            }
+            guard.admit(Some(current), &object)?;
+            Ok(object)
+        })
+        .await?;
     Ok(warn(show(context, request, 200, &written), &warnings))
 }
 
@@ -111,7 +109,11 @@ fn delete_options(request: &Request) -> Result<DeleteOptions, Status> {
 }
 
 pub(crate) async fn delete(context: &Context, request: &Request) -> Result<Answer, Status> {
-    let options = delete_options(request)?;
+    let mut options = delete_options(request)?;
+    if request.user.node().is_some() && options.uid.is_none() {
+        // The pod that the agent was found to have, and no other that has its name by now.
+        options.uid = Some(herder_object::uid(&*find(context, request)?).to_owned());
+    }
     let dry_run = options.dry_run;
     let path = &request.path;
     let resource = &request.resource;
@@ -138,7 +140,7 @@ pub(crate) async fn delete(context: &Context, request: &Request) -> Result<Answe
 
 pub(crate) async fn delete_collection(context: &Context, request: &Request) -> Result<Answer, Status> {
     let options = delete_options(request)?;
-    let filter = Filter::of(request)?;
+    let filter = Filter::of(context, request)?;
     let resource = &request.resource;
     let namespace = (!filter.namespace.is_empty()).then_some(filter.namespace.as_str());
     let (objects, revision) = context.registry.list(&resource.storage_name, namespace);

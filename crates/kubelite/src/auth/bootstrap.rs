@@ -1,6 +1,6 @@
 //! The roles and bindings every cluster has. A table of rules, and writing those that are missing.
 
-use crate::registry::{Registry, Status};
+use crate::registry::{DeleteOptions, Registry, Status};
 use serde_json::{Value, json};
 
 const READ: &[&str] = &["get", "list", "watch"];
@@ -144,54 +144,6 @@ fn admin() -> Vec<Value> {
     ]
 }
 
-fn node() -> Vec<Value> {
-    let read = [
-        "configmaps",
-        "secrets",
-        "services",
-        "endpoints",
-        "nodes",
-        "persistentvolumeclaims",
-        "persistentvolumes",
-        "pods",
-        "serviceaccounts",
-        "namespaces",
-    ];
-    vec![
-        rule(&[""], &read, READ),
-        rule(&[""], &["nodes"], &["create", "patch", "update", "delete"]),
-        rule(&[""], &["nodes/status", "pods/status"], &["patch", "update"]),
-        rule(&[""], &["pods"], &["create", "delete"]),
-        rule(&[""], &["pods/eviction", "serviceaccounts/token"], &["create"]),
-        rule(
-            &["", "events.k8s.io"],
-            &["events"],
-            &["create", "patch", "update"],
-        ),
-        rule(
-            &["coordination.k8s.io"],
-            &["leases"],
-            &["create", "delete", "get", "list", "patch", "update", "watch"],
-        ),
-        rule(&["authentication.k8s.io"], &["tokenreviews"], &["create"]),
-        rule(
-            &["authorization.k8s.io"],
-            &["subjectaccessreviews", "localsubjectaccessreviews"],
-            &["create"],
-        ),
-        rule(
-            &[
-                "storage.k8s.io",
-                "node.k8s.io",
-                "discovery.k8s.io",
-                "networking.k8s.io",
-            ],
-            &["*"],
-            READ,
-        ),
-    ]
-}
-
 fn cluster_role(name: &str, labels: &[(&str, &str)], rules: &[Value], aggregate: Option<&str>) -> Value {
     let mut all: serde_json::Map<String, Value> = labels
         .iter()
@@ -286,7 +238,6 @@ pub fn default_objects() -> Vec<(&'static str, Value)> {
             None,
         ),
         cluster_role("system:aggregate-to-view", &aggregates(&["view"]), &view(), None),
-        cluster_role("system:node", &[], &node(), None),
         cluster_role("system:basic-user", &[], &review, None),
         cluster_role("system:auth-delegator", &[], &delegate, None),
         cluster_role("system:discovery", &[], &[discovery], None),
@@ -299,7 +250,6 @@ pub fn default_objects() -> Vec<(&'static str, Value)> {
     objects.extend(
         [
             binding("cluster-admin", &["system:masters"]),
-            binding("system:node", &["system:nodes"]),
             binding("system:basic-user", &["system:authenticated"]),
             binding("system:discovery", &["system:authenticated"]),
             binding(
@@ -316,11 +266,24 @@ pub fn default_objects() -> Vec<(&'static str, Value)> {
     objects
 }
 
-/// Writes the default roles and bindings that are missing; what an administrator changed stays.
+/// Writes the default roles and bindings that are missing; what an administrator changed stays. What nodes may do is
+/// decided elsewhere: the binding that once gave them every secret goes.
 ///
 /// # Errors
 /// A [`Status`] if one cannot be written.
 pub async fn bootstrap_roles(registry: &Registry) -> Result<(), Status> {
+    const BINDINGS: &str = "clusterrolebindings.rbac.authorization.k8s.io";
+    let nodes = registry.get(BINDINGS, "", "system:node").filter(|binding| {
+        let label = binding
+            .pointer("/metadata/labels")
+            .and_then(|labels| labels.get("kubernetes.io/bootstrapping"));
+        label.is_some()
+    });
+    if nodes.is_some() {
+        registry
+            .delete(BINDINGS, "", "system:node", DeleteOptions::default())
+            .await?;
+    }
     let missing = default_objects()
         .into_iter()
         .filter(|(resource, object)| registry.get(resource, "", herder_object::name(object)).is_none());

@@ -1,6 +1,7 @@
-//! Role based access control, evaluated from the registry at each question.
+//! Who may do what: masters everything, nodes as `node` has it, and everybody by roles and bindings, evaluated from the
+//! registry at each question.
 
-use super::User;
+use super::{User, node};
 use crate::registry::Registry;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -39,20 +40,20 @@ pub struct Rbac {
     registry: Registry,
 }
 
-fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn has(rule: &Value, list: &str, wanted: &str) -> bool {
+pub(super) fn has(rule: &Value, list: &str, wanted: &str) -> bool {
     items(rule, list).any(|item| item == "*" || item == wanted)
 }
 
-fn items<'a>(value: &'a Value, list: &str) -> impl Iterator<Item = &'a str> {
+pub(super) fn items<'a>(value: &'a Value, list: &str) -> impl Iterator<Item = &'a str> {
     let items = value.get(list).and_then(Value::as_array);
     items.into_iter().flatten().filter_map(Value::as_str)
 }
 
-fn allows(rule: &Value, want: &Attributes) -> bool {
+pub(super) fn allows(rule: &Value, want: &Attributes) -> bool {
     if !has(rule, "verbs", &want.verb) {
         return false;
     }
@@ -114,6 +115,15 @@ impl Rbac {
                 reason: String::new(),
             };
         }
+        let as_node = user
+            .node()
+            .and_then(|name| node::decide(&self.registry, name, want));
+        if let Some(Ok(())) = as_node {
+            return Decision {
+                allowed: true,
+                reason: String::new(),
+            };
+        }
         for (binding, rules) in self.rules(user, &want.namespace) {
             if rules.iter().any(|rule| allows(rule, want)) {
                 let kind = herder_object::kind(&binding);
@@ -132,7 +142,7 @@ impl Rbac {
         }
         Decision {
             allowed: false,
-            reason: String::new(),
+            reason: as_node.and_then(Result::err).unwrap_or_default(),
         }
     }
 
@@ -180,27 +190,21 @@ impl Rbac {
         else {
             return Vec::new();
         };
-        let mut rules = rules_of(&role);
-        let selectors = role
-            .pointer("/aggregationRule/clusterRoleSelectors")
-            .and_then(Value::as_array);
-        if let Some(selectors) = selectors {
-            let (roles, _) = self.registry.list("clusterroles.rbac.authorization.k8s.io", None);
-            for other in roles {
-                let chosen = selectors
-                    .iter()
-                    .any(|selector| crate::api::select::matches_structured(selector, &other));
-                if chosen && herder_object::name(&other) != name {
-                    rules.extend(rules_of(&other));
-                }
-            }
-        }
-        rules
+        let (all, _) = self.registry.list("clusterroles.rbac.authorization.k8s.io", None);
+        rules_with_aggregated(&role, &all)
     }
 
-    /// The message of a refusal.
+    /// The message of a refusal, with why if there is more to say.
     #[must_use]
-    pub fn refusal(user: &User, want: &Attributes) -> String {
+    pub fn refusal(user: &User, want: &Attributes, decision: &Decision) -> String {
+        let message = Self::plain_refusal(user, want);
+        if decision.reason.is_empty() {
+            return message;
+        }
+        format!("{message}: {}", decision.reason)
+    }
+
+    fn plain_refusal(user: &User, want: &Attributes) -> String {
         if want.resource.is_empty() {
             return format!(
                 "forbidden: User \"{}\" cannot {} path \"{}\"",
@@ -234,7 +238,27 @@ impl Rbac {
     }
 }
 
-fn rules_of(role: &Value) -> Vec<Value> {
+/// The rules of a cluster role, those of the roles it is made of included.
+pub(super) fn rules_with_aggregated(role: &Value, all: &[Arc<Value>]) -> Vec<Value> {
+    let mut rules = rules_of(role);
+    let name = herder_object::name(role);
+    let selectors = role
+        .pointer("/aggregationRule/clusterRoleSelectors")
+        .and_then(Value::as_array);
+    if let Some(selectors) = selectors {
+        for other in all {
+            let chosen = selectors
+                .iter()
+                .any(|selector| crate::api::select::matches_structured(selector, other));
+            if chosen && herder_object::name(other) != name {
+                rules.extend(rules_of(other));
+            }
+        }
+    }
+    rules
+}
+
+pub(super) fn rules_of(role: &Value) -> Vec<Value> {
     role.get("rules")
         .and_then(Value::as_array)
         .cloned()

@@ -1,4 +1,5 @@
-//! Bearer tokens: service account tokens and node tokens, both ES256 JWTs of one key.
+//! Service account tokens: ES256 JWTs. What they say is never taken for granted: the account, and the pod or secret a
+//! token is bound to, must still be there, with the same uid. No claim makes anything else of them than that account.
 
 use super::User;
 use crate::registry::{Registry, Status};
@@ -14,7 +15,12 @@ use sha2::Digest as _;
 
 /// The issuer of service account tokens, and the audience of those for the API server.
 pub const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
-const NODE_AUDIENCE: &str = "herder:node";
+/// Audiences that begin so are Herder's own; no token is made for them.
+const RESERVED: &str = "herder:";
+/// How long something that is being deleted still counts, in seconds, as Kubernetes has it.
+const LEEWAY: i64 = 60;
+/// The shortest and the longest a token may be asked for, in seconds.
+const LIFETIMES: std::ops::RangeInclusive<i64> = 600..=1 << 32;
 
 /// Why a token was not made or not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +37,16 @@ pub enum TokenError {
     /// The account, pod or secret it is bound to is gone.
     #[error("the {0} that the token is bound to no longer exists")]
     Unbound(&'static str),
+    /// A lifetime nobody may ask for.
+    #[error(
+        "spec.expirationSeconds: Invalid value: {0}: may not specify a duration less than 10 minutes or longer than 2^32 seconds"
+    )]
+    Lifetime(i64),
+    /// An audience nobody may ask for.
+    #[error(
+        "spec.audiences: Invalid value: {0:?}: audiences that begin with \"herder:\" are reserved for Herder itself; choose another"
+    )]
+    Reserved(String),
     /// The key is unusable.
     #[error("the token signing key cannot be used")]
     Key,
@@ -112,8 +128,16 @@ impl Tokens {
     /// A service account token.
     ///
     /// # Errors
-    /// [`TokenError::Key`] if signing fails.
+    /// [`TokenError::Lifetime`] and [`TokenError::Reserved`] for what nobody may ask for; [`TokenError::Key`] if signing
+    /// fails.
     pub fn issue(&self, request: &TokenRequest, now: Timestamp) -> Result<String, TokenError> {
+        if !LIFETIMES.contains(&request.seconds) {
+            return Err(TokenError::Lifetime(request.seconds));
+        }
+        let reserved = |audience: &&String| audience.starts_with(RESERVED);
+        if let Some(audience) = request.audiences.iter().find(reserved) {
+            return Err(TokenError::Reserved(audience.clone()));
+        }
         let audiences = if request.audiences.is_empty() {
             vec![ISSUER.to_owned()]
         } else {
@@ -134,15 +158,6 @@ impl Tokens {
         }))
     }
 
-    /// A token for a node agent; it lasts as long as the key.
-    ///
-    /// # Errors
-    /// [`TokenError::Key`] if signing fails.
-    pub fn node(&self, name: &str, now: Timestamp) -> Result<String, TokenError> {
-        let sub = format!("system:node:{name}");
-        self.sign(&json!({"iss": ISSUER, "sub": sub, "aud": [NODE_AUDIENCE], "iat": now.as_second()}))
-    }
-
     /// The user of a token for one of `audiences` (none: the API server), and the audiences it has of those.
     ///
     /// # Errors
@@ -155,13 +170,17 @@ impl Tokens {
         now: Timestamp,
     ) -> Result<(User, Vec<String>), TokenError> {
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Invalid)?;
-        let (_, payload) = signed.split_once('.').ok_or(TokenError::Invalid)?;
+        let (header, payload) = signed.split_once('.').ok_or(TokenError::Invalid)?;
         let signature = B64.decode(signature).map_err(|_| TokenError::Invalid)?;
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, self.key.public_key().as_ref())
             .verify(signed.as_bytes(), &signature)
             .map_err(|_| TokenError::Invalid)?;
-        let payload = B64.decode(payload).map_err(|_| TokenError::Invalid)?;
-        let claims: Value = serde_json::from_slice(&payload).map_err(|_| TokenError::Invalid)?;
+        // One algorithm and one key, whatever the header says; a header that says otherwise was not made here.
+        let header = decoded(header)?;
+        if header.get("alg") != Some(&json!("ES256")) || header.get("kid") != Some(&json!(self.key_id)) {
+            return Err(TokenError::Invalid);
+        }
+        let claims = decoded(payload)?;
         let own: Vec<String> = claims
             .get("aud")
             .and_then(Value::as_array)
@@ -169,14 +188,14 @@ impl Tokens {
             .flatten()
             .filter_map(|audience| audience.as_str().map(str::to_owned))
             .collect();
-        let subject = claims.get("sub").and_then(Value::as_str).unwrap_or_default();
-        if own.iter().any(|audience| audience == NODE_AUDIENCE) {
-            let user = User::known(subject, vec!["system:nodes".to_owned()]);
-            return Ok((user, vec![ISSUER.to_owned()]));
-        }
-        let expires = claims.get("exp").and_then(Value::as_i64).unwrap_or(0);
-        if expires <= now.as_second() {
+        let second = |claim: &str| claims.get(claim).and_then(Value::as_i64);
+        if second("exp").is_none_or(|expires| expires <= now.as_second()) {
             return Err(TokenError::Expired);
+        }
+        if claims.get("iss") != Some(&json!(ISSUER))
+            || second("nbf").is_none_or(|from| from > now.as_second().saturating_add(LEEWAY))
+        {
+            return Err(TokenError::Invalid);
         }
         let default = [ISSUER.to_owned()];
         let wanted = if audiences.is_empty() {
@@ -191,12 +210,32 @@ impl Tokens {
         if common.is_empty() {
             return Err(TokenError::Audience);
         }
-        let user = bound_user(&claims, registry)?;
+        let user = bound_user(&claims, registry, now)?;
+        if claims.get("sub") != Some(&json!(user.name)) {
+            return Err(TokenError::Invalid);
+        }
         Ok((user, common))
     }
 }
 
-fn bound_user(claims: &Value, registry: &Registry) -> Result<User, TokenError> {
+fn decoded(part: &str) -> Result<Value, TokenError> {
+    let bytes = B64.decode(part).map_err(|_| TokenError::Invalid)?;
+    serde_json::from_slice(&bytes).map_err(|_| TokenError::Invalid)
+}
+
+/// Whether an object that is being deleted still counts: until its time is up, and a moment longer.
+fn counts(object: &Value, now: Timestamp) -> bool {
+    let Some(at) = object
+        .pointer("/metadata/deletionTimestamp")
+        .filter(|at| !at.is_null())
+    else {
+        return true;
+    };
+    let at = at.as_str().and_then(|at| at.parse::<Timestamp>().ok());
+    at.is_some_and(|at| at.as_second().saturating_add(LEEWAY) > now.as_second())
+}
+
+fn bound_user(claims: &Value, registry: &Registry, now: Timestamp) -> Result<User, TokenError> {
     let text = |pointer: &str| {
         claims
             .pointer(pointer)
@@ -206,7 +245,7 @@ fn bound_user(claims: &Value, registry: &Registry) -> Result<User, TokenError> {
     let alive = |resource: &str, name: &str, uid: &str, namespace: &str| {
         registry
             .get(resource, namespace, name)
-            .is_some_and(|object| herder_object::uid(&object) == uid)
+            .is_some_and(|object| herder_object::uid(&object) == uid && counts(&object, now))
     };
     let namespace = text("/kubernetes.io/namespace");
     let (name, uid) = (
@@ -250,6 +289,13 @@ fn bound_user(claims: &Value, registry: &Registry) -> Result<User, TokenError> {
 
 impl From<TokenError> for Status {
     fn from(error: TokenError) -> Self {
-        Self::new(401, "Unauthorized", error.to_string())
+        match error {
+            TokenError::Lifetime(_) | TokenError::Reserved(_) => Self::new(
+                422,
+                "Invalid",
+                format!("TokenRequest.authentication.k8s.io \"\" is invalid: {error}"),
+            ),
+            other => Self::new(401, "Unauthorized", other.to_string()),
+        }
     }
 }

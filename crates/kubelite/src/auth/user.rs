@@ -44,6 +44,13 @@ impl User {
         self.groups.iter().any(|own| own == group)
     }
 
+    /// The node this is the agent of.
+    #[must_use]
+    pub fn node(&self) -> Option<&str> {
+        let name = self.name.strip_prefix(super::agents::USER)?;
+        (!name.is_empty() && self.is_in(super::agents::GROUP)).then_some(name)
+    }
+
     /// As `authentication.k8s.io/v1 UserInfo`.
     #[must_use]
     pub fn to_value(&self) -> Value {

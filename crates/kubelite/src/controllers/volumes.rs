@@ -7,6 +7,7 @@ use super::quantity::milli;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 const CLAIMS: &str = "persistentvolumeclaims";
 const VOLUMES: &str = "persistentvolumes";
@@ -58,6 +59,13 @@ pub(super) async fn reconcile_claim(ctx: &Context, namespace: &str, name: &str) 
     }
     if let Some(volume) = candidate(ctx, &claim) {
         return bind(ctx, &claim, &volume).await;
+    }
+    // A claim that names a volume has that one or none.
+    let named = text(&claim, "/spec/volumeName");
+    if !named.is_empty() {
+        set_phase(ctx, &claim, "Pending", None).await?;
+        ctx.event(&claim, "Warning", "FailedBinding", &why_not(ctx, named));
+        return Ok(None);
     }
     let class_name = match claim.pointer("/spec/storageClassName").and_then(Value::as_str) {
         Some("") => {
@@ -125,39 +133,59 @@ fn claimed_by(volume: &Value, claim: &Value) -> bool {
         && matches!(text(volume, "/spec/claimRef/uid"), uid if uid.is_empty() || uid == text(claim, "/metadata/uid"))
 }
 
+fn why_not(ctx: &Context, volume: &str) -> String {
+    match ctx.get(VOLUMES, "", volume) {
+        None => format!("volume \"{volume}\" not found"),
+        Some(found)
+            if found
+                .pointer("/spec/claimRef")
+                .is_some_and(|claim| !claim.is_null()) =>
+        {
+            format!("volume \"{volume}\" already bound to a different claim.")
+        }
+        Some(_) => format!(
+            "volume \"{volume}\" does not fit the claim: its class, its size or its access modes are other ones"
+        ),
+    }
+}
+
 /// An existing volume for a claim: the one it names, one reserved for it, or the smallest that is enough.
 fn candidate(ctx: &Context, claim: &Value) -> Option<Arc<Value>> {
     let named = text(claim, "/spec/volumeName");
     if !named.is_empty() {
         let volume = ctx.get(VOLUMES, "", named)?;
-        let free = volume.pointer("/spec/claimRef").is_none() || claimed_by(&volume, claim);
-        return free.then_some(volume);
+        return fits(&volume, claim).then_some(volume);
+    }
+    let mut fitting: Vec<Arc<Value>> = ctx.list_all(VOLUMES);
+    fitting.retain(|volume| fits(volume, claim));
+    let size = |v: &Value| {
+        v.pointer("/spec/capacity/storage")
+            .and_then(milli)
+            .unwrap_or_default()
+    };
+    fitting.sort_by_key(|v| (!claimed_by(v, claim), size(v)));
+    fitting.into_iter().next()
+}
+
+/// Whether a claim may have a volume: one that was given to it, or a free one that is what it asks for.
+fn fits(v: &Value, claim: &Value) -> bool {
+    if deleting(v) {
+        return false;
+    }
+    if v.pointer("/spec/claimRef").is_some_and(|claim| !claim.is_null()) {
+        return claimed_by(v, claim);
     }
     let size = |v: &Value, p: &str| v.pointer(p).and_then(milli).unwrap_or_default();
-    let wanted = size(claim, "/spec/resources/requests/storage");
-    let class = text(claim, "/spec/storageClassName");
-    let mut fitting: Vec<Arc<Value>> = ctx
-        .list_all(VOLUMES)
-        .into_iter()
-        .filter(|v| !deleting(v))
-        .filter(|v| {
-            if v.pointer("/spec/claimRef").is_some() {
-                return claimed_by(v, claim);
-            }
-            // Left-over volumes of other claims are never taken.
-            matches!(text(v, "/status/phase"), "" | "Available" | "Pending")
-                && text(v, "/spec/storageClassName") == class
-                && size(v, "/spec/capacity/storage") >= wanted
-                && items(claim, "/spec/accessModes")
-                    .iter()
-                    .all(|m| items(v, "/spec/accessModes").contains(m))
-                && claim
-                    .pointer("/spec/selector")
-                    .is_none_or(|s| super::select::matches(Some(s), super::field::map(v, "/metadata/labels")))
-        })
-        .collect();
-    fitting.sort_by_key(|v| (!claimed_by(v, claim), size(v, "/spec/capacity/storage")));
-    fitting.into_iter().next()
+    // Left-over volumes of other claims are never taken.
+    matches!(text(v, "/status/phase"), "" | "Available" | "Pending")
+        && text(v, "/spec/storageClassName") == text(claim, "/spec/storageClassName")
+        && size(v, "/spec/capacity/storage") >= size(claim, "/spec/resources/requests/storage")
+        && items(claim, "/spec/accessModes")
+            .iter()
+            .all(|m| items(v, "/spec/accessModes").contains(m))
+        && claim
+            .pointer("/spec/selector")
+            .is_none_or(|s| super::select::matches(Some(s), super::field::map(v, "/metadata/labels")))
 }
 
 async fn provision(ctx: &Context, claim: &Value, class: &str) -> Result<Arc<Value>, Failure> {
@@ -224,8 +252,11 @@ async fn bind(ctx: &Context, claim: &Value, volume: &Value) -> Outcome {
     let (namespace, name) = (text(claim, "/metadata/namespace"), text(claim, "/metadata/name"));
     let volume_name = text(volume, "/metadata/name");
     let uid = text(claim, "/metadata/uid");
+    let mut given = false;
     ctx.modify(VOLUMES, "", volume_name, |v| {
-        if text(v, "/spec/claimRef/uid") == uid {
+        // As it is now: another claim may have been given it since it was chosen.
+        given = fits(v, claim);
+        if !given || text(v, "/spec/claimRef/uid") == uid {
             return false;
         }
         put(
@@ -236,8 +267,14 @@ async fn bind(ctx: &Context, claim: &Value, volume: &Value) -> Outcome {
         true
     })
     .await?;
+    if !given {
+        return Ok(Some(Duration::from_millis(100)));
+    }
     let class = text(volume, "/spec/storageClassName");
     ctx.modify(CLAIMS, namespace, name, |c| {
+        if text(c, "/metadata/uid") != uid {
+            return false;
+        }
         let done = text(c, "/spec/volumeName") == volume_name;
         put(c, &["spec", "volumeName"], volume_name);
         put(
@@ -268,6 +305,10 @@ async fn bind(ctx: &Context, claim: &Value, volume: &Value) -> Outcome {
 async fn set_phase(ctx: &Context, claim: &Value, phase: &str, volume: Option<&Value>) -> Result<(), Failure> {
     let (namespace, name) = (text(claim, "/metadata/namespace"), text(claim, "/metadata/name"));
     ctx.modify_status(CLAIMS, namespace, name, |c| {
+        // Not of another claim that has the name by now.
+        if text(c, "/metadata/uid") != text(claim, "/metadata/uid") {
+            return false;
+        }
         put(c, &["status", "phase"], phase);
         if let Some(volume) = volume {
             for (field, from) in [
@@ -293,6 +334,12 @@ async fn settle_bound(ctx: &Context, claim: &Value) -> Outcome {
         ctx.event(claim, "Warning", "ClaimLost", message);
         return Ok(None);
     };
+    if text(&volume, "/spec/claimRef/uid").is_empty() || !claimed_by(&volume, claim) {
+        set_phase(ctx, claim, "Lost", None).await?;
+        let message = "Two claims are bound to the same volume, this one is bound incorrectly";
+        ctx.event(claim, "Warning", "ClaimMisbound", message);
+        return Ok(None);
+    }
     let state = is_state(claim).to_string();
     if is_ours(&volume) && annotation(&volume, STATE) != state {
         ctx.modify(VOLUMES, "", name, |v| {

@@ -71,7 +71,6 @@ async fn run(config: AgentConfig, pid: Option<i32>) -> Result<(), String> {
         for kind in ["configmaps", "secrets"] {
             tasks.spawn(watch_objects(Arc::clone(&machine), kind, objects.clone()));
         }
-        tasks.spawn(forget_old_logs(Arc::clone(&machine)));
     }
     let mut agent = Agent {
         machine,
@@ -269,7 +268,8 @@ impl Agent {
     }
 }
 
-/// Hears of every change of config maps or secrets; keeps none of them.
+/// Hears when a config map or a secret changes that a pod of this node uses: the API server shows it no others. What is
+/// in them is not asked for here.
 async fn watch_objects(machine: Arc<Machine>, kind: &'static str, changed: mpsc::Sender<Changed>) {
     let mut wait = Duration::from_millis(50);
     loop {
@@ -287,14 +287,14 @@ async fn follow_objects(
     changed: &mpsc::Sender<Changed>,
 ) -> Result<(), ApiError> {
     // One object is enough to learn the revision to watch from.
-    let list = machine.api.get(&format!("/api/v1/{kind}?limit=1")).await?;
+    let list = machine.api.names(&format!("/api/v1/{kind}?limit=1")).await?;
     let revision = list
         .pointer("/metadata/resourceVersion")
         .and_then(Value::as_str)
         .unwrap_or("0");
     let mut watch = machine
         .api
-        .watch(&format!("/api/v1/{kind}?watch=true&resourceVersion={revision}"))
+        .watch_names(&format!("/api/v1/{kind}?watch=true&resourceVersion={revision}"))
         .await?;
     while let Some(event) = watch.next().await? {
         if event.get("type").and_then(Value::as_str) == Some("ERROR") {
@@ -317,37 +317,4 @@ async fn follow_objects(
         }
     }
     Ok(())
-}
-
-/// Removes logs of pods that were deleted while no agent of theirs was there.
-async fn forget_old_logs(machine: Arc<Machine>) {
-    let dir = machine.config.dir.join("kubelite").join("pods");
-    let Ok(entries) = std::fs::read_dir(&dir) else {
-        return;
-    };
-    // Read before the pods are listed: what appears later belongs to somebody.
-    let logs: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-    if logs.is_empty() {
-        return;
-    }
-    let Ok(list) = machine.api.get("/api/v1/pods").await else {
-        return;
-    };
-    let pods: HashSet<&str> = list
-        .get("items")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|pod| pod.pointer("/metadata/uid").and_then(Value::as_str))
-        .collect();
-    for log in logs {
-        let known = log
-            .file_name()
-            .and_then(|name| name.to_str())
-            .is_some_and(|uid| pods.contains(uid));
-        if !known {
-            // Another agent may be removing it as well.
-            _ = std::fs::remove_dir_all(&log);
-        }
-    }
 }

@@ -60,6 +60,14 @@ impl ApiError {
     }
 }
 
+/// Objects as they are.
+const WHOLE: &str = "application/json";
+/// Of objects only what they are called.
+const NAMES: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+
+/// What kind of request: method, what is wanted back, and what is sent.
+type Kind = (Method, &'static str, &'static str);
+
 /// How a patch is meant.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Patch {
@@ -79,38 +87,36 @@ pub(crate) struct Api {
 impl Api {
     /// Reads an object or a list.
     pub(crate) async fn get(&self, path: &str) -> Result<Value, ApiError> {
-        self.call(Method::GET, path, "application/json", None).await
+        self.call((Method::GET, WHOLE, WHOLE), path, None).await
+    }
+
+    /// Reads a list without what is in the objects.
+    pub(crate) async fn names(&self, path: &str) -> Result<Value, ApiError> {
+        self.call((Method::GET, NAMES, WHOLE), path, None).await
     }
 
     /// Creates an object.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
-        self.call(Method::POST, path, "application/json", Some(body))
-            .await
+        self.call((Method::POST, WHOLE, WHOLE), path, Some(body)).await
     }
 
     /// Changes an object.
     pub(crate) async fn patch(&self, path: &str, kind: Patch, body: &Value) -> Result<Value, ApiError> {
         let Patch::Merge = kind;
-        self.call(Method::PATCH, path, "application/merge-patch+json", Some(body))
-            .await
+        let content = "application/merge-patch+json";
+        self.call((Method::PATCH, WHOLE, content), path, Some(body)).await
     }
 
     /// Deletes an object.
     pub(crate) async fn delete(&self, path: &str, options: &Value) -> Result<Value, ApiError> {
-        self.call(Method::DELETE, path, "application/json", Some(options))
+        self.call((Method::DELETE, WHOLE, WHOLE), path, Some(options))
             .await
     }
 
-    async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        content: &'static str,
-        body: Option<&Value>,
-    ) -> Result<Value, ApiError> {
+    async fn call(&self, kind: Kind, path: &str, body: Option<&Value>) -> Result<Value, ApiError> {
         let exchange = async {
             let mut connection = JoinSet::new();
-            let response = self.send(&mut connection, method, path, content, body).await?;
+            let response = self.send(&mut connection, kind, path, body).await?;
             let status = response.status();
             let bytes = response
                 .into_body()
@@ -130,8 +136,17 @@ impl Api {
 
     /// Watches a collection; `path` carries `watch=true` and the revision.
     pub(crate) async fn watch(&self, path: &str) -> Result<Watch, ApiError> {
+        self.begin_watch(path, WHOLE).await
+    }
+
+    /// As `watch`, without what is in the objects.
+    pub(crate) async fn watch_names(&self, path: &str) -> Result<Watch, ApiError> {
+        self.begin_watch(path, NAMES).await
+    }
+
+    async fn begin_watch(&self, path: &str, accept: &'static str) -> Result<Watch, ApiError> {
         let mut connection = JoinSet::new();
-        let begin = self.send(&mut connection, Method::GET, path, "application/json", None);
+        let begin = self.send(&mut connection, (Method::GET, accept, WHOLE), path, None);
         let response = tokio::time::timeout(PATIENCE, begin)
             .await
             .map_err(|_| ApiError::TimedOut)??;
@@ -155,9 +170,8 @@ impl Api {
     async fn send(
         &self,
         connection: &mut JoinSet<()>,
-        method: Method,
+        (method, accept, content): Kind,
         path: &str,
-        content: &'static str,
         body: Option<&Value>,
     ) -> Result<http::Response<Incoming>, ApiError> {
         let stream = self.connect().await.map_err(ApiError::Unreachable)?;
@@ -177,7 +191,7 @@ impl Api {
             .method(method)
             .uri(path)
             .header("host", "localhost")
-            .header("accept", "application/json")
+            .header("accept", accept)
             .header("content-type", content)
             .header("user-agent", "herder-node")
             .header("authorization", format!("Bearer {}", self.token))

@@ -50,8 +50,8 @@ async fn register(machine: &Machine, pid: Option<i32>) -> Result<(), ApiError> {
     let path = format!("/api/v1/nodes/{}", node.name);
     match machine.api.post("/api/v1/nodes", &body).await {
         Err(error) if error.code() == Some(StatusCode::CONFLICT) => {
-            let change =
-                json!({"metadata": {"labels": labels, "annotations": annotations}, "spec": {"taints": null}});
+            // Taints are not the agent's to change: the controllers take away those that no longer hold.
+            let change = json!({"metadata": {"labels": labels, "annotations": annotations}});
             machine.api.patch(&path, Patch::Merge, &change).await?;
         }
         other => drop(other?),

@@ -316,6 +316,12 @@ fn pod_spec(spec: &mut Object) {
         each(spec, list, container);
     }
     each(spec, "volumes", |volume| {
+        if volume
+            .iter()
+            .all(|(kind, source)| kind == "name" || source.is_null())
+        {
+            or(volume, "emptyDir", json!({}));
+        }
         let modes = [
             ("configMap", "defaultMode", 420),
             ("secret", "defaultMode", 420),

@@ -5,6 +5,7 @@
 
 use super::event::{Event, EventKind, Subscription};
 use super::meta::{self, set_meta, text};
+use super::uses::Uses;
 use super::{Catalog, Gone, Resource, Status};
 use herder_base::Clock;
 use herder_store::{Bus, Op, Pending, Store, TxnError};
@@ -15,6 +16,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 /// Recent events kept for watchers.
 const RING: usize = 4096;
 
+/// What their nodes may see depends on them.
+const PODS: &str = "pods";
+
 type Objects = BTreeMap<Arc<str>, BTreeMap<Arc<str>, Arc<Value>>>;
 
 /// All objects, by resource, namespace and name.
@@ -22,6 +26,7 @@ type Objects = BTreeMap<Arc<str>, BTreeMap<Arc<str>, Arc<Value>>>;
 pub(crate) struct Index {
     resources: BTreeMap<Arc<str>, Objects>,
     pub(crate) revision: u64,
+    pub(crate) uses: Uses,
 }
 
 impl Index {
@@ -59,16 +64,25 @@ impl Index {
         let namespace: Arc<str> = Arc::from(text(&object, "/metadata/namespace"));
         let name: Arc<str> = Arc::from(text(&object, "/metadata/name"));
         let objects = self.resources.entry(Arc::clone(resource)).or_default();
-        objects.entry(namespace).or_default().insert(name, object);
+        let before = objects
+            .entry(namespace)
+            .or_default()
+            .insert(name, Arc::clone(&object));
+        if **resource == *PODS {
+            self.uses.note(before.as_deref(), Some(&object));
+        }
     }
 
     fn remove(&mut self, resource: &str, namespace: &str, name: &str) {
         if let Some(objects) = self.resources.get_mut(resource)
             && let Some(named) = objects.get_mut(namespace)
         {
-            named.remove(name);
+            let before = named.remove(name);
             if named.is_empty() {
                 objects.remove(namespace);
+            }
+            if resource == PODS {
+                self.uses.note(before.as_deref(), None);
             }
         }
     }

@@ -10,9 +10,13 @@ mod event;
 mod index;
 mod kinds;
 mod meta;
+mod names;
+mod pod_rules;
 mod service;
 mod status;
+mod storage_rules;
 mod strategy;
+mod uses;
 mod validate;
 mod write;
 

@@ -1,50 +1,11 @@
 //! The rules that objects must keep: names, required fields, what may not change.
 
 use super::meta::text;
-use super::{Cause, Resource};
+use super::names::{LABEL, SUBDOMAIN, forbidden, invalid, is_label, is_subdomain, key, required};
+use super::pod_rules::{self, items};
+use super::{Cause, Resource, storage_rules};
 use crate::api::select::matches_structured;
 use serde_json::{Value, json};
-
-fn required(field: impl Into<String>) -> Cause {
-    Cause {
-        reason: "FieldValueRequired".to_owned(),
-        message: "Required value".to_owned(),
-        field: field.into(),
-    }
-}
-
-fn invalid(field: impl Into<String>, value: &Value, why: &str) -> Cause {
-    Cause {
-        reason: "FieldValueInvalid".to_owned(),
-        message: format!("Invalid value: {value}: {why}"),
-        field: field.into(),
-    }
-}
-
-const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
-const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
-
-fn is_label(name: &str) -> bool {
-    let edge = |letter: Option<char>| letter.is_some_and(|l| l.is_ascii_lowercase() || l.is_ascii_digit());
-    name.len() <= 63
-        && edge(name.chars().next())
-        && edge(name.chars().last())
-        && name
-            .chars()
-            .all(|l| l.is_ascii_lowercase() || l.is_ascii_digit() || l == '-')
-}
-
-fn is_subdomain(name: &str) -> bool {
-    let edge = |part: &str| {
-        let fine = |l: Option<char>| l.is_some_and(|l| l.is_ascii_lowercase() || l.is_ascii_digit());
-        fine(part.chars().next())
-            && fine(part.chars().last())
-            && part
-                .chars()
-                .all(|l| l.is_ascii_lowercase() || l.is_ascii_digit() || l == '-')
-    };
-    name.len() <= 253 && name.split('.').all(edge)
-}
 
 /// All that is wrong with an object.
 pub(super) fn check(resource: &Resource, object: &Value, current: Option<&Value>) -> Vec<Cause> {
@@ -59,11 +20,26 @@ pub(super) fn check(resource: &Resource, object: &Value, current: Option<&Value>
         }
         return causes;
     }
+    // What did not change was looked at when it was written. What an older version let in can so still be finished and
+    // deleted; agents look for themselves.
+    let same = current.is_some_and(|current| current.get("spec") == object.get("spec"));
     match resource.storage_name.as_str() {
+        "pods"
+        | "deployments.apps"
+        | "replicasets.apps"
+        | "statefulsets.apps"
+        | "daemonsets.apps"
+        | "replicationcontrollers"
+        | "podtemplates"
+        | "jobs.batch"
+        | "cronjobs.batch"
+        | "persistentvolumeclaims"
+        | "persistentvolumes"
+            if same => {}
         "pods" => {
-            pod_spec(object.get("spec").unwrap_or(&Value::Null), "spec", &mut causes);
+            pod_rules::check(object.get("spec").unwrap_or(&Value::Null), "spec", &mut causes);
             if let Some(current) = current {
-                pod_update(object, current, &mut causes);
+                pod_rules::check_update(object, current, &mut causes);
             }
         }
         "deployments.apps" | "replicasets.apps" | "statefulsets.apps" | "daemonsets.apps" => {
@@ -75,11 +51,19 @@ pub(super) fn check(resource: &Resource, object: &Value, current: Option<&Value>
                 causes.push(required("spec.schedule"));
             }
             let spec = object.pointer("/spec/jobTemplate/spec/template/spec");
-            pod_spec(
+            pod_rules::check(
                 spec.unwrap_or(&Value::Null),
                 "spec.jobTemplate.spec.template.spec",
                 &mut causes,
             );
+        }
+        "replicationcontrollers" => {
+            let spec = object.pointer("/spec/template/spec");
+            pod_rules::check(spec.unwrap_or(&Value::Null), "spec.template.spec", &mut causes);
+        }
+        "podtemplates" => {
+            let spec = object.pointer("/template/spec");
+            pod_rules::check(spec.unwrap_or(&Value::Null), "template.spec", &mut causes);
         }
         "services" => service(object, &mut causes),
         "configmaps" | "secrets" => {
@@ -99,26 +83,33 @@ pub(super) fn check(resource: &Resource, object: &Value, current: Option<&Value>
                     ));
                 }
             }
-            if let Some(data) = object.get("data").and_then(Value::as_object) {
-                for key in data.keys() {
-                    let fine = !key.is_empty()
-                        && key.len() <= 253
-                        && key
-                            .chars()
-                            .all(|l| l.is_ascii_alphanumeric() || "-_.".contains(l));
-                    if !fine {
-                        causes.push(invalid(
-                            format!("data[{key}]"),
-                            &json!(key),
-                            "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')",
-                        ));
-                    }
+            for section in ["data", "binaryData"] {
+                let data = object.get(section).and_then(Value::as_object);
+                for name in data.into_iter().flat_map(serde_json::Map::keys) {
+                    key(|| format!("{section}[{name}]"), name, &mut causes);
                 }
             }
         }
         "rolebindings.rbac.authorization.k8s.io" | "clusterrolebindings.rbac.authorization.k8s.io" => {
             if text(object, "/roleRef/name").is_empty() {
                 causes.push(required("roleRef.name"));
+            }
+            let kinds: &[&str] = if resource.namespaced {
+                &["Role", "ClusterRole"]
+            } else {
+                &["ClusterRole"]
+            };
+            let kind = text(object, "/roleRef/kind");
+            if !kinds.contains(&kind) {
+                let known: Vec<String> = kinds.iter().map(|kind| format!("{kind:?}")).collect();
+                causes.push(Cause {
+                    reason: "FieldValueNotSupported".to_owned(),
+                    message: format!(
+                        "Unsupported value: {kind:?}: supported values: {}",
+                        known.join(", ")
+                    ),
+                    field: "roleRef.kind".to_owned(),
+                });
             }
             if let Some(current) = current
                 && object.get("roleRef") != current.get("roleRef")
@@ -130,30 +121,12 @@ pub(super) fn check(resource: &Resource, object: &Value, current: Option<&Value>
                 ));
             }
         }
-        "persistentvolumeclaims" => {
-            if object.pointer("/spec/resources/requests/storage").is_none() {
-                causes.push(required("spec.resources[storage]"));
-            }
-            if object
-                .pointer("/spec/accessModes")
-                .and_then(Value::as_array)
-                .is_none_or(Vec::is_empty)
-            {
-                causes.push(required("spec.accessModes"));
-            }
-        }
+        "persistentvolumeclaims" => storage_rules::claim(object, current, &mut causes),
+        "persistentvolumes" => storage_rules::volume(object, current, &mut causes),
         "customresourcedefinitions.apiextensions.k8s.io" => definition(object, &mut causes),
         _ => {}
     }
     causes
-}
-
-fn forbidden(field: &str, why: &str) -> Cause {
-    Cause {
-        reason: "FieldValueForbidden".to_owned(),
-        message: format!("Forbidden: {why}"),
-        field: field.to_owned(),
-    }
 }
 
 fn name(resource: &Resource, object: &Value, causes: &mut Vec<Cause>) {
@@ -200,122 +173,20 @@ fn labels(object: &Value, causes: &mut Vec<Cause>) {
                     .chars()
                     .all(|l| l.is_ascii_alphanumeric() || "-_.".contains(l))
         };
-        let name = key.rsplit('/').next().unwrap_or(key);
+        let (prefix, name) = key.split_once('/').unwrap_or(("", key));
+        if !prefix.is_empty() && !is_subdomain(prefix) || key.starts_with('/') {
+            causes.push(invalid(
+                "metadata.labels",
+                &json!(key),
+                &format!("prefix part {SUBDOMAIN}"),
+            ));
+        }
         if name.is_empty() || !fine(name) {
             causes.push(invalid("metadata.labels", &json!(key), "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"));
         }
         if !fine(value) {
             causes.push(invalid("metadata.labels", &json!(value), "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"));
         }
-    }
-}
-
-fn items<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_array)
-        .map(Vec::as_slice)
-        .unwrap_or_default()
-}
-
-fn pod_spec(spec: &Value, path: &str, causes: &mut Vec<Cause>) {
-    if items(spec, "/containers").is_empty() {
-        causes.push(required(format!("{path}.containers")));
-    }
-    let volumes: Vec<&str> = items(spec, "/volumes")
-        .iter()
-        .map(|volume| text(volume, "/name"))
-        .collect();
-    let mut seen: Vec<&str> = Vec::new();
-    for list in ["containers", "initContainers"] {
-        for (index, container) in items(spec, &format!("/{list}")).iter().enumerate() {
-            let place = format!("{path}.{list}[{index}]");
-            let name = text(container, "/name");
-            if name.is_empty() {
-                causes.push(required(format!("{place}.name")));
-            } else if !is_label(name) {
-                causes.push(invalid(format!("{place}.name"), &json!(name), LABEL));
-            } else if seen.contains(&name) {
-                causes.push(Cause {
-                    reason: "FieldValueDuplicate".to_owned(),
-                    message: format!("Duplicate value: {}", json!(name)),
-                    field: format!("{place}.name"),
-                });
-            }
-            seen.push(name);
-            if text(container, "/image").trim().is_empty() {
-                causes.push(required(format!("{place}.image")));
-            }
-            for (at, mount) in items(container, "/volumeMounts").iter().enumerate() {
-                let volume = text(mount, "/name");
-                if !volumes.contains(&volume) {
-                    causes.push(Cause {
-                        reason: "FieldValueNotFound".to_owned(),
-                        message: format!("Not found: {}", json!(volume)),
-                        field: format!("{place}.volumeMounts[{at}].name"),
-                    });
-                }
-            }
-            for (at, port) in items(container, "/ports").iter().enumerate() {
-                let number = port.get("containerPort").and_then(Value::as_i64).unwrap_or(0);
-                if !(1..=65535).contains(&number) {
-                    causes.push(invalid(
-                        format!("{place}.ports[{at}].containerPort"),
-                        &json!(number),
-                        "must be between 1 and 65535, inclusive",
-                    ));
-                }
-            }
-        }
-    }
-    if !matches!(
-        text(spec, "/restartPolicy"),
-        "" | "Always" | "OnFailure" | "Never"
-    ) {
-        causes.push(Cause {
-            reason: "FieldValueNotSupported".to_owned(),
-            message: format!(
-                "Unsupported value: {}: supported values: \"Always\", \"OnFailure\", \"Never\"",
-                json!(text(spec, "/restartPolicy"))
-            ),
-            field: format!("{path}.restartPolicy"),
-        });
-    }
-}
-
-/// Of a pod's specification only images, deadlines, tolerations and the node may change.
-fn pod_update(object: &Value, current: &Value, causes: &mut Vec<Cause>) {
-    let bare = |pod: &Value| {
-        let mut spec = pod.get("spec").cloned().unwrap_or_default();
-        if let Some(map) = spec.as_object_mut() {
-            for field in [
-                "activeDeadlineSeconds",
-                "tolerations",
-                "nodeName",
-                "terminationGracePeriodSeconds",
-                "schedulingGates",
-                "ephemeralContainers",
-            ] {
-                map.remove(field);
-            }
-            for list in ["containers", "initContainers"] {
-                let containers = map.get_mut(list).and_then(Value::as_array_mut);
-                for container in containers.into_iter().flatten().filter_map(Value::as_object_mut) {
-                    container.remove("image");
-                    container.remove("resources");
-                    container.remove("imagePullPolicy");
-                }
-            }
-        }
-        spec
-    };
-    let was_bound = text(current, "/spec/nodeName");
-    if bare(object) != bare(current) || (!was_bound.is_empty() && was_bound != text(object, "/spec/nodeName"))
-    {
-        causes.push(forbidden(
-            "spec",
-            "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)",
-        ));
     }
 }
 
@@ -358,9 +229,15 @@ fn workload(object: &Value, current: Option<&Value>, causes: &mut Vec<Cause>) {
     }
     let mut spec = object.pointer("/spec/template/spec").cloned().unwrap_or_default();
     // A StatefulSet's claims are volumes of its pods.
-    let claims = items(object, "/spec/volumeClaimTemplates").iter();
-    let claims: Vec<Value> = claims
-        .map(|claim| json!({"name": text(claim, "/metadata/name")}))
+    let known: Vec<String> = items(&spec, "/volumes")
+        .iter()
+        .map(|volume| text(volume, "/name").to_owned())
+        .collect();
+    let claims: Vec<Value> = items(object, "/spec/volumeClaimTemplates")
+        .iter()
+        .map(|claim| text(claim, "/metadata/name"))
+        .filter(|name| !known.iter().any(|known| known == name))
+        .map(|name| json!({"name": name, "emptyDir": {}}))
         .collect();
     if !claims.is_empty() && spec.is_object() {
         let volumes = items(&spec, "/volumes").iter().cloned().chain(claims).collect();
@@ -368,12 +245,12 @@ fn workload(object: &Value, current: Option<&Value>, causes: &mut Vec<Cause>) {
             map.insert("volumes".to_owned(), volumes);
         }
     }
-    pod_spec(&spec, "spec.template.spec", causes);
+    pod_rules::check(&spec, "spec.template.spec", causes);
 }
 
 fn job(object: &Value, current: Option<&Value>, causes: &mut Vec<Cause>) {
     let spec = object.pointer("/spec/template/spec").unwrap_or(&Value::Null);
-    pod_spec(spec, "spec.template.spec", causes);
+    pod_rules::check(spec, "spec.template.spec", causes);
     if text(spec, "/restartPolicy") == "Always" {
         causes.push(Cause {
             reason: "FieldValueNotSupported".to_owned(),
@@ -407,6 +284,10 @@ fn service(object: &Value, causes: &mut Vec<Cause>) {
             field: "spec.type".to_owned(),
         });
     }
+    let external = text(object, "/spec/externalName");
+    if kind == "ExternalName" && !is_subdomain(external.strip_suffix('.').unwrap_or(external)) {
+        causes.push(invalid("spec.externalName", &json!(external), SUBDOMAIN));
+    }
     let ports = items(object, "/spec/ports");
     if ports.is_empty() && kind != "ExternalName" && text(object, "/spec/clusterIP") != "None" {
         causes.push(required("spec.ports"));
@@ -436,6 +317,13 @@ fn definition(object: &Value, causes: &mut Vec<Cause>) {
         if value.is_empty() {
             causes.push(required(field));
         }
+    }
+    if super::kinds::built_in().any(|own| own.group == group && own.plural == plural) {
+        causes.push(invalid(
+            "spec.names.plural",
+            &json!(plural),
+            "is a kind of this server itself; another would take its place",
+        ));
     }
     let expected = format!("{plural}.{group}");
     let name = text(object, "/metadata/name");

@@ -327,7 +327,8 @@ impl Cluster {
 
     pub(crate) async fn claims(&self) {
         let volume = self.dir.join("volumes/test/data");
-        let pv = json!({"metadata": {"name": "pv1"}, "spec": {"hostPath": {"path": volume}}});
+        let pv = json!({"metadata": {"name": "pv1"}, "spec": {"hostPath": {"path": volume},
+            "claimRef": {"namespace": "test", "name": "data", "uid": "the-claim"}}});
         self.api.put("/api/v1/persistentvolumes/pv1", pv);
         let mut container = sh("echo kept >> /data/file; cat /data/sub/../file; echo in > /part/x");
         container["volumeMounts"] = json!([{"name": "d", "mountPath": "/data"}, {"name": "d", "mountPath": "/part", "subPath": "sub"}]);
@@ -352,7 +353,16 @@ impl Cluster {
             Some(self.api.status("claims")).filter(waits)
         })
         .await;
-        let bound = json!({"metadata": {"name": "data", "namespace": "test"}, "spec": {"volumeName": "pv1"}});
+        // One that says it is bound is not believed while the volume says otherwise.
+        let mut bound = json!({"metadata": {"name": "data", "namespace": "test", "uid": "another-claim"},
+            "spec": {"volumeName": "pv1"}, "status": {"phase": "Bound"}});
+        self.api.put(claim, bound.clone());
+        let waits = |status: &Value| status.to_string().contains("is not bound to this claim");
+        self.until("the volume to be refused", || {
+            Some(self.api.status("claims")).filter(waits)
+        })
+        .await;
+        bound["metadata"]["uid"] = json!("the-claim");
         self.api.put(claim, bound);
         self.phase("claims", "Succeeded").await;
         self.remove("claims").await;

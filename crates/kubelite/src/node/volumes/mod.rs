@@ -367,21 +367,32 @@ async fn claimed(machine: &Machine, pod: &Pod, claim: &str) -> Result<PathBuf, C
     let what = format!("persistentvolumeclaim {claim:?}");
     let read = |path: String| async move { machine.api.get(&path).await };
     let api = |what: String| move |source| ConfigError::Api { what, source };
-    let object = read(format!(
+    let own = read(format!(
         "/api/v1/namespaces/{namespace}/persistentvolumeclaims/{claim}"
     ))
     .await
     .map_err(api(what.clone()))?;
-    let volume = object
-        .pointer("/spec/volumeName")
-        .and_then(Value::as_str)
-        .filter(|name| !name.is_empty());
-    let Some(volume) = volume else {
+    let text =
+        |object: &Value, pointer: &str| object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    let volume = text(&own, "/spec/volumeName").filter(|name| !name.is_empty());
+    let Some(volume) = volume.filter(|_| text(&own, "/status/phase").as_deref() == Some("Bound")) else {
         return Err(ConfigError::Wrong(format!("{what} is not bound to a volume yet")));
     };
     let object = read(format!("/api/v1/persistentvolumes/{volume}"))
         .await
         .map_err(api(format!("volume {volume:?}")))?;
+    // The volume must say so too, with the claim's uid: a claim can name any volume.
+    let uid = text(&own, "/metadata/uid").filter(|uid| !uid.is_empty());
+    let by = |field: &str| text(&object, &format!("/spec/claimRef/{field}"));
+    if uid.is_none()
+        || by("uid") != uid
+        || by("namespace").as_deref() != Some(namespace)
+        || by("name").as_deref() != Some(claim)
+    {
+        return Err(ConfigError::Wrong(format!(
+            "{what}: volume {volume:?} is not bound to this claim"
+        )));
+    }
     let path = ["/spec/hostPath/path", "/spec/local/path"]
         .iter()
         .find_map(|pointer| object.pointer(pointer).and_then(Value::as_str));

@@ -267,12 +267,13 @@ async fn current_token(
         .and_then(|spec| spec.service_account_name.as_deref())
         .filter(|name| !name.is_empty())
         .unwrap_or("default");
-    let lifetime = wanted.expiration_seconds.unwrap_or(TOKEN).max(600);
+    let lifetime = wanted.expiration_seconds.unwrap_or(TOKEN).clamp(600, 1 << 32);
     let mut spec = json!({
         "expirationSeconds": lifetime,
         "boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": meta.name, "uid": meta.uid},
     });
-    if let (Some(audience), Value::Object(spec)) = (&wanted.audience, &mut spec) {
+    let audience = wanted.audience.as_ref().filter(|audience| !audience.is_empty());
+    if let (Some(audience), Value::Object(spec)) = (audience, &mut spec) {
         spec.insert("audiences".to_owned(), json!([audience]));
     }
     let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec});
