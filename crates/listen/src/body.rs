@@ -246,4 +246,3 @@ impl<B> Drop for Leaving<B> {
         }
     }
 }
-

@@ -82,11 +82,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -212,7 +208,13 @@ async fn exchange<H, S>(
                 .half_close(settings.half_close)
                 .serve_connection(io, service)
                 .with_upgrades();
-            Box::pin(drive(connection, http1::UpgradeableConnection::graceful_shutdown, &seat, settings.name)).await;
+            Box::pin(drive(
+                connection,
+                http1::UpgradeableConnection::graceful_shutdown,
+                &seat,
+                settings.name,
+            ))
+            .await;
         }
         Protocol::Second => {
             let connection = http2::Builder::new(TokioExecutor::new())
@@ -225,7 +227,13 @@ async fn exchange<H, S>(
                 .keep_alive_interval(PING.0)
                 .keep_alive_timeout(PING.1)
                 .serve_connection(io, service);
-            Box::pin(drive(connection, http2::Connection::graceful_shutdown, &seat, settings.name)).await;
+            Box::pin(drive(
+                connection,
+                http2::Connection::graceful_shutdown,
+                &seat,
+                settings.name,
+            ))
+            .await;
         }
         Protocol::Either => {
             let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -245,7 +253,13 @@ async fn exchange<H, S>(
                 .keep_alive_interval(PING.0)
                 .keep_alive_timeout(PING.1);
             let connection = builder.serve_connection_with_upgrades(io, service);
-            Box::pin(drive(connection, auto::UpgradeableConnection::graceful_shutdown, &seat, settings.name)).await;
+            Box::pin(drive(
+                connection,
+                auto::UpgradeableConnection::graceful_shutdown,
+                &seat,
+                settings.name,
+            ))
+            .await;
         }
     }
 }

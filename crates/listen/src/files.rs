@@ -37,9 +37,7 @@ fn share(wished: usize, files: u64) -> usize {
         return wished;
     }
     let part = u64::try_from(wished).unwrap_or(u64::MAX).saturating_mul(files) / WISHED;
-    usize::try_from(part)
-        .unwrap_or(wished)
-        .max(LEAST.min(wished))
+    usize::try_from(part).unwrap_or(wished).max(LEAST.min(wished))
 }
 
 #[cfg(test)]

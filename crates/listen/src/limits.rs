@@ -79,7 +79,9 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Peer => "too many connections from this address are busy: close some or try again in a second",
+            Self::Peer => {
+                "too many connections from this address are busy: close some or try again in a second"
+            }
             Self::Full => "every connection this server can have is busy: try again in a second",
         })
     }

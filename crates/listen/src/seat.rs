@@ -43,8 +43,10 @@ pub(crate) struct Clock(AtomicU64);
 
 impl Clock {
     pub(crate) fn set(&self, since_start: Duration) {
-        self.0
-            .store(u64::try_from(since_start.as_millis()).unwrap_or(u64::MAX), Relaxed);
+        self.0.store(
+            u64::try_from(since_start.as_millis()).unwrap_or(u64::MAX),
+            Relaxed,
+        );
     }
 
     pub(crate) fn get(&self) -> u64 {
@@ -252,7 +254,11 @@ mod tests {
         seat.read();
         assert_eq!(seat.overdue(after(limits.header), &limits), Order::Go);
         seat.request(http::Version::HTTP_11);
-        assert_eq!(seat.overdue(after(limits.idle * 100), &limits), Order::Stay, "work is never cut");
+        assert_eq!(
+            seat.overdue(after(limits.idle * 100), &limits),
+            Order::Stay,
+            "work is never cut"
+        );
         assert_eq!(seat.waits(), None);
         seat.gave(true);
         assert_eq!(seat.overdue(after(limits.write), &limits), Order::Stay);

@@ -26,6 +26,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Longest accepted body.
 const MOST_BYTES: usize = 32 << 20;
 
@@ -65,14 +67,14 @@ where
     } else {
         let whole = Box::pin(Limited::new(body, MOST_BYTES).collect());
         match tokio::time::timeout(MOST_WAITING, whole).await {
-            Err(_) => {
+            late if is_late(&late) => {
                 return failure(
                     408,
                     vec!["the request's body did not arrive in time: 30 seconds are the most".to_owned()],
                 );
             }
             Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(_)) => {
+            Ok(Err(_)) | Err(_) => {
                 return failure(
                     413,
                     vec!["request body too large: 32 MiB are the most".to_owned()],
@@ -131,6 +133,17 @@ async fn conclude(server: &Server, mut request: Request) -> http::Response<Bytes
     };
     wipe(&mut request.data);
     response
+}
+
+/// Whether a body took too long, by our clock or by the listener's.
+fn is_late<T>(
+    outcome: &std::result::Result<std::result::Result<T, BoxError>, tokio::time::error::Elapsed>,
+) -> bool {
+    match outcome {
+        Err(_) => true,
+        Ok(Ok(_)) => false,
+        Ok(Err(error)) => matches!(error.downcast_ref(), Some(herder_listen::BodyError::Slow)),
+    }
 }
 
 fn failure(status: u16, errors: Vec<String>) -> http::Response<Bytes> {
