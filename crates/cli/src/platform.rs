@@ -4,11 +4,15 @@ use anyhow::{Context, Result, anyhow, bail};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request, Response};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a plain answer may take. Streams are not bound by it.
@@ -72,8 +76,11 @@ pub(crate) fn vault_of(endpoints: &Value) -> Result<herder_vault::Client> {
 pub(crate) struct Platform {
     base: String,
     token: String,
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
+
+/// The authority of the platform inside the cluster, where nothing else is said.
+const CLUSTER_CA: &str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
 
 impl Platform {
     /// The herder whose data directory is `dir`.
@@ -88,7 +95,7 @@ impl Platform {
         let token_file = token_file.context("endpoints.json names no dashboard token file")?;
         let token = std::fs::read_to_string(token_file)
             .with_context(|| format!("cannot read the token {token_file}"))?;
-        Ok(Self::at(base, token.trim()))
+        Self::at(base, token.trim())
     }
 
     /// The platform that a job's pod is told about by `HERDER_URL` and `HERDER_TOKEN`.
@@ -97,15 +104,22 @@ impl Platform {
             return Ok(None);
         };
         let token = std::env::var("HERDER_TOKEN").context("HERDER_URL is set, but HERDER_TOKEN is not")?;
-        Ok(Some(Self::at(&base, token.trim())))
+        Self::at(&base, token.trim()).map(Some)
     }
 
-    fn at(base: &str, token: &str) -> Self {
-        Self {
+    fn at(base: &str, token: &str) -> Result<Self> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(trust(base.starts_with("https://"))?)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        Ok(Self {
             base: base.trim_end_matches('/').to_owned(),
             token: token.to_owned(),
-            client: Client::builder(TokioExecutor::new()).build_http(),
-        }
+            client: Client::builder(TokioExecutor::new()).build(connector),
+        })
     }
 
     /// Reads a resource.
@@ -163,6 +177,28 @@ impl Platform {
             None => bail!("{message}"),
         }
     }
+}
+
+/// Whom to trust with TLS: the authority in the file that `HERDER_CACERT` names, the cluster's own in a pod.
+fn trust(needed: bool) -> Result<rustls::ClientConfig> {
+    let mut roots = rustls::RootCertStore::empty();
+    if needed {
+        let file = std::env::var("HERDER_CACERT").unwrap_or_else(|_| CLUSTER_CA.to_owned());
+        let pem = std::fs::read(&file).with_context(|| {
+            format!("cannot read the authority of the platform's certificate in {file}: name its file in HERDER_CACERT")
+        })?;
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
+            let certificate = certificate.with_context(|| format!("{file} holds no certificate"))?;
+            roots
+                .add(certificate)
+                .with_context(|| format!("{file} holds no authority"))?;
+        }
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    Ok(rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
 }
 
 /// Escapes one path segment or query value.

@@ -43,13 +43,13 @@ pub struct Limits {
     pub leave: Duration,
     /// From asking to stop until what is still in flight is cut off.
     pub drain: Duration,
-    /// Reading a request's header.
+    /// Reading a request's header, from its first byte.
     pub header: Duration,
     /// A request's header in bytes.
     pub header_size: usize,
     /// Bodies up to this size are kept so that they can be sent, or asked for, again.
     pub replay: usize,
-    /// Connections at once on one listener.
+    /// Connections at once on one listener; idle ones give way before one is refused.
     pub connections: usize,
 }
 
@@ -64,7 +64,7 @@ impl Default for Limits {
             header: Duration::from_secs(30),
             header_size: 64 << 10,
             replay: 64 << 10,
-            connections: 10_000,
+            connections: 4_000,
         }
     }
 }

@@ -1,23 +1,22 @@
-//! Listeners: accepts, shakes hands, serves, and drains when asked to stop.
+//! Listeners: whose connections become requests, and how what belongs to them ends. How connections are taken and bounded
+//! is `herder_listen`'s.
 
-use crate::edge::Edge;
-use crate::proxy::{Client, handle};
+use crate::edge::{Edge, Inner};
+use crate::proxy::{Body, Client, handle, no_room};
 use crate::tls::{CertificateError, server_config};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use herder_listen::{Arriving, Handler, Peer, Plain, Refusal, Settings};
+use http::{Request, Response};
 use rustls::server::ResolvesServerCert;
-use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::pin::pin;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio_rustls::TlsAcceptor;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// How long connections to endpoints may take to end once nobody has a request on them.
+const LAST: Duration = Duration::from_millis(200);
 
 /// The tasks of one listener. They end when they are done, or together when `kill` is given.
 #[derive(Clone)]
@@ -60,45 +59,62 @@ impl Edge {
         cancel: CancellationToken,
     ) -> Result<(), CertificateError> {
         let config = server_config(Arc::clone(&self.0.routes), fallback)?;
-        self.serve(listener, Some(TlsAcceptor::from(Arc::new(config))), cancel)
-            .await;
+        self.serve(listener, Some(Arc::new(config)), cancel).await;
         Ok(())
     }
 
-    async fn serve(&self, listener: TcpListener, tls: Option<TlsAcceptor>, cancel: CancellationToken) {
+    async fn serve(
+        &self,
+        listener: TcpListener,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        cancel: CancellationToken,
+    ) {
         let tasks = Tasks {
             tracker: TaskTracker::new(),
             stop: cancel.clone(),
             kill: CancellationToken::new(),
         };
-        let room = Arc::new(Semaphore::new(self.0.limits.connections));
-        loop {
-            let accepted = tokio::select! {
-                () = cancel.cancelled() => break,
-                accepted = async {
-                    let permit = Arc::clone(&room).acquire_owned().await.ok();
-                    (permit, listener.accept().await)
-                } => accepted,
-            };
-            match accepted {
-                (permit, Ok((stream, from))) => {
-                    let (edge, tls, inner) = (self.clone(), tls.clone(), tasks.clone());
-                    tasks.spawn(async move {
-                        edge.connection(stream, from, tls, inner).await;
-                        drop(permit);
-                    });
-                }
-                (_, Err(error)) => {
-                    // Out of file descriptors, or a client that went away: both pass.
-                    tracing::debug!(%error, "accepting a connection failed");
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-            }
-        }
-        drop(listener);
-        self.0.peers.keep(|_| false);
+        let limits = &self.0.limits;
+        let settings = Settings {
+            name: "the edge",
+            limits: herder_listen::Limits {
+                connections: limits.connections,
+                per_peer: limits.connections / 4,
+                header: limits.header,
+                header_size: limits.header_size,
+                // Bodies are passed on as they come, however large.
+                body_total: None,
+                streams: 250,
+                ..herder_listen::Limits::default()
+            },
+            tls,
+            plain: Plain::Either,
+            half_close: false,
+            drain: limits.drain,
+        };
+        let (edge, inner, peers) = (Arc::clone(&self.0), tasks.clone(), Arc::clone(&self.0));
+        let make = move |peer: Peer| Connection {
+            edge: Arc::clone(&edge),
+            client: Client {
+                address: peer
+                    .address
+                    .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip()),
+                tls: peer.tls,
+                tasks: inner.clone(),
+            },
+        };
+        let ended = cancel.clone();
+        let serving = herder_listen::serve(listener, settings, make, cancel);
+        let closing = async {
+            ended.cancelled().await;
+            peers.peers.keep(|_| false);
+            Instant::now() + limits.drain
+        };
+        let ((), until) = tokio::join!(serving, closing);
         tasks.tracker.close();
-        if tokio::time::timeout(self.0.limits.drain, tasks.tracker.wait())
+        // What is left are tunnels, and connections to endpoints that are being closed.
+        let until = until.max(Instant::now() + LAST);
+        if tokio::time::timeout_at(until, tasks.tracker.wait())
             .await
             .is_err()
         {
@@ -110,71 +126,23 @@ impl Edge {
             tasks.tracker.wait().await;
         }
     }
+}
 
-    async fn connection(&self, stream: TcpStream, from: SocketAddr, tls: Option<TlsAcceptor>, tasks: Tasks) {
-        let _ = stream.set_nodelay(true);
-        match tls {
-            None => {
-                self.exchange(
-                    stream,
-                    Client {
-                        address: from.ip(),
-                        tls: false,
-                        tasks,
-                    },
-                )
-                .await
-            }
-            Some(acceptor) => {
-                match tokio::time::timeout(Duration::from_secs(10), acceptor.accept(stream)).await {
-                    Ok(Ok(stream)) => {
-                        self.exchange(
-                            stream,
-                            Client {
-                                address: from.ip(),
-                                tls: true,
-                                tasks,
-                            },
-                        )
-                        .await
-                    }
-                    Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
-                    Err(_) => tracing::debug!("TLS handshake took too long"),
-                }
-            }
-        }
+/// One client's connection.
+#[derive(Clone)]
+struct Connection {
+    edge: Arc<Inner>,
+    client: Client,
+}
+
+impl Handler for Connection {
+    type Body = Body;
+
+    async fn answer(self, request: Request<Arriving>) -> Response<Body> {
+        handle(self.edge, self.client, request).await
     }
 
-    async fn exchange(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, client: Client) {
-        let limits = &self.0.limits;
-        let mut builder = Builder::new(TokioExecutor::new());
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.header)
-            .max_buf_size(limits.header_size.max(8 << 10));
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(250)
-            .max_header_list_size(u32::try_from(limits.header_size).unwrap_or(u32::MAX))
-            .keep_alive_interval(Some(Duration::from_secs(20)))
-            .keep_alive_timeout(Duration::from_secs(20));
-        let stop = client.tasks.stop.clone();
-        let service = service_fn(|request| {
-            let (edge, client) = (Arc::clone(&self.0), client.clone());
-            async move { Ok::<_, Infallible>(handle(edge, client, request).await) }
-        });
-        let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
-        let result = tokio::select! {
-            result = connection.as_mut() => result,
-            () = stop.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        if let Err(error) = result {
-            tracing::debug!(%error, "a client's connection ended early");
-        }
+    fn refuse(&self, refusal: Refusal) -> Response<Body> {
+        no_room(refusal)
     }
 }

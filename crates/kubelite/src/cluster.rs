@@ -5,7 +5,7 @@ use crate::api::{ApiServer, Context};
 use crate::auth::{Agents, Rbac, TokenError, Tokens, bootstrap_roles};
 use crate::controllers;
 use crate::fabric::{Fabric, FabricConfig, FabricError, KUBERNETES, NodeConfig};
-use crate::pki::{Pki, PkiError, write_private};
+use crate::pki::{Authority, Pki, PkiError, write_private};
 use crate::registry::{DeleteOptions, OpenError, Registry, Status};
 use base64::Engine as _;
 use herder_base::Clock;
@@ -96,6 +96,7 @@ pub struct Kubelite {
     stop: CancellationToken,
     address: SocketAddr,
     ca_pem: String,
+    authority: Authority,
     listeners: Vec<TcpListener>,
     socket: UnixListener,
 }
@@ -214,6 +215,7 @@ impl Kubelite {
         let mut cluster = Self {
             address,
             ca_pem: pki.ca_pem.clone(),
+            authority: pki.authority.clone(),
             clock,
             registry,
             fabric,
@@ -349,6 +351,12 @@ impl Kubelite {
     #[must_use]
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
+    }
+
+    /// What signs for the control plane's own services inside the cluster.
+    #[must_use]
+    pub fn authority(&self) -> Authority {
+        self.authority.clone()
     }
 
     fn kubeconfig_text(&self, pki: &Pki) -> String {

@@ -48,8 +48,60 @@ pub struct Pki {
     pub admin: (String, String),
     /// The key that signs tokens, PKCS #8.
     pub token_key: Vec<u8>,
+    /// Signs for services inside the cluster.
+    pub authority: Authority,
     server: (CertificateDer<'static>, Vec<u8>),
     ca_der: CertificateDer<'static>,
+}
+
+/// The authority's power to sign, for services that the control plane itself has inside the cluster.
+#[derive(Clone)]
+pub struct Authority(Arc<Issuer<'static, KeyPair>>);
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Authority").finish()
+    }
+}
+
+impl Authority {
+    /// TLS for a service of `namespace`, under its names in the cluster and its address; pods trust it by the `ca.crt` of
+    /// their service account.
+    ///
+    /// # Errors
+    /// [`PkiError`] if no certificate can be made.
+    pub fn service_tls(
+        &self,
+        name: &str,
+        namespace: &str,
+        address: IpAddr,
+        clock: &dyn Clock,
+    ) -> Result<Arc<rustls::ServerConfig>, PkiError> {
+        let names = ["", ".svc", ".svc.cluster.local"]
+            .map(|suffix| format!("{name}.{namespace}{suffix}"))
+            .into_iter()
+            .chain([address.to_string()])
+            .collect();
+        let service_key = key("of a service")?;
+        let mut service = params(names, &format!("{name}.{namespace}.svc"), 365, clock.now())?;
+        service.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        service.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        let service = service
+            .signed_by(&service_key, &self.0)
+            .map_err(certificate("of a service"))?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| PkiError::Tls(error.into()))?
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![service.der().clone()],
+                PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(service_key.serialize_der())),
+            )
+            .map_err(|error| PkiError::Tls(error.into()))?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
 }
 
 impl std::fmt::Debug for Pki {
@@ -211,6 +263,7 @@ impl Pki {
             admin: (admin.pem(), admin_key.serialize_pem()),
             server: (server.der().clone(), server_key.serialize_der()),
             token_key: token_key.serialize_der(),
+            authority: Authority(Arc::new(issuer)),
             ca_der,
             ca_pem,
         })

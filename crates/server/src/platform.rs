@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Where pods find the platform.
 const PLATFORM_IN_CLUSTER: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 96, 0, 3)), 80);
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 96, 0, 3)), 443);
 
 /// A platform that has been started: its servers answer, the flow waits for [`Platform::run`].
 pub struct Platform {
@@ -150,7 +150,12 @@ async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir
         kubelite.url(),
         kubelite.ca_pem().to_owned(),
     );
-    let fabric = kubelite.fabric();
+    let (fabric, authority) = (kubelite.fabric(), kubelite.authority());
+    let inside_tls = |name: &str, at: SocketAddr| {
+        authority
+            .service_tls(name, "herder-system", at.ip(), &*clock)
+            .map_err(|error| Error::start("TLS inside the cluster")(boxed(error)))
+    };
     supervisor.spawn("cluster", Fate::Essential, |cancel| async move {
         kubelite.run(cancel).await;
         Ok::<_, Infallible>(())
@@ -168,9 +173,15 @@ async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir
         announce(&cluster).await?;
     }
     let reviewer = secrets::reviewer(&cluster, kube_url.clone(), kube_ca).await?;
-    let vault = vault
-        .start(supervisor, &options.dir, reviewer, fabric.as_ref())
-        .await?;
+    let inside = match &fabric {
+        Some(fabric) => Some(secrets::Inside {
+            fabric,
+            tls: inside_tls("vault", secrets::IN_CLUSTER)?,
+        }),
+        None => None,
+    };
+    let vault = vault.start(supervisor, &options.dir, reviewer, inside).await?;
+    let platform_tls = inside_tls("platform", PLATFORM_IN_CLUSTER)?;
 
     let git = Git::new(options.dir.join("git"));
     let (executor, actions) = (
@@ -246,7 +257,13 @@ async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir
             })?;
         let router = api::pod_router(shared.clone());
         supervisor.spawn("platform in the cluster", Fate::Essential, |cancel| {
-            serve(inside, router, cancel)
+            serve(
+                "the platform for pods",
+                inside,
+                router,
+                Some(platform_tls),
+                cancel,
+            )
         });
     }
     let endpoints = json!({
@@ -265,7 +282,7 @@ async fn announce(cluster: &Cluster) -> Result<(), Error> {
     for (name, address) in [("vault", secrets::IN_CLUSTER), ("platform", PLATFORM_IN_CLUSTER)] {
         let service = json!({
             "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "herder-system"},
-            "spec": {"clusterIP": address.ip(), "ports": [{"name": "http", "port": address.port()}]},
+            "spec": {"clusterIP": address.ip(), "ports": [{"name": "https", "port": address.port()}]},
         });
         let applied = cluster.server_apply(&service, herder_cluster::MANAGER).await;
         applied.map_err(|error| Error::start("the platform's names in the cluster")(boxed(error)))?;
@@ -332,7 +349,7 @@ fn serve_edge(
 fn serve_board(supervisor: &Supervisor, shared: &Shared, listener: TcpListener) {
     let router = api::router(shared.clone());
     supervisor.spawn("dashboard", Fate::Essential, |cancel| {
-        serve(listener, router, cancel)
+        serve("the dashboard", listener, router, None, cancel)
     });
 }
 

@@ -42,6 +42,25 @@ pub(crate) struct Vault {
     pub(crate) login: Option<ClusterLogin>,
 }
 
+/// How pods reach Vault: by the cluster's network, and with a certificate of the cluster's authority.
+pub(crate) struct Inside<'a> {
+    pub(crate) fabric: &'a Fabric,
+    pub(crate) tls: Arc<rustls::ServerConfig>,
+}
+
+impl Inside<'_> {
+    async fn listen(&self) -> Result<TcpListener, Error> {
+        self.fabric
+            .listen(IN_CLUSTER)
+            .await
+            .map_err(|source| Error::Listen {
+                what: "Vault for pods",
+                address: IN_CLUSTER,
+                source,
+            })
+    }
+}
+
 /// Which Vault it is to be.
 pub(crate) enum Choice {
     /// The platform's own, listening here.
@@ -65,11 +84,11 @@ impl Choice {
         supervisor: &Supervisor,
         dir: &Path,
         reviewer: KubernetesReviewer,
-        fabric: Option<&Fabric>,
+        inside: Option<Inside<'_>>,
     ) -> Result<Vault, Error> {
         match self {
-            Self::Own(listener) => embedded(supervisor, dir, listener, reviewer, fabric).await,
-            Self::Other(other) => external(supervisor, &other, reviewer, fabric).await,
+            Self::Own(listener) => embedded(supervisor, dir, listener, reviewer, inside).await,
+            Self::Other(other) => external(supervisor, &other, reviewer, inside).await,
         }
     }
 }
@@ -79,7 +98,7 @@ async fn embedded(
     dir: &Path,
     listener: TcpListener,
     reviewer: KubernetesReviewer,
-    fabric: Option<&Fabric>,
+    inside: Option<Inside<'_>>,
 ) -> Result<Vault, Error> {
     let failed = |error| Error::start("the secrets server")(boxed(error));
     let at = listener
@@ -96,14 +115,22 @@ async fn embedded(
         .map_err(failed)?;
     let token = embedded.root_token().map_err(failed)?;
     let endpoint = json!({"addr": address, "token_file": embedded.token_file});
-    let router = embedded.server.router();
+    let server = embedded.server;
+    let running = server.clone();
     supervisor.spawn("secrets", Fate::Essential, |cancel| async move {
-        embedded.server.run(cancel).await;
+        running.run(cancel).await;
         Ok::<_, Infallible>(())
     });
-    listen_in_cluster(supervisor, fabric, router.clone()).await?;
-    supervisor.spawn("secrets outside", Fate::Essential, |cancel| {
-        serve(listener, router, cancel)
+    if let Some(inside) = inside {
+        let (listener, server) = (inside.listen().await?, server.clone());
+        supervisor.spawn("secrets in the cluster", Fate::Essential, |cancel| async move {
+            server.serve(listener, Some(inside.tls), cancel).await;
+            Ok::<_, Infallible>(())
+        });
+    }
+    supervisor.spawn("secrets outside", Fate::Essential, |cancel| async move {
+        server.serve(listener, None, cancel).await;
+        Ok::<_, Infallible>(())
     });
     let client = client(&Config::new(address))?;
     client.set_token(Secret::new(token.as_str().trim().to_owned()));
@@ -119,7 +146,7 @@ async fn external(
     supervisor: &Supervisor,
     external: &ExternalVault,
     reviewer: KubernetesReviewer,
-    fabric: Option<&Fabric>,
+    inside: Option<Inside<'_>>,
 ) -> Result<Vault, Error> {
     let mut config = Config::new(&*external.address);
     config.namespace.clone_from(&external.namespace);
@@ -141,7 +168,12 @@ async fn external(
         Ok::<_, Infallible>(())
     });
     let router = Router::new().fallback(hand_on).with_state(client.clone());
-    listen_in_cluster(supervisor, fabric, router).await?;
+    if let Some(inside) = inside {
+        let listener = inside.listen().await?;
+        supervisor.spawn("secrets in the cluster", Fate::Essential, |cancel| {
+            serve("Vault for pods", listener, router, Some(inside.tls), cancel)
+        });
+    }
     let id = hex::encode(digest(&SHA256, reviewer.ca_pem.as_bytes()));
     Ok(Vault {
         client,
@@ -162,23 +194,6 @@ async fn external(
 
 fn client(config: &Config) -> Result<Client, Error> {
     Client::new(config).map_err(|error| Error::start("the Vault client")(boxed(error)))
-}
-
-async fn listen_in_cluster(
-    supervisor: &Supervisor,
-    fabric: Option<&Fabric>,
-    router: Router,
-) -> Result<(), Error> {
-    let Some(fabric) = fabric else { return Ok(()) };
-    let inside = fabric.listen(IN_CLUSTER).await.map_err(|source| Error::Listen {
-        what: "Vault for pods",
-        address: IN_CLUSTER,
-        source,
-    })?;
-    supervisor.spawn("secrets in the cluster", Fate::Essential, |cancel| {
-        serve(inside, router, cancel)
-    });
-    Ok(())
 }
 
 /// Hands a pod's request on to the other Vault, with the pod's own token.

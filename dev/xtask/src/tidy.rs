@@ -23,9 +23,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("jobs", &["base"]),
     ("ledger", &["base"]),
     ("store", &[]),
-    ("kubelite", &["store", "object", "base"]),
-    ("secrets", &["store", "base"]),
-    ("edge", &["object", "base"]),
+    ("listen", &[]),
+    ("kubelite", &["store", "listen", "object", "base"]),
+    ("secrets", &["store", "listen", "base"]),
+    ("edge", &["listen", "object", "base"]),
 ];
 
 /// Crates without IO: neither in the manifest nor in the code.

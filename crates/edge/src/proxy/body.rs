@@ -3,6 +3,7 @@
 use super::Active;
 use crate::peers::InFlight;
 use bytes::Bytes;
+use herder_listen::Arriving;
 use http::request::Parts;
 use http::{Method, Request};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -13,7 +14,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 /// Any body, in both directions.
-pub(crate) type Body = UnsyncBoxBody<Bytes, hyper::Error>;
+pub(crate) type Body = UnsyncBoxBody<Bytes, Error>;
+
+/// Why a body ended too early, on either side.
+pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Nothing.
 pub(super) fn empty() -> Body {
@@ -45,14 +49,17 @@ pub(super) enum Payload {
 
 impl Payload {
     /// Keeps the body if its length is known and small.
-    pub(super) async fn read(request: Request<Incoming>, limit: usize) -> Result<Self, String> {
+    pub(super) async fn read(request: Request<Arriving>, limit: usize) -> Result<Self, String> {
         let (parts, body) = request.into_parts();
         let small = body.size_hint().exact().is_some_and(|size| size <= limit as u64);
         if body.is_end_stream() {
             return Ok(Self::Again(Box::new(parts), Bytes::new()));
         }
         if !small {
-            return Ok(Self::Once(Some(Request::from_parts(parts, body.boxed_unsync()))));
+            return Ok(Self::Once(Some(Request::from_parts(
+                parts,
+                body.map_err(Error::from).boxed_unsync(),
+            ))));
         }
         let bytes = body
             .collect()
@@ -147,14 +154,14 @@ impl<B> Tracked<B> {
     }
 }
 
-impl<B: HttpBody<Data = Bytes, Error = hyper::Error> + Unpin> HttpBody for Tracked<B> {
+impl<B: HttpBody<Data = Bytes, Error: Into<Error>> + Unpin> HttpBody for Tracked<B> {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         match &frame {
             None => self.finish(),
@@ -165,7 +172,7 @@ impl<B: HttpBody<Data = Bytes, Error = hyper::Error> + Unpin> HttpBody for Track
                 self.active = None;
             }
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {

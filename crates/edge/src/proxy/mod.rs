@@ -13,9 +13,10 @@ use crate::metrics::Counters;
 use crate::routes::{Route, Routes};
 use crate::serve::Tasks;
 use body::{Payload, Tracked, full};
+use herder_listen::{Arriving, Refusal};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use pages::{Page, page};
 use send::{Failure, send};
 use std::net::{IpAddr, SocketAddr};
@@ -53,7 +54,7 @@ impl Drop for Active {
 }
 
 /// Answers a request, always.
-pub(crate) async fn handle(edge: Arc<Inner>, client: Client, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn handle(edge: Arc<Inner>, client: Client, request: Request<Arriving>) -> Response<Body> {
     let html = pages::wants_html(request.headers());
     let head = request.method() == Method::HEAD;
     let fail = |counters: &Counters, what: Page<'_>| {
@@ -311,6 +312,16 @@ fn slow(backend: String, after: Duration) -> Trouble {
         backend,
         seconds: after.as_secs(),
     }
+}
+
+/// Says that nobody more can be served now.
+pub(crate) fn no_room(refusal: Refusal) -> Response<Body> {
+    let status = match refusal {
+        Refusal::Peer => StatusCode::TOO_MANY_REQUESTS,
+        Refusal::Full => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let text = format!("Not available now: {refusal}.\n");
+    answer(status, "text/plain; charset=utf-8", text, false)
 }
 
 /// An answer of the edge's own.

@@ -4,8 +4,8 @@ use super::headers::Upgrade;
 use super::send::{Failure, send};
 use super::{Attempts, Body, Client, Target, Trouble, body, slow};
 use crate::edge::Inner;
+use herder_listen::Arriving;
 use http::{HeaderValue, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ pub(super) async fn tunnel(
     edge: &Arc<Inner>,
     client: &Client,
     target: &Target,
-    request: Request<Incoming>,
+    request: Request<Arriving>,
     upgrade: Upgrade,
 ) -> Result<Response<Body>, Trouble> {
     let (parts, _) = request.into_parts();

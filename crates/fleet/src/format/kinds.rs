@@ -48,7 +48,12 @@ pub(crate) const FLEET: Kind = Kind {
                 field(
                     "address",
                     Text,
-                    "Vault's address as pods see it. Default: `http://vault.herder-system:8200`.",
+                    "Vault's address as pods see it. Default: `https://vault.herder-system:8200`.",
+                ),
+                field(
+                    "ca",
+                    Text,
+                    "The authority of Vault's certificate, as PEM or as a file in pods. Default: the cluster's own for Vault in the cluster, the roots of the agent's image for another address.",
                 ),
                 field(
                     "mount",

@@ -112,6 +112,8 @@ pub struct Held {
 pub struct Settings {
     /// Vault's address as pods see it.
     pub vault_address: String,
+    /// The authority of its certificate, as PEM or as a file in pods; `None` is the machine's roots there.
+    pub vault_ca: Option<String>,
     /// Where the Kubernetes login method is mounted in Vault.
     pub vault_mount: String,
     /// The image of the secrets agent's containers; it has `herder` on its path.
@@ -126,10 +128,25 @@ pub struct Settings {
     pub context: Option<String>,
 }
 
+impl Settings {
+    /// Where every pod with a service account has the cluster's own authority.
+    pub const CLUSTER_CA: &str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
+
+    /// Whether an address is Vault's own inside the cluster, whose certificate is of the cluster's authority.
+    #[must_use]
+    pub fn is_in_cluster(address: &str) -> bool {
+        let host = address.split_once("://").map_or(address, |(_, rest)| rest);
+        let host = host.split(['/', ':']).next().unwrap_or_default();
+        let host = host.strip_suffix(".svc.cluster.local").unwrap_or(host);
+        host.strip_suffix(".svc").unwrap_or(host) == "vault.herder-system"
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            vault_address: "http://vault.herder-system:8200".to_owned(),
+            vault_address: "https://vault.herder-system:8200".to_owned(),
+            vault_ca: Some(Self::CLUSTER_CA.to_owned()),
             vault_mount: "kubernetes".to_owned(),
             agent_image: "host".to_owned(),
             domains: Vec::new(),

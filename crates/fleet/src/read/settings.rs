@@ -3,6 +3,7 @@
 use super::documents;
 use super::outline::Outline;
 use crate::Inputs;
+use crate::Settings;
 use crate::format::FLEET;
 use herder_base::{Diagnostic, Location};
 use serde_json::Value;
@@ -58,9 +59,16 @@ pub(crate) fn read(
     let settings = &mut outline.settings;
     if let Some(vault) = fleet.get("vault") {
         if let Some(address) = vault.get("address").and_then(Value::as_str) {
-            address
-                .trim_end_matches('/')
-                .clone_into(&mut settings.vault_address);
+            settings.vault_address = vault_address(
+                address.trim_end_matches('/'),
+                fleet.place("/vault/address"),
+                found,
+            );
+            settings.vault_ca =
+                Settings::is_in_cluster(&settings.vault_address).then(|| Settings::CLUSTER_CA.to_owned());
+        }
+        if let Some(ca) = vault.get("ca").and_then(Value::as_str) {
+            settings.vault_ca = Some(ca.to_owned());
         }
         if let Some(mount) = vault.get("mount").and_then(Value::as_str) {
             mount.trim_matches('/').clone_into(&mut settings.vault_mount);
@@ -102,6 +110,21 @@ pub(crate) fn read(
             (glob, place)
         })
         .collect()
+}
+
+/// Vault's address; inside the cluster it speaks TLS only, as earlier fleets do not say.
+fn vault_address(address: &str, place: Location, found: &mut Vec<Diagnostic>) -> String {
+    match address.strip_prefix("http://") {
+        Some(rest) if Settings::is_in_cluster(address) => {
+            found.push(
+                Diagnostic::warning("vault-tls", "Vault in the cluster is reached by TLS only")
+                    .at(place)
+                    .hint(format!("write https://{rest}, or leave the address out")),
+            );
+            format!("https://{rest}")
+        }
+        _ => address.to_owned(),
+    }
 }
 
 /// The fleet's name in a file of which something else is wrong.

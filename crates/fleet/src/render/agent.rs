@@ -47,13 +47,16 @@ pub fn inject(object: &mut Value, settings: &Settings) -> Result<(), Box<Diagnos
     if wishes.first().is_none() {
         return Ok(());
     }
-    let config = json!({
+    let mut config = json!({
         "vault": settings.vault_address,
         "auth": { "kubernetes": { "role": role, "mount": settings.vault_mount } },
         "files": wishes.files,
         "tls": wishes.certificates,
         "env": wishes.variables,
     });
+    if let (Some(ca), Some(config)) = (&settings.vault_ca, config.as_object_mut()) {
+        config.insert("ca".to_owned(), json!(ca));
+    }
     let Some(spec) = pod.get_mut("spec").and_then(Value::as_object_mut) else {
         return Ok(());
     };

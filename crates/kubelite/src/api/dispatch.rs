@@ -7,9 +7,9 @@ use super::{discovery, logs, openapi, patch, read, reviews, watch, write};
 use crate::auth::{Attributes, ISSUER, Rbac, User};
 use crate::registry::Status;
 use bytes::Bytes;
+use herder_listen::{Arriving, BodyError};
 use http::Method;
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
 use serde_json::json;
 
 /// Kubernetes' limit for request bodies.
@@ -18,7 +18,7 @@ const MAX_BODY: usize = 3 << 20;
 pub(crate) async fn answer(
     context: &Context,
     user: User,
-    request: http::Request<Incoming>,
+    request: http::Request<Arriving>,
 ) -> Result<Answer, Status> {
     let (parts, body) = request.into_parts();
     let text = parts.uri.path();
@@ -53,6 +53,13 @@ pub(crate) async fn answer(
         .collect()
         .await
         .map_err(|error| {
+            if let Some(BodyError::Slow) = error.downcast_ref() {
+                return Status::new(
+                    408,
+                    "Timeout",
+                    "the body did not arrive in time: a minute is the most",
+                );
+            }
             Status::new(
                 413,
                 "RequestEntityTooLarge",

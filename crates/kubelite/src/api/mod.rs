@@ -8,6 +8,7 @@ mod body;
 mod convert;
 mod discovery;
 mod dispatch;
+mod fairness;
 mod guard;
 mod logs;
 mod openapi;

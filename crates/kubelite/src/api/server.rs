@@ -1,26 +1,20 @@
-//! Connections: accepts on TLS and unix listeners, says who is at the other end, and drains at the end.
+//! Connections: says who is at the other end of TLS and unix listeners, and whose turn it is. How connections are taken
+//! and bounded is `herder_listen`'s.
 
 use super::answer::{self, Body};
 use super::dispatch;
+use super::fairness::Fairness;
 use crate::auth::{Agents, Attributes, Rbac, Tokens, User, user_of_certificate};
 use crate::registry::{Registry, Status};
+use herder_listen::{Arriving, Handler, Limits, Peer, Plain, Refusal, Settings, Socket};
 use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use std::convert::Infallible;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-/// How long a client may take to say hello.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long open requests get to end after the order to stop.
 const DRAIN: Duration = Duration::from_secs(3);
 
@@ -45,6 +39,7 @@ pub struct Context {
 #[derive(Debug, Clone)]
 pub struct ApiServer {
     context: Arc<Context>,
+    fairness: Arc<Fairness>,
     tls: Arc<rustls::ServerConfig>,
 }
 
@@ -54,106 +49,94 @@ impl ApiServer {
     pub fn new(context: Context, tls: Arc<rustls::ServerConfig>) -> Self {
         Self {
             context: Arc::new(context),
+            fairness: Arc::default(),
             tls,
         }
     }
 
     /// Serves HTTPS on a listener until `cancel`, then drains.
     pub async fn serve_tls(self, listener: TcpListener, cancel: CancellationToken) {
-        let acceptor = TlsAcceptor::from(Arc::clone(&self.tls));
-        let mut connections = JoinSet::new();
-        loop {
-            let accepted = tokio::select! {
-                () = cancel.cancelled() => break,
-                Some(_) = connections.join_next(), if !connections.is_empty() => continue,
-                accepted = listener.accept() => accepted,
-            };
-            let Ok((socket, _)) = accepted else {
-                // Out of descriptors, most likely: those in use must end first.
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            };
-            let _best_effort = socket.set_nodelay(true);
-            let (acceptor, context, cancel) = (acceptor.clone(), Arc::clone(&self.context), cancel.clone());
-            connections.spawn(async move {
-                let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(socket)).await else {
-                    return;
-                };
-                let (_, session) = stream.get_ref();
-                let certificate = session.peer_certificates().and_then(<[_]>::first);
-                let peer = certificate.and_then(|der| user_of_certificate(der));
-                connection(stream, peer, context, cancel).await;
-            });
-        }
-        drain(connections).await;
+        let tls = Some(Arc::clone(&self.tls));
+        self.serve(listener, tls, cancel).await;
     }
 
     /// Serves plain HTTP on a unix socket until `cancel`, then drains.
     pub async fn serve_unix(self, listener: UnixListener, cancel: CancellationToken) {
-        let mut connections = JoinSet::new();
-        loop {
-            let accepted = tokio::select! {
-                () = cancel.cancelled() => break,
-                Some(_) = connections.join_next(), if !connections.is_empty() => continue,
-                accepted = listener.accept() => accepted,
-            };
-            let Ok((socket, _)) = accepted else {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            };
-            connections.spawn(connection(
-                socket,
-                None,
-                Arc::clone(&self.context),
-                cancel.clone(),
-            ));
-        }
-        drain(connections).await;
+        self.serve(listener, None, cancel).await;
+    }
+
+    async fn serve(
+        self,
+        socket: impl Into<Socket>,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        cancel: CancellationToken,
+    ) {
+        let settings = Settings {
+            name: "the Kubernetes API",
+            limits: Limits {
+                streams: 250,
+                ..Limits::default()
+            },
+            tls,
+            plain: Plain::Either,
+            half_close: false,
+            drain: DRAIN,
+        };
+        let make = move |peer: Peer| Connection {
+            context: Arc::clone(&self.context),
+            fairness: Arc::clone(&self.fairness),
+            user: peer
+                .certificates
+                .first()
+                .and_then(|der| user_of_certificate(der))
+                .map(Arc::new),
+            from: peer.address.map(|address| address.ip()),
+        };
+        herder_listen::serve(socket, settings, make, cancel).await;
     }
 }
 
-async fn drain(mut connections: JoinSet<()>) {
-    let all = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(DRAIN, all).await.is_err() {
-        connections.shutdown().await;
-    }
-}
-
-async fn connection<S>(stream: S, peer: Option<User>, context: Arc<Context>, cancel: CancellationToken)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(None);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(1000);
-    let service = service_fn(move |request| respond(Arc::clone(&context), peer.clone(), request));
-    let serving = builder.serve_connection(TokioIo::new(stream), service);
-    let mut serving = std::pin::pin!(serving);
-    tokio::select! {
-        _ = serving.as_mut() => {}
-        () = cancel.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            let _ended = serving.await;
-        }
-    }
-}
-
-async fn respond(
+/// One connection, and whom its certificate names.
+#[derive(Clone)]
+struct Connection {
     context: Arc<Context>,
-    peer: Option<User>,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
-    let answered = match authenticate(&context, peer, &request) {
-        Ok(user) => dispatch::answer(&context, user, request).await,
-        Err(refusal) => Err(refusal),
-    };
-    Ok(answered.unwrap_or_else(|refusal| answer::status(&refusal)))
+    fairness: Arc<Fairness>,
+    user: Option<Arc<User>>,
+    from: Option<IpAddr>,
 }
 
-fn authenticate(context: &Context, peer: Option<User>, request: &Request<Incoming>) -> Result<User, Status> {
+impl Handler for Connection {
+    type Body = Body;
+
+    async fn answer(self, request: Request<Arriving>) -> Response<Body> {
+        respond(self, request)
+            .await
+            .unwrap_or_else(|refusal| answer::status(&refusal))
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Response<Body> {
+        let (code, reason) = match refusal {
+            Refusal::Peer => (429, "TooManyRequests"),
+            Refusal::Full => (503, "ServiceUnavailable"),
+        };
+        let mut status = Status::new(code, reason, refusal.to_string());
+        status.retry_after = Some(u32::from(Refusal::RETRY_AFTER));
+        answer::status(&status)
+    }
+}
+
+async fn respond(connection: Connection, request: Request<Arriving>) -> Result<Response<Body>, Status> {
+    let context = &connection.context;
+    let user = authenticate(context, connection.user.as_deref().cloned(), &request)?;
+    let turn = connection
+        .fairness
+        .turn(&user, connection.from, request.uri())
+        .await?;
+    let answer = dispatch::answer(context, user, request).await?;
+    Ok(turn.held_by(answer))
+}
+
+fn authenticate(context: &Context, peer: Option<User>, request: &Request<Arriving>) -> Result<User, Status> {
     let user = match peer {
         Some(user) => user,
         None => bearer(context, request)?,
@@ -161,7 +144,7 @@ fn authenticate(context: &Context, peer: Option<User>, request: &Request<Incomin
     impersonate(context, user, request.headers())
 }
 
-fn bearer(context: &Context, request: &Request<Incoming>) -> Result<User, Status> {
+fn bearer(context: &Context, request: &Request<Arriving>) -> Result<User, Status> {
     let Some(header) = request.headers().get(http::header::AUTHORIZATION) else {
         return Ok(User::anonymous());
     };

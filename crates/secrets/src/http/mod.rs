@@ -71,7 +71,8 @@ where
             Ok(Err(read::Unread::TooLong(most))) => {
                 return failure(413, vec![format!("request body too large: {most} are the most")]);
             }
-            Err(_) => {
+            // By the listener's clock or by ours.
+            Ok(Err(read::Unread::Late)) | Err(_) => {
                 return failure(
                     408,
                     vec!["the request's body did not arrive in time: 30 seconds are the most".to_owned()],

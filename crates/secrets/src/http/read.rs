@@ -31,6 +31,8 @@ pub(super) enum Unread {
     Denied,
     Wrong(Error),
     TooLong(&'static str),
+    /// It did not arrive in time.
+    Late,
 }
 
 impl From<Error> for Unread {
@@ -165,7 +167,10 @@ where
         }
         length = 0;
         let Some(frame) = body.frame().await else { break };
-        let frame = frame.map_err(|_| Error::invalid("the request's body ended before its end"))?;
+        let frame = frame.map_err(|error| match error.into().downcast_ref() {
+            Some(herder_listen::BodyError::Slow) => Unread::Late,
+            _ => Error::invalid("the request's body ended before its end").into(),
+        })?;
         let Ok(mut data) = frame.into_data() else { continue };
         let bytes = data.copy_to_bytes(data.remaining());
         read += bytes.len();

@@ -49,6 +49,15 @@ impl Failure {
         .hint("send `Authorization: Bearer TOKEN`; endpoints.json names the file with the token")
     }
 
+    /// Everybody who can be served is being served.
+    pub(crate) fn no_room(refusal: herder_listen::Refusal) -> Self {
+        let status = match refusal {
+            herder_listen::Refusal::Peer => StatusCode::TOO_MANY_REQUESTS,
+            herder_listen::Refusal::Full => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self::new(status, "busy", refusal.to_string())
+    }
+
     /// Another system said no, or nothing.
     pub(crate) fn upstream(error: &(dyn std::error::Error + 'static)) -> Self {
         Self::new(

@@ -22,7 +22,10 @@ use tokio_util::sync::CancellationToken;
 /// Where runs go that deploy nowhere.
 const PLATFORM_NAMESPACE: &str = "herder-system";
 /// The address of the platform as pods see it.
-const PLATFORM_URL: &str = "http://platform.herder-system";
+const PLATFORM_URL: &str = "https://platform.herder-system";
+/// Vault's, and the authority of both: every pod of a service account has it.
+const VAULT_URL: &str = "https://vault.herder-system:8200";
+const CLUSTER_CA: &str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
 /// The service account with the rights of a namespace's jobs, as the fleet makes it.
 const DEPLOYER: &str = "herder-deployer";
 /// How long a run waits for its namespace to be made.
@@ -170,9 +173,12 @@ async fn create(
 }
 
 fn pod(spec: &RunSpec, namespace: &str, name: &str) -> Value {
-    let mut env: Vec<Value> = spec
-        .env
-        .iter()
+    // A job that names another Vault has its own way to trust it.
+    let vault = [("VAULT_ADDR", VAULT_URL), ("VAULT_CACERT", CLUSTER_CA)];
+    let mut env: Vec<Value> = vault
+        .into_iter()
+        .filter(|_| !spec.env.contains_key("VAULT_ADDR"))
+        .chain(spec.env.iter().map(|(name, value)| (&**name, &**value)))
         .map(|(name, value)| json!({"name": name, "value": value}))
         .collect();
     let token =
@@ -182,6 +188,7 @@ fn pod(spec: &RunSpec, namespace: &str, name: &str) -> Value {
         ("WORKSPACE_TMP", "/tmp"),
         ("HOME", "/workspace"),
         ("HERDER_URL", PLATFORM_URL),
+        ("HERDER_CACERT", CLUSTER_CA),
     ];
     env.extend(fixed.map(|(name, value)| json!({"name": name, "value": value})));
     env.push(token.clone());
@@ -198,7 +205,7 @@ fn pod(spec: &RunSpec, namespace: &str, name: &str) -> Value {
         command.extend(checkout);
         init.push(json!({
             "name": "checkout", "image": "host", "command": command, "volumeMounts": [workspace],
-            "env": [{"name": "HERDER_URL", "value": PLATFORM_URL}, token], "terminationMessagePolicy": "FallbackToLogsOnError",
+            "env": [{"name": "HERDER_URL", "value": PLATFORM_URL}, {"name": "HERDER_CACERT", "value": CLUSTER_CA}, token], "terminationMessagePolicy": "FallbackToLogsOnError",
         }));
     }
     json!({
