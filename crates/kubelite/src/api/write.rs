@@ -6,13 +6,17 @@ use super::read::{Filter, find, scale_of, show};
 use super::request::Request;
 use super::server::Context;
 use super::{body, proto, strict};
+use crate::admission::{Author, Review};
 use crate::registry::{DeleteOptions, Part, Propagation, Resource, Status, WriteOptions};
 use serde_json::{Value, json};
 
-pub(crate) fn options(request: &Request) -> Result<WriteOptions, Status> {
+pub(crate) fn options(context: &Context, request: &Request) -> Result<WriteOptions, Status> {
+    let namespace = &request.attributes().namespace;
+    let author = Author::of(&context.rbac, &request.user, &request.resource, namespace);
     Ok(WriteOptions {
         dry_run: request.dry_run()?,
         manager: Some(request.manager()),
+        author: author.map(std::sync::Arc::new),
     })
 }
 
@@ -29,21 +33,29 @@ pub(crate) fn warn(mut answer: Answer, warnings: &[String]) -> Answer {
 
 pub(crate) async fn create(context: &Context, request: &Request) -> Result<Answer, Status> {
     let mut object = request.object_here()?;
-    let warnings = strict::check(request, &mut object)?;
+    let mut warnings = strict::check(request, &mut object)?;
     let object = to_stored(&request.resource, object);
+    let review = Review::before(&context.registry, &request.resource, "", "");
     let created = context
         .registry
-        .create_with(&request.resource.storage_name, object, &options(request)?)
+        .create_with(
+            &request.resource.storage_name,
+            object,
+            &options(context, request)?,
+        )
         .await?;
+    warnings.extend(review.warnings(&context.registry, &request.resource, &created));
     Ok(warn(show(context, request, 201, &created), &warnings))
 }
 
 pub(crate) async fn update(context: &Context, request: &Request) -> Result<Answer, Status> {
     let mut object = request.object_here()?;
-    let warnings = strict::check(request, &mut object)?;
+    let mut warnings = strict::check(request, &mut object)?;
     let object = to_stored(&request.resource, object);
     let resource = &request.resource.storage_name;
-    let options = options(request)?;
+    let options = options(context, request)?;
+    let (namespace, name) = (request.path.namespace.as_str(), request.path.name.as_str());
+    let review = Review::before(&context.registry, &request.resource, namespace, name);
     let written = match request.path.subresource.as_str() {
         "status" => {
             context
@@ -70,6 +82,9 @@ pub(crate) async fn update(context: &Context, request: &Request) -> Result<Answe
                 .await?
         }
     };
+    if request.path.subresource.is_empty() {
+        warnings.extend(review.warnings(&context.registry, &request.resource, &written));
+    }
     Ok(warn(show(context, request, 200, &written), &warnings))
 }
 
@@ -196,17 +211,23 @@ pub(crate) async fn set_scale(context: &Context, request: &Request, scale: &Valu
     let place = (request.path.namespace.as_str(), request.path.name.as_str());
     let written = context
         .registry
-        .edit(resource, place, Part::Main, &options(request)?, |current| {
-            let mut object = current.clone();
-            set_pointer(&mut object, &pointer, json!(replicas));
-            if let (Some(version), Some(meta)) = (
-                &version,
-                object.get_mut("metadata").and_then(Value::as_object_mut),
-            ) {
-                meta.insert("resourceVersion".to_owned(), version.clone());
-            }
-            Ok(object)
-        })
+        .edit(
+            resource,
+            place,
+            Part::Main,
+            &options(context, request)?,
+            |current| {
+                let mut object = current.clone();
+                set_pointer(&mut object, &pointer, json!(replicas));
+                if let (Some(version), Some(meta)) = (
+                    &version,
+                    object.get_mut("metadata").and_then(Value::as_object_mut),
+                ) {
+                    meta.insert("resourceVersion".to_owned(), version.clone());
+                }
+                Ok(object)
+            },
+        )
         .await?;
     Ok(answer::json(200, &scale_of(resource, &written)))
 }

@@ -9,7 +9,7 @@ mod token;
 mod user;
 
 pub use bootstrap::{bootstrap_roles, default_objects};
-pub(crate) use rbac::rules_status;
 pub use rbac::{Attributes, Decision, Rbac};
+pub(crate) use rbac::{allows, rules_status};
 pub use token::{ISSUER, TokenError, TokenRequest, Tokens};
 pub use user::{User, user_of_certificate};

@@ -52,7 +52,7 @@ fn items<'a>(value: &'a Value, list: &str) -> impl Iterator<Item = &'a str> {
     items.into_iter().flatten().filter_map(Value::as_str)
 }
 
-fn allows(rule: &Value, want: &Attributes) -> bool {
+pub(crate) fn allows(rule: &Value, want: &Attributes) -> bool {
     if !has(rule, "verbs", &want.verb) {
         return false;
     }
