@@ -419,3 +419,22 @@ fn measure(node: &Node) -> (usize, usize) {
     }
     (size, depth + 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aliases_of_long_texts_count_as_what_they_are() {
+        let aliases = "- *a\n".repeat(30);
+        let text = format!("- &a {}\n{aliases}", "x".repeat(1_000_000));
+        let (_, errors) = parse(&text);
+        assert!(
+            errors
+                .first()
+                .is_some_and(|error| error.message.contains("expand to too much"))
+        );
+        let (documents, errors) = parse(&format!("- &a short\n{aliases}"));
+        assert!(errors.is_empty() && documents.len() == 1);
+    }
+}
