@@ -606,3 +606,81 @@ fn a_link_that_leads_elsewhere_is_a_change() {
     assert_eq!(at("two", &renders), "two");
     assert_eq!(renders.rendered(), 2);
 }
+
+/// The level that a namespace enforces, and what is said.
+fn level(
+    files: &str,
+    others: &[(&str, &str, Result<&str, &str>)],
+    namespace: &str,
+) -> (serde_json::Value, String) {
+    let (fleet, found) = read(&inputs(files, others));
+    let unit = fleet.unit(namespace).unwrap();
+    let object = unit
+        .objects
+        .iter()
+        .find(|object| object.key.gvk.kind == "Namespace");
+    let label =
+        object.map(|object| object.value["metadata"]["labels"]["pod-security.kubernetes.io/enforce"].clone());
+    (label.unwrap_or_default(), said(&found))
+}
+
+#[test]
+fn only_the_fleet_repository_opens_a_namespace() {
+    let open = "
+-- web/ns.yaml --
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: shop
+  labels: {pod-security.kubernetes.io/enforce: privileged}
+";
+    let config = |more: &str| {
+        format!("\n-- fleet.yaml --\n-- environments/shop.yaml --\nconfig: ../config.git\n{more}\n")
+    };
+    let others = [("/git/config.git", "", Ok(open))];
+    let (found, words) = level(&config(""), &others, "shop");
+    assert_eq!(found, "baseline");
+    assert!(
+        words.contains("web/ns.yaml:5") && words.contains("set `podSecurity` in environments/shop.yaml"),
+        "{words}"
+    );
+    let (found, words) = level(&config("podSecurity: privileged"), &others, "shop");
+    assert_eq!((found.as_str(), words.as_str()), (Some("privileged"), ""));
+    let stricter = open.replace("privileged", "restricted");
+    let (found, words) = level(&config(""), &[("/git/config.git", "", Ok(&stricter))], "shop");
+    assert_eq!((found.as_str(), words.as_str()), (Some("baseline"), ""));
+    let old = open.replace("enforce: privileged", "enforce-version: v1.0");
+    let (_, words) = level(&config(""), &[("/git/config.git", "", Ok(&old))], "shop");
+    assert!(words.contains("enforce-version: v1.0"), "{words}");
+
+    // A folder of the fleet repository says it itself; a base from elsewhere does not.
+    let own = open.replace("web/", "namespaces/shop/");
+    let (found, words) = level(
+        &format!("\n-- fleet.yaml --\ndiscover: namespaces/*{own}"),
+        &[],
+        "shop",
+    );
+    assert_eq!((found.as_str(), words.as_str()), (Some("privileged"), ""));
+    let base = "
+-- kustomization.yaml --
+resources: [ns.yaml]
+-- ns.yaml --
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: shop
+  labels: {pod-security.kubernetes.io/enforce: privileged}
+";
+    let files = "
+-- fleet.yaml --
+discover: namespaces/*
+-- namespaces/shop/kustomization.yaml --
+resources: ['https://host/base.git?ref=v1']
+";
+    let (found, words) = level(files, &[("https://host/base.git", "v1", Ok(base))], "shop");
+    assert_eq!(found, serde_json::Value::Null);
+    assert!(
+        words.contains("a base outside of the fleet repository"),
+        "{words}"
+    );
+}

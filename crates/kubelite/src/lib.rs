@@ -3,6 +3,7 @@
 //! The registry is the single place where objects change; the HTTP server, the controllers and the node agents are
 //! its clients and see each other only through it.
 
+mod admission;
 pub mod api;
 pub mod auth;
 mod cluster;

@@ -194,6 +194,11 @@ pub(crate) const ENVIRONMENT: Kind = Kind {
             "Hard limits of its ResourceQuota, such as `pods: 20`.",
         ),
         field(
+            "podSecurity",
+            Word(&["privileged", "baseline", "restricted"]),
+            "What the pods of its namespace may ask for, by Kubernetes' Pod Security Standards. Only this repository can say it: a config repository that lowers it is refused. Default: `baseline`.",
+        ),
+        field(
             "deployer",
             Object(&[field(
                 "clusterRole",

@@ -28,6 +28,8 @@ pub struct Environment {
     pub team: Option<String>,
     /// Labels for its namespace.
     pub labels: BTreeMap<String, String>,
+    /// The Pod Security level that its namespace enforces; `None` is the default.
+    pub pod_security: Option<String>,
     /// What the job that deploys there may do: a ClusterRole's name, or `None` for Herder's own rules.
     pub deployer_role: Option<String>,
     /// Hard limits for its ResourceQuota.

@@ -111,6 +111,7 @@ fn environment(
             .collect(),
         team: checked.text("team").map(str::to_owned),
         labels: scalars(checked.get("labels")),
+        pod_security: checked.text("podSecurity").map(str::to_owned),
         deployer_role: checked
             .get("deployer")
             .and_then(|deployer| deployer.get("clusterRole"))

@@ -107,6 +107,11 @@ pub(crate) fn remotes(inputs: &Inputs, outline: &Outline, wanted: &mut BTreeSet<
     }
 }
 
+/// Whether a kustomization builds on anything outside of its own repository, however indirectly.
+pub(crate) fn has_remote(tree: &Tree, dir: &str) -> bool {
+    !herder_kustomize::remotes(tree, dir).is_empty()
+}
+
 /// The revision at which the first remote base of a kustomization is pinned, short.
 pub(crate) fn pinned(tree: &Tree, dir: &str) -> Option<String> {
     herder_kustomize::remotes(tree, dir)

@@ -14,6 +14,7 @@ mod objects;
 pub(crate) mod outline;
 mod policies;
 mod renders;
+mod security;
 mod settings;
 mod stacks;
 mod teams;

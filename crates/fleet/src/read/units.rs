@@ -2,7 +2,7 @@
 
 use super::objects::{self, Raw};
 use super::outline::Outline;
-use super::{configs, kustomize};
+use super::{configs, kustomize, security};
 use crate::render::{self, Dress};
 use crate::{Desired, Environment, EnvironmentKind, Inputs, StateRule, Unit, UnitOrigin};
 use herder_base::{Diagnostic, Location};
@@ -129,7 +129,7 @@ fn of_environment(
         Err(why) => hold(&mut unit, &why),
         Ok(applications) => {
             for application in applications {
-                add_application(&mut unit, &dress, application, found);
+                add_application(inputs, environment, &mut unit, &dress, application, found);
             }
             shared_between(&mut unit, found);
         }
@@ -138,6 +138,8 @@ fn of_environment(
 }
 
 fn add_application(
+    inputs: &Inputs,
+    environment: &Environment,
     unit: &mut Unit,
     dress: &Dress,
     application: configs::Rendered,
@@ -155,7 +157,13 @@ fn add_application(
     let before = unit.objects.len();
     mention(unit, &objects);
     for mut raw in objects {
-        match objects::settle(&mut raw, &unit.namespace) {
+        let settled = objects::settle(&mut raw, &unit.namespace).and_then(|()| {
+            if is_namespace(&raw.value) {
+                return security::of_config(&raw, environment, inputs);
+            }
+            Ok(())
+        });
+        match settled {
             Err(diagnostic) => {
                 // Most likely a wrong `namespace:`; what ran under the right one must not look as if it were removed.
                 unit.objects.truncate(before);
@@ -338,6 +346,15 @@ fn of_folder(inputs: &Inputs, outline: &Outline, folder: &str, found: &mut Vec<D
         hold(&mut unit, &why);
         return Some(unit);
     }
+    if let Some(Err(diagnostic)) = namespaces
+        .first()
+        .map(|raw| security::of_folder(raw, folder, inputs))
+    {
+        let why = diagnostic.message.clone();
+        found.push(*diagnostic);
+        hold(&mut unit, &why);
+        return Some(unit);
+    }
     let rules: [StateRule; 0] = [];
     let dress = Dress::new(inputs, outline, &unit.id, &rules);
     if namespaces.is_empty() {
@@ -451,6 +468,12 @@ fn of_manifests(
                 .at(raw.at)
                 .hint("move the object there"),
             );
+            continue;
+        }
+        if is_namespace(&raw.value)
+            && let Err(diagnostic) = security::of_folder(&raw, dir, inputs)
+        {
+            found.push(*diagnostic);
             continue;
         }
         if let Err(diagnostic) = render::inject(&mut raw.value, dress.settings) {

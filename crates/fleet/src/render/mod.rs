@@ -7,4 +7,4 @@ mod namespace;
 pub use agent::inject;
 pub(crate) use agent::{containers, pod};
 pub(crate) use dress::{Dress, label_value};
-pub(crate) use namespace::{DEPLOYER, bare_namespace, namespace};
+pub(crate) use namespace::{DEPLOYER, ENFORCE, bare_namespace, namespace};

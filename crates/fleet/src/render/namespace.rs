@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 /// The service account of jobs in an environment's namespace.
 pub(crate) const DEPLOYER: &str = "herder-deployer";
 
+/// The label by which a namespace says what its pods may ask for.
+pub(crate) const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
+
 /// A namespace and nothing else.
 pub(crate) fn bare_namespace(name: &str) -> Value {
     json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } })
@@ -18,6 +21,13 @@ pub(crate) fn namespace(environment: &Environment) -> Vec<Value> {
     if let Some(metadata) = namespace.get_mut("metadata").and_then(Value::as_object_mut) {
         let mut labels = environment.labels.clone();
         labels.insert("herder.dev/environment".to_owned(), environment.name.clone());
+        // Said outright, so that it holds on any Kubernetes, whatever its own default is.
+        if let Some(level) = &environment.pod_security {
+            labels.insert(ENFORCE.to_owned(), level.clone());
+        }
+        labels
+            .entry(ENFORCE.to_owned())
+            .or_insert_with(|| "baseline".to_owned());
         metadata.insert("labels".to_owned(), json!(labels));
     }
     let metadata = json!({ "name": DEPLOYER, "namespace": name });

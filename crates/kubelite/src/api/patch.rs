@@ -9,6 +9,7 @@ use super::request::Request;
 use super::server::Context;
 use super::write::{options, set_scale, type_of, warn};
 use super::{body, read, strict};
+use crate::admission::{self, Review};
 use crate::auth::Attributes;
 use crate::registry::{Cause, Part, Status, WriteOptions, schema_of, stamp};
 use herder_object::ownership::{self, Applied, ApplyError};
@@ -60,13 +61,7 @@ fn unsupported(media: &str) -> Status {
 fn change(patch: &Patch, request: &Request, object: &Value) -> Result<Value, Status> {
     let mut object = object.clone();
     match patch {
-        Patch::Json(patch) => json_patch::patch(&mut object, patch).map_err(|error| {
-            Status::new(
-                422,
-                "Invalid",
-                format!("the server rejected our request due to an error in our request: {error}"),
-            )
-        })?,
+        Patch::Json(patch) => admission::json_patch::apply(&mut object, patch)?,
         Patch::Merge(patch) => json_patch::merge(&mut object, patch),
         Patch::Strategic(patch) => strategic::merge(&mut object, patch, type_of(&request.resource))
             .map_err(|error| Status::bad_request(error.to_string()))?,
@@ -93,9 +88,11 @@ pub(crate) async fn answer(context: &Context, request: &Request) -> Result<Answe
     let mut warnings = Vec::new();
     let guard = Guard::of(context, request);
     let stored = request.resource_stored(context)?;
+    let review = Review::before(&context.registry, &stored, place.0, place.1);
+    let options = options(context, request)?;
     let written = context
         .registry
-        .edit(&stored, place, part, &options(request)?, |current| {
+        .edit(&stored, place, part, &options, |current| {
             let served = to_served(&request.resource, current);
             let mut object = change(&patch, request, &served)?;
             check_identity(request, &object)?;
@@ -105,6 +102,9 @@ pub(crate) async fn answer(context: &Context, request: &Request) -> Result<Answe
             Ok(object)
         })
         .await?;
+    if part == Part::Main {
+        warnings.extend(review.warnings(&context.registry, &stored, &written));
+    }
     Ok(warn(show(context, request, 200, &written), &warnings))
 }
 
@@ -148,6 +148,7 @@ async fn apply(
             expected.0, expected.1
         )));
     }
+    admission::bounds::check_depth(&config)?;
     without_nulls(&mut config);
     if let Some(meta) = config.get_mut("metadata").and_then(Value::as_object_mut) {
         if request.resource.namespaced {
@@ -157,7 +158,7 @@ async fn apply(
         meta.remove("resourceVersion");
     }
     check_identity(request, &config)?;
-    let warnings = strict::check(request, &mut config)?;
+    let mut warnings = strict::check(request, &mut config)?;
     if request.resource.status
         && part == Part::Main
         && let Some(map) = config.as_object_mut()
@@ -174,8 +175,8 @@ async fn apply(
     let stored = request.resource_stored(context)?;
     let mut created = false;
     let no_manager = WriteOptions {
-        dry_run: request.dry_run()?,
         manager: None,
+        ..options(context, request)?
     };
     let place = (path.namespace.as_str(), path.name.as_str());
     let guard = Guard::of(context, request);
@@ -188,6 +189,7 @@ async fn apply(
             ..request.attributes()
         },
     );
+    let review = Review::before(&context.registry, &stored, place.0, place.1);
     let written = context
         .registry
         .commit(&stored, place, no_manager.dry_run, |current, index| {
@@ -218,6 +220,9 @@ async fn apply(
             }
         })
         .await?;
+    if part == Part::Main {
+        warnings.extend(review.warnings(&context.registry, &stored, &written));
+    }
     let code = if created { 201 } else { 200 };
     Ok(warn(show(context, request, code, &written), &warnings))
 }

@@ -7,13 +7,17 @@ use super::read::{Filter, find, scale_of, show};
 use super::request::Request;
 use super::server::Context;
 use super::{body, proto, strict};
+use crate::admission::{Author, Review};
 use crate::registry::{DeleteOptions, Part, Propagation, Resource, Status, WriteOptions};
 use serde_json::{Value, json};
 
-pub(crate) fn options(request: &Request) -> Result<WriteOptions, Status> {
+pub(crate) fn options(context: &Context, request: &Request) -> Result<WriteOptions, Status> {
+    let namespace = &request.attributes().namespace;
+    let author = Author::of(&context.rbac, &request.user, &request.resource, namespace);
     Ok(WriteOptions {
         dry_run: request.dry_run()?,
         manager: Some(request.manager()),
+        author: author.map(std::sync::Arc::new),
     })
 }
 
@@ -30,19 +34,25 @@ pub(crate) fn warn(mut answer: Answer, warnings: &[String]) -> Answer {
 
 pub(crate) async fn create(context: &Context, request: &Request) -> Result<Answer, Status> {
     let mut object = request.object_here()?;
-    let warnings = strict::check(request, &mut object)?;
+    let mut warnings = strict::check(request, &mut object)?;
     let object = to_stored(&request.resource, object);
     Guard::of(context, request).admit(None, &object)?;
+    let review = Review::before(&context.registry, &request.resource, "", "");
     let created = context
         .registry
-        .create_with(&request.resource.storage_name, object, &options(request)?)
+        .create_with(
+            &request.resource.storage_name,
+            object,
+            &options(context, request)?,
+        )
         .await?;
+    warnings.extend(review.warnings(&context.registry, &request.resource, &created));
     Ok(warn(show(context, request, 201, &created), &warnings))
 }
 
 pub(crate) async fn update(context: &Context, request: &Request) -> Result<Answer, Status> {
     let mut object = request.object_here()?;
-    let warnings = strict::check(request, &mut object)?;
+    let mut warnings = strict::check(request, &mut object)?;
     let object = to_stored(&request.resource, object);
     let part = if request.path.subresource == "status" {
         Part::Status
@@ -53,9 +63,11 @@ pub(crate) async fn update(context: &Context, request: &Request) -> Result<Answe
     let guard = Guard::of(context, request);
     let place = (request.path.namespace.as_str(), request.path.name.as_str());
     let stored = request.resource_stored(context)?;
+    let review = Review::before(&context.registry, &request.resource, place.0, place.1);
+    let options = options(context, request)?;
     let written = context
         .registry
-        .edit(&stored, place, part, &options(request)?, |current| {
+        .edit(&stored, place, part, &options, |current| {
             let mut object = object;
             if is_namespace && let Some(map) = object.as_object_mut() {
                 // Its spec is changed by finalize only.
@@ -68,6 +80,9 @@ pub(crate) async fn update(context: &Context, request: &Request) -> Result<Answe
             Ok(object)
         })
         .await?;
+    if request.path.subresource.is_empty() {
+        warnings.extend(review.warnings(&context.registry, &request.resource, &written));
+    }
     Ok(warn(show(context, request, 200, &written), &warnings))
 }
 
@@ -198,17 +213,23 @@ pub(crate) async fn set_scale(context: &Context, request: &Request, scale: &Valu
     let place = (request.path.namespace.as_str(), request.path.name.as_str());
     let written = context
         .registry
-        .edit(resource, place, Part::Main, &options(request)?, |current| {
-            let mut object = current.clone();
-            set_pointer(&mut object, &pointer, json!(replicas));
-            if let (Some(version), Some(meta)) = (
-                &version,
-                object.get_mut("metadata").and_then(Value::as_object_mut),
-            ) {
-                meta.insert("resourceVersion".to_owned(), version.clone());
-            }
-            Ok(object)
-        })
+        .edit(
+            resource,
+            place,
+            Part::Main,
+            &options(context, request)?,
+            |current| {
+                let mut object = current.clone();
+                set_pointer(&mut object, &pointer, json!(replicas));
+                if let (Some(version), Some(meta)) = (
+                    &version,
+                    object.get_mut("metadata").and_then(Value::as_object_mut),
+                ) {
+                    meta.insert("resourceVersion".to_owned(), version.clone());
+                }
+                Ok(object)
+            },
+        )
         .await?;
     Ok(answer::json(200, &scale_of(resource, &written)))
 }

@@ -15,7 +15,7 @@ pub use agents::Agents;
 pub use bootstrap::{bootstrap_roles, default_objects};
 pub(crate) use escalation::Escalation;
 pub(crate) use node::{View, restrict, restrict_token};
-pub(crate) use rbac::rules_status;
 pub use rbac::{Attributes, Decision, Rbac};
+pub(crate) use rbac::{allows, rules_status};
 pub use token::{ISSUER, TokenError, TokenRequest, Tokens};
 pub use user::{User, user_of_certificate};

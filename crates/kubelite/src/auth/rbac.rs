@@ -53,7 +53,7 @@ pub(super) fn items<'a>(value: &'a Value, list: &str) -> impl Iterator<Item = &'
     items.into_iter().flatten().filter_map(Value::as_str)
 }
 
-pub(super) fn allows(rule: &Value, want: &Attributes) -> bool {
+pub(crate) fn allows(rule: &Value, want: &Attributes) -> bool {
     if !has(rule, "verbs", &want.verb) {
         return false;
     }

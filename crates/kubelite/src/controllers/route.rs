@@ -96,7 +96,10 @@ pub(super) fn route(
     if !namespace.is_empty() && resource != "events" {
         let counts = kind != EventKind::Modified
             || (resource == "pods"
-                && previous.is_some_and(|p| text(p, "/status/phase") != text(object, "/status/phase")));
+                && previous.is_some_and(|p| text(p, "/status/phase") != text(object, "/status/phase")))
+            // What a quota counts of these may change while they are there.
+            || (matches!(resource, "pods" | "services" | "persistentvolumeclaims")
+                && previous.is_some_and(|p| p.get("spec") != object.get("spec")));
         if counts && !ctx.list("resourcequotas", &namespace).is_empty() {
             tasks.push(Task::Quota(namespace.clone()));
         }

@@ -6,6 +6,7 @@ use super::pod::{Desired, Order, PodContext};
 use super::sandbox::Sandbox;
 use super::state::{Doing, Role};
 use super::volumes::Volumes;
+use crate::admission::pod_security;
 use crate::fabric::cgroups;
 use herder_base::chain;
 use serde_json::{Value, json};
@@ -199,6 +200,15 @@ impl Life {
             .spec
             .as_ref()
             .is_some_and(|spec| spec.host_network == Some(true));
+        if let Some(why) = self.refused().await {
+            self.event(true, "PodSecurity", why.clone());
+            context.change(|record| {
+                record.verdict = Some(("Failed", "PodSecurity".to_owned(), why));
+            });
+            self.stop(Duration::ZERO);
+            // The order ends this.
+            std::future::pending::<()>().await;
+        }
         let mut wait = Duration::from_millis(100);
         if !shares_network {
             loop {
@@ -243,6 +253,33 @@ impl Life {
                 }
             }
         }
+    }
+
+    /// Why the pod may not run, by what its namespace enforces. The API server has asked the same before it stored the pod;
+    /// whoever got round it, or wrote to the store, does not get round this.
+    async fn refused(&self) -> Option<String> {
+        let context = &self.context;
+        let path = format!("/api/v1/namespaces/{}", context.namespace);
+        let mut wait = Duration::from_millis(50);
+        let namespace = loop {
+            match context.machine.api.get(&path).await {
+                Ok(namespace) => break namespace,
+                // Without a namespace its labels say nothing, which is no permission.
+                Err(error) if error.is_missing() => break Value::Null,
+                Err(error) => {
+                    self.explain(&format!("the namespace could not be read: {}", chain(&error)));
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(Duration::from_secs(5));
+                }
+            }
+        };
+        // What is checked is what is run: fields that the agent does not know have no effect here.
+        let pod = serde_json::to_value(&*context.pod()).unwrap_or_default();
+        let name = &context.name;
+        let why = pod_security::refusal(&namespace, &pod, None)?;
+        Some(format!(
+            "pods \"{name}\" is forbidden: {why}; remove it and make it without, or ask who runs the fleet to set `podSecurity`"
+        ))
     }
 
     /// Shows in every container's state why nothing starts.

@@ -48,7 +48,8 @@ impl Index {
             .flat_map(|(_, objects)| objects.values())
     }
 
-    fn in_namespace<'a>(
+    /// All of a resource in one namespace, in order of name.
+    pub(crate) fn in_namespace<'a>(
         &'a self,
         resource: &str,
         namespace: &str,
@@ -265,7 +266,16 @@ impl Registry {
             Decision::Put(object) => (object, false),
             Decision::Remove(object) => (object, true),
         };
+        set_meta(&mut object, "resourceVersion", None);
+        let bytes = if removed {
+            Vec::new()
+        } else {
+            serde_json::to_vec(&object).map_err(Status::internal)?
+        };
+        crate::admission::bounds::check_stored(resource, text(&object, "/metadata/name"), bytes.len())?;
         if dry_run {
+            let version = previous.and_then(|previous| meta::get_meta(&previous, "resourceVersion").cloned());
+            set_meta(&mut object, "resourceVersion", version);
             return Ok((Arc::new(object), None));
         }
         // A namespace or name taken from the object, where it was generated.
@@ -274,11 +284,10 @@ impl Registry {
             text(&object, "/metadata/name").to_owned(),
         );
         let key = format!("/{}/{namespace}/{name}", resource.storage_name);
-        set_meta(&mut object, "resourceVersion", None);
         let op = if removed {
             Op::delete(key)
         } else {
-            Op::put(key, serde_json::to_vec(&object).map_err(Status::internal)?)
+            Op::put(key, bytes)
         };
         let pending = self.0.store.submit(vec![op]).map_err(|error| match error {
             TxnError::Conflict(conflict) => Status::internal(conflict),

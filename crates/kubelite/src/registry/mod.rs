@@ -24,6 +24,7 @@ pub use catalog::{Catalog, Resource};
 pub use delete::{DeleteOptions, Propagation};
 pub use event::{Event, EventKind, Subscription};
 pub use herder_store::Gone;
+pub(crate) use index::Index;
 pub use index::{OpenError, Registry};
 pub use status::{Cause, Status};
 pub(crate) use strategy::{schema_of, stamp};

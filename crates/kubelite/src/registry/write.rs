@@ -3,6 +3,7 @@
 use super::index::{Decision, Index};
 use super::meta::{self, finalizers, get_meta, is_terminating, same_but_stamps, same_spec, set_meta, text};
 use super::{Registry, Resource, Status, strategy};
+use crate::admission;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ pub struct WriteOptions {
     pub dry_run: bool,
     /// Keep managedFields under this manager's name; `None` leaves them as the object has them.
     pub manager: Option<String>,
+    /// Who writes, where it matters what they may do; `None` for Herder itself.
+    pub(crate) author: Option<std::sync::Arc<admission::Author>>,
 }
 
 /// Which part of an object an update may change.
@@ -95,6 +98,7 @@ impl Registry {
         options: &WriteOptions,
     ) -> Result<Decision, Status> {
         let name = text(&object, "/metadata/name").to_owned();
+        admission::bounds::check_depth(&object)?;
         Self::check_namespace(index, resource, text(&object, "/metadata/namespace"), &name)?;
         for stamped in [
             "uid",
@@ -122,8 +126,10 @@ impl Registry {
         if resource.generation {
             set_meta(&mut object, "generation", Some(json!(1)));
         }
+        admission::prepare(index, resource, &mut object);
         strategy::prepare_create(resource, index, &mut object)?;
         strategy::validate(resource, &object, None)?;
+        admission::check(index, resource, None, &object, options.author.as_deref())?;
         if let Some(manager) = &options.manager {
             strategy::record_update(
                 resource,
@@ -206,6 +212,7 @@ impl Registry {
         if !object.is_object() {
             return Err(Status::bad_request("the object is not a JSON object"));
         }
+        admission::bounds::check_depth(&object)?;
         keep(&mut object, current, resource, part);
         if part == Part::Main {
             strategy::prepare_update(resource, index, current, &mut object)?;
@@ -217,6 +224,10 @@ impl Registry {
             }
         }
         strategy::validate(resource, &object, Some(current))?;
+        if part == Part::Main {
+            let author = options.author.as_deref();
+            admission::check(index, resource, Some(current), &object, author)?;
+        }
         if let Some(manager) = &options.manager {
             strategy::record_update(
                 resource,

@@ -34,6 +34,10 @@ impl Cluster {
         let ca =
             json!({"metadata": {"name": "kube-root-ca.crt", "namespace": "test"}, "data": {"ca.crt": "CA"}});
         api.put("/api/v1/namespaces/test/configmaps/kube-root-ca.crt", ca);
+        // The pods of these tests do what only a privileged namespace allows.
+        let namespace = json!({"metadata": {"name": "test",
+            "labels": {"pod-security.kubernetes.io/enforce": "privileged"}}});
+        api.put("/api/v1/namespaces/test", namespace);
         let id = format!("test{}", std::process::id());
         let begun = Instant::now();
         let fabric = Fabric::start(FabricConfig {

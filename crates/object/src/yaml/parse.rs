@@ -399,7 +399,7 @@ impl<'t> Parser<'t> {
     }
 }
 
-/// How many nodes there are, and how deep they go.
+/// How much there is (nodes, and what their text weighs as such), and how deep it goes.
 fn measure(node: &Node) -> (usize, usize) {
     let mut size = 1;
     let mut depth = 0;
@@ -409,7 +409,8 @@ fn measure(node: &Node) -> (usize, usize) {
         depth = depth.max(deep);
     };
     match &node.content {
-        Content::Scalar(_) => {}
+        // A node is about this large; a long text counts for as many.
+        Content::Scalar(text) => size += text.len() / 64,
         Content::Sequence(elements) => elements.iter().for_each(&mut add),
         Content::Mapping(pairs) => pairs.iter().for_each(|(key, value)| {
             add(key);
@@ -417,4 +418,23 @@ fn measure(node: &Node) -> (usize, usize) {
         }),
     }
     (size, depth + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aliases_of_long_texts_count_as_what_they_are() {
+        let aliases = "- *a\n".repeat(30);
+        let text = format!("- &a {}\n{aliases}", "x".repeat(1_000_000));
+        let (_, errors) = parse(&text);
+        assert!(
+            errors
+                .first()
+                .is_some_and(|error| error.message.contains("expand to too much"))
+        );
+        let (documents, errors) = parse(&format!("- &a short\n{aliases}"));
+        assert!(errors.is_empty() && documents.len() == 1);
+    }
 }

@@ -1,0 +1,102 @@
+//! What manifests may not say for themselves: how far a namespace's pods may reach. Exceptions are the fleet repository's.
+
+use super::kustomize;
+use super::objects::Raw;
+use crate::render::ENFORCE;
+use crate::{Environment, Inputs};
+use herder_base::{Diagnostic, Location, Tree};
+use serde_json::Value;
+
+/// How strict a level is; what is no level is as strict as can be, since the API refuses it anyway.
+fn rank(level: &str) -> u8 {
+    match level {
+        "privileged" => 0,
+        "baseline" => 1,
+        _ => 2,
+    }
+}
+
+/// The level that a namespace asks for, if it is below `floor`. An old edition of the standards is below any.
+fn lowered(namespace: &Value, floor: &str) -> Option<String> {
+    let label = |name: &str| {
+        herder_object::labels(namespace)
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value.to_owned())
+    };
+    let version = label(&format!("{ENFORCE}-version")).filter(|version| version != "latest");
+    if let Some(version) = version.filter(|_| floor != "privileged") {
+        return Some(format!("{ENFORCE}-version: {version}"));
+    }
+    let level = label(ENFORCE)?;
+    (rank(&level) < rank(floor)).then(|| format!("{ENFORCE}: {level}"))
+}
+
+/// Refuses a Namespace of a config repository that asks for less than its environment has.
+pub(super) fn of_config(
+    raw: &Raw,
+    environment: &Environment,
+    inputs: &Inputs,
+) -> Result<(), Box<Diagnostic>> {
+    let floor = environment.pod_security.as_deref().unwrap_or("baseline");
+    let Some(asked) = lowered(&raw.value, floor) else {
+        return Ok(());
+    };
+    let place = environment
+        .config
+        .as_ref()
+        .and_then(|config| super::configs::tree(inputs, config).ok())
+        .and_then(|tree| line(tree, folder(&raw.at.path)));
+    Err(Diagnostic::error(
+        "pod-security",
+        format!("only the fleet repository may lower what pods must keep, and this says `{asked}`"),
+    )
+    .at(at(raw, place))
+    .hint(format!(
+        "remove the label; whoever runs the fleet may set `podSecurity` in {}",
+        environment.source.path
+    ))
+    .into())
+}
+
+/// Refuses a Namespace of the fleet repository that is lowered by a remote base: the repository itself must say it.
+pub(super) fn of_folder(raw: &Raw, folder: &str, inputs: &Inputs) -> Result<(), Box<Diagnostic>> {
+    let Some(asked) = lowered(&raw.value, "baseline") else {
+        return Ok(());
+    };
+    if line(&inputs.root, folder).is_some() || !kustomize::has_remote(&inputs.root, folder) {
+        return Ok(());
+    }
+    Err(Diagnostic::error(
+        "pod-security",
+        format!(
+            "a base outside of the fleet repository may not lower what pods must keep, and one says `{asked}`"
+        ),
+    )
+    .at(raw.at.clone())
+    .hint(format!(
+        "if that is meant, put the label on the namespace in {folder} itself"
+    ))
+    .into())
+}
+
+fn folder(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+/// Where the label is written below a folder.
+fn line(tree: &Tree, folder: &str) -> Option<(String, u32)> {
+    tree.below(folder).find_map(|(path, _)| {
+        let index = tree.text(path)?.lines().position(|line| line.contains(ENFORCE))?;
+        Some((path.to_owned(), u32::try_from(index).ok()?.saturating_add(1)))
+    })
+}
+
+fn at(raw: &Raw, place: Option<(String, u32)>) -> Location {
+    let Some((path, line)) = place else {
+        return raw.at.clone();
+    };
+    Location {
+        repository: raw.at.repository.clone(),
+        ..Location::new(path, line, 0)
+    }
+}
