@@ -175,7 +175,7 @@ async fn resource_request(context: &Context, request: Request) -> Result<Answer,
     match (request.method.as_str(), subresource.as_str()) {
         ("GET" | "HEAD", "") if request.is_watch() => watch::answer(context, &request),
         ("GET" | "HEAD", "") if request.path.name.is_empty() => read::list(context, &request),
-        ("GET" | "HEAD", "" | "status") => read::get(context, &request),
+        ("GET" | "HEAD", "" | "status" | "ephemeralcontainers" | "resize") => read::get(context, &request),
         ("POST", "") => write::create(context, &request).await,
         ("PUT", "" | "status" | "finalize" | "approval") => write::update(context, &request).await,
         ("PATCH", "" | "status" | "finalize" | "resize" | "ephemeralcontainers") => {

@@ -98,6 +98,7 @@ pub(crate) async fn answer(context: &Context, request: &Request) -> Result<Answe
             check_identity(request, &object)?;
             warnings = strict::check(request, &mut object)?;
             let object = to_stored(&request.resource, object);
+            let object = narrowed(&request.path.subresource, current, object);
             guard.admit(Some(current), &object)?;
             Ok(object)
         })
@@ -106,6 +107,41 @@ pub(crate) async fn answer(context: &Context, request: &Request) -> Result<Answe
         warnings.extend(review.warnings(&context.registry, &stored, &written));
     }
     Ok(warn(show(context, request, 200, &written), &warnings))
+}
+
+/// Of an object that was changed through one of a pod's subresources, only what that one is about.
+fn narrowed(subresource: &str, current: &Value, object: Value) -> Value {
+    if !matches!(subresource, "ephemeralcontainers" | "resize") {
+        return object;
+    }
+    let mut kept = current.clone();
+    let spec = kept.get_mut("spec").and_then(Value::as_object_mut);
+    match (subresource, spec) {
+        ("ephemeralcontainers", Some(spec)) => {
+            if let Some(list) = object.pointer("/spec/ephemeralContainers") {
+                spec.insert("ephemeralContainers".to_owned(), list.clone());
+            }
+            kept
+        }
+        ("resize", Some(spec)) => {
+            for list in ["containers", "initContainers"] {
+                let changed = object.pointer(&format!("/spec/{list}")).and_then(Value::as_array);
+                let own = spec.get_mut(list).and_then(Value::as_array_mut);
+                for container in own.into_iter().flatten().filter_map(Value::as_object_mut) {
+                    let resources = changed
+                        .into_iter()
+                        .flatten()
+                        .find(|changed| changed.get("name") == container.get("name"))
+                        .and_then(|changed| changed.get("resources"));
+                    if let Some(resources) = resources {
+                        container.insert("resources".to_owned(), resources.clone());
+                    }
+                }
+            }
+            kept
+        }
+        _ => object,
+    }
 }
 
 fn check_identity(request: &Request, object: &Value) -> Result<(), Status> {
@@ -204,6 +240,10 @@ async fn apply(
             if current.is_none() {
                 may_create?;
             }
+            let object = match current {
+                Some(current) => narrowed(&path.subresource, current, object),
+                None => object,
+            };
             guard.admit(current.map(|current| &**current), &object)?;
             match current {
                 Some(current) => {
