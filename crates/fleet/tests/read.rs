@@ -684,3 +684,44 @@ resources: ['https://host/base.git?ref=v1']
         "{words}"
     );
 }
+
+#[test]
+fn a_config_repository_gives_no_rights_over_what_the_fleet_sets() {
+    let files = "\n-- fleet.yaml --\n-- environments/shop.yaml --\nconfig: ../config.git\n";
+    let said_of = |object: &str| {
+        let config = format!("\n-- web/all.yaml --\n{object}\n");
+        let (fleet, found) = read(&inputs(files, &[("/git/config.git", "", Ok(&config))]));
+        let held = fleet.unit("shop").unwrap().held_applications.contains_key("web");
+        (held, said(&found))
+    };
+    let role = |rule: &str| {
+        format!(
+            "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: r}}\nrules:\n- {rule}"
+        )
+    };
+    let binding = |name: &str| {
+        format!(
+            "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {{name: r}}\nroleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: '{name}'}}"
+        )
+    };
+    for bad in [
+        role("{apiGroups: ['*'], resources: ['*'], verbs: ['*']}"),
+        role("{apiGroups: [''], resources: [resourcequotas], verbs: [delete]}"),
+        role("{apiGroups: [rbac.authorization.k8s.io], resources: [roles], verbs: [escalate]}"),
+        binding("cluster-admin"),
+        binding("system:node"),
+    ] {
+        let (held, words) = said_of(&bad);
+        assert!(
+            held && words.contains("web/all.yaml:1: error[wide-rights]"),
+            "{bad}\n{words}"
+        );
+    }
+    for good in [
+        role("{apiGroups: [''], resources: [pods, resourcequotas], verbs: [get, list]}"),
+        role("{apiGroups: [apps], resources: ['*'], verbs: ['*']}"),
+        binding("view"),
+    ] {
+        assert_eq!(said_of(&good), (false, String::new()), "{good}");
+    }
+}

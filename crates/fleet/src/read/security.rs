@@ -1,4 +1,5 @@
-//! What manifests may not say for themselves: how far a namespace's pods may reach. Exceptions are the fleet repository's.
+//! What manifests may not say for themselves: how far a namespace's pods may reach, and who may change what the fleet
+//! repository sets for the namespace. Exceptions are the fleet repository's.
 
 use super::kustomize;
 use super::objects::Raw;
@@ -31,12 +32,73 @@ fn lowered(namespace: &Value, floor: &str) -> Option<String> {
     (rank(&level) < rank(floor)).then(|| format!("{ENFORCE}: {level}"))
 }
 
-/// Refuses a Namespace of a config repository that asks for less than its environment has.
+/// Refuses what a config repository may not say.
 pub(super) fn of_config(
     raw: &Raw,
     environment: &Environment,
     inputs: &Inputs,
 ) -> Result<(), Box<Diagnostic>> {
+    let group = herder_object::api_version(&raw.value).split('/').next();
+    match (group, herder_object::kind(&raw.value)) {
+        (Some("v1"), "Namespace") => opened(raw, environment, inputs),
+        (Some(RBAC), "Role" | "RoleBinding") => match wide(&raw.value) {
+            None => Ok(()),
+            Some(why) => Err(Diagnostic::error("wide-rights", why)
+                .at(raw.at.clone())
+                .hint("name what is really needed; whoever runs the fleet may give more in manifests/ of the fleet repository")
+                .into()),
+        },
+        _ => Ok(()),
+    }
+}
+
+const RBAC: &str = "rbac.authorization.k8s.io";
+/// What the fleet repository sets for a namespace, and nobody in it may change.
+const FLEETS: [&str; 3] = ["limitranges", "namespaces", "resourcequotas"];
+
+/// Why a role or binding reaches beyond what the namespace is for.
+fn wide(value: &Value) -> Option<String> {
+    let name = herder_object::name(value);
+    let role = |field: &str| {
+        let role = value.pointer(&format!("/roleRef/{field}"));
+        role.and_then(Value::as_str).unwrap_or_default()
+    };
+    if herder_object::kind(value) == "RoleBinding" {
+        let all = role("kind") == "ClusterRole"
+            && (role("name") == "cluster-admin" || role("name").starts_with("system:"));
+        return all.then(|| {
+            format!(
+                "RoleBinding `{name}` gives all rights (ClusterRole `{}`)",
+                role("name")
+            )
+        });
+    }
+    let rules = value.get("rules").and_then(Value::as_array);
+    rules.into_iter().flatten().find_map(|rule| {
+        let list = |field: &str| -> Vec<&str> {
+            let list = rule.get(field).and_then(Value::as_array);
+            list.into_iter().flatten().filter_map(Value::as_str).collect()
+        };
+        let (verbs, groups, resources) = (list("verbs"), list("apiGroups"), list("resources"));
+        let changes = verbs.iter().any(|verb| !matches!(*verb, "get" | "list" | "watch"));
+        let here = groups.iter().any(|group| matches!(*group, "" | "*"));
+        let of_fleet = resources
+            .iter()
+            .map(|resource| resource.split('/').next().unwrap_or_default())
+            .find(|resource| *resource == "*" || FLEETS.contains(resource));
+        let gives = verbs.iter().any(|verb| matches!(*verb, "escalate" | "bind"));
+        match of_fleet {
+            Some(resource) if changes && here => Some(format!(
+                "Role `{name}` gives the right to change `{resource}`, and with it what the fleet repository sets for the namespace"
+            )),
+            _ if gives => Some(format!("Role `{name}` gives the right to give any right")),
+            _ => None,
+        }
+    })
+}
+
+/// Refuses a Namespace of a config repository that asks for less than its environment has.
+fn opened(raw: &Raw, environment: &Environment, inputs: &Inputs) -> Result<(), Box<Diagnostic>> {
     let floor = environment.pod_security.as_deref().unwrap_or("baseline");
     let Some(asked) = lowered(&raw.value, floor) else {
         return Ok(());

@@ -157,12 +157,8 @@ fn add_application(
     let before = unit.objects.len();
     mention(unit, &objects);
     for mut raw in objects {
-        let settled = objects::settle(&mut raw, &unit.namespace).and_then(|()| {
-            if is_namespace(&raw.value) {
-                return security::of_config(&raw, environment, inputs);
-            }
-            Ok(())
-        });
+        let settled = objects::settle(&mut raw, &unit.namespace)
+            .and_then(|()| security::of_config(&raw, environment, inputs));
         match settled {
             Err(diagnostic) => {
                 // Most likely a wrong `namespace:`; what ran under the right one must not look as if it were removed.

@@ -61,7 +61,9 @@ impl Author {
 
     /// Whether they may open a namespace: only who may write namespaces by a right of the whole cluster.
     pub(super) fn may_open(&self, namespace: &str) -> bool {
-        self.may(true, "update", "", "namespaces", namespace)
+        ["update", "patch"]
+            .iter()
+            .any(|verb| self.may(true, verb, "", "namespaces", namespace))
     }
 
     pub(super) fn name(&self) -> &str {

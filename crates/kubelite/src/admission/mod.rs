@@ -29,10 +29,11 @@ fn of_namespace(index: &Index, resource: &str, object: &Value) -> Vec<Arc<Value>
         .collect()
 }
 
-/// Gives a new object what its namespace gives to those that say nothing. Before defaults are filled in.
-pub(crate) fn prepare(index: &Index, resource: &Resource, object: &mut Value) {
+/// Gives an object what it leaves out: a new pod what its namespace gives, a LimitRange what follows from the rest of it.
+/// Before defaults are filled in.
+pub(crate) fn prepare(index: &Index, resource: &Resource, before: Option<&Value>, object: &mut Value) {
     match resource.storage_name.as_str() {
-        "pods" => limit_range::fill(&of_namespace(index, "limitranges", object), object),
+        "pods" if before.is_none() => limit_range::fill(&of_namespace(index, "limitranges", object), object),
         "limitranges" => limit_range::complete(object),
         _ => {}
     }

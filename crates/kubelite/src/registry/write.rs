@@ -126,7 +126,7 @@ impl Registry {
         if resource.generation {
             set_meta(&mut object, "generation", Some(json!(1)));
         }
-        admission::prepare(index, resource, &mut object);
+        admission::prepare(index, resource, None, &mut object);
         strategy::prepare_create(resource, index, &mut object)?;
         strategy::validate(resource, &object, None)?;
         admission::check(index, resource, None, &object, options.author.as_deref())?;
@@ -215,6 +215,7 @@ impl Registry {
         admission::bounds::check_depth(&object)?;
         keep(&mut object, current, resource, part);
         if part == Part::Main {
+            admission::prepare(index, resource, Some(current), &mut object);
             strategy::prepare_update(resource, index, current, &mut object)?;
             if resource.generation && !same_spec(&object, current) {
                 let generation = get_meta(current, "generation")
