@@ -82,6 +82,7 @@ pub(super) fn check(resource: &Resource, object: &Value, current: Option<&Value>
             );
         }
         "services" => service(object, &mut causes),
+        "endpoints" | "endpointslices.discovery.k8s.io" => causes.extend(super::endpoints::check(object)),
         "configmaps" | "secrets" => {
             if let Some(current) = current {
                 let immutable = current.get("immutable").and_then(Value::as_bool) == Some(true);
