@@ -1,8 +1,8 @@
 //! Other pods' traffic, network policies, and what else a pod may try on the network between pods.
 
-use crate::attacked::{Cluster, Dir, Said, Who, as_both, merge, until};
+use crate::attacked::{Cluster, Dir, Who, as_both, merge, until};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Says hello to whoever connects and echoes what it hears; prints who sends packets, and from where.
 const SERVER: &str = r#"
@@ -21,16 +21,23 @@ while 1:
   d,a=u.recvfrom(99); print(a[0],d.decode(),flush=True); u.sendto(d,a)
 "#;
 
-/// `ADDRESS PORT tcp|udp`: `open` if it is answered.
-const ASK: &str = r#"
-import socket as s, sys
-a,p,k=sys.argv[1],int(sys.argv[2]),sys.argv[3]
-try:
-  if k=='tcp':
-    c=s.create_connection((a,p),1); c.settimeout(1); print('open' if c.recv(9)==b'hi\n' else 'closed')
-  else:
-    c=s.socket(s.AF_INET,s.SOCK_DGRAM); c.settimeout(1); c.connect((a,p)); c.send(b'x'); print('open' if c.recv(9) else 'closed')
-except OSError as e: print('closed',e)
+/// `ADDRESS PORT tcp|udp|dns …`: asks them all again and again, and prints when it began and which answered.
+const TELL: &str = r#"
+import socket as s, sys, time, struct
+name=b''.join(bytes([len(p)])+p for p in b'kubernetes.default.svc.cluster.local'.split(b'.'))+b'\0'
+query=struct.pack('!6H',7,256,1,0,0,0)+name+struct.pack('!2H',1,1)
+def ask(a,p,k):
+  try:
+    if k=='tcp':
+      c=s.create_connection((a,p),1); c.settimeout(1); return c.recv(9)==b'hi\n'
+    c=s.socket(s.AF_INET,s.SOCK_DGRAM); c.settimeout(0.3); c.connect((a,p)); c.send(query if k=='dns' else b'x')
+    return len(c.recv(999))>0
+  except OSError: return False
+args=sys.argv[1:]
+while 1:
+  begun=time.time()
+  print(begun,''.join('+' if ask(args[i],int(args[i+1]),args[i+2]) else '-' for i in range(0,len(args),3)),flush=True)
+  time.sleep(0.05)
 "#;
 
 /// `ADDRESS`: tries again and again, and prints when what it sees changes.
@@ -45,7 +52,7 @@ while 1:
   time.sleep(0.02)
 "#;
 
-/// `ADDRESS`: one connection, used as long as it lasts.
+/// `ADDRESS PORT`: one connection, used as long as it lasts.
 const HOLD: &str = r#"
 import socket as s, sys, time
 c=s.create_connection((sys.argv[1],int(sys.argv[2])),5); c.settimeout(1); c.recv(9)
@@ -53,6 +60,12 @@ try:
   while 1:
     c.send(b'x'); print('lives' if c.recv(9) else 1/0,flush=True); time.sleep(0.05)
 except Exception as e: print('cut',time.time(),flush=True); time.sleep(1000)
+"#;
+
+/// `ADDRESS`: one try, at once.
+const HASTY: &str = r#"
+import socket as s, sys
+print('closed' if s.socket().connect_ex((sys.argv[1],8080)) else 'open')
 "#;
 
 /// `VICTIM ITS-SERVER`: says that the server is here, to everybody and to the victim, and listens to what comes.
@@ -126,18 +139,18 @@ fn pod(cluster: &Cluster, namespace: &str, name: &str, code: &[&str], more: &Val
     })
 }
 
-fn exec(cluster: &Cluster, namespace: &str, pod: &str, code: &[&str]) -> Said {
-    let mut args = vec!["-n", namespace, "exec", pod, "--", "python3", "-c"];
-    args.extend(code);
-    cluster.kubectl(&args, "")
+/// Runs a Python program in a pod to its end; what it printed.
+fn once(cluster: &Cluster, namespace: &str, name: &str, code: &[&str], more: &Value) -> String {
+    let command: Vec<&str> = ["python3", "-u", "-c"].iter().chain(code).copied().collect();
+    let mut over = json!({"spec": {"containers": [{"command": command}]}});
+    merge(&mut over, more);
+    let said = cluster.script(namespace, name, "", &over);
+    assert!(said.ok, "{said:?}");
+    said.out
 }
 
 fn powers() -> Value {
     json!({"spec": {"containers": [{"securityContext": {"capabilities": {"add": ["NET_RAW", "NET_ADMIN"]}}}]}})
-}
-
-fn idle() -> [&'static str; 1] {
-    ["import time; time.sleep(10000)"]
 }
 
 fn now() -> f64 {
@@ -162,12 +175,11 @@ while 1: u.sendto(b'SECRET',(sys.argv[1],9000)); time.sleep(0.02)";
         let victim = pod(&cluster, "shop", "victim", &[says, &server], &same_node);
         let mut more = same_node.clone();
         merge(&mut more, &powers());
-        pod(&cluster, "evil", "thief", &idle(), &more);
-        let said = exec(&cluster, "evil", "thief", &[POISON, &victim, &server]);
-        assert!(said.ok && !said.out.contains("STOLEN"), "{who:?}: {said:?}");
+        let said = once(&cluster, "evil", "poisons", &[POISON, &victim, &server], &more);
+        assert!(!said.contains("STOLEN"), "{who:?}: {said:?}");
 
-        let said = exec(&cluster, "evil", "thief", &[SPOOF, &victim, &server]);
-        assert!(said.out.contains("sent"), "{who:?}: {said:?}");
+        let said = once(&cluster, "evil", "spoofs", &[SPOOF, &victim, &server], &more);
+        assert!(said.contains("sent"), "{who:?}: {said:?}");
         let heard = cluster.kubectl(&["-n", "shop", "logs", "server"], "");
         assert!(heard.out.contains("SECRET"), "the victim itself is heard");
         assert!(
@@ -176,22 +188,9 @@ while 1: u.sendto(b'SECRET',(sys.argv[1],9000)); time.sleep(0.02)";
         );
 
         // No second network beside the one that is watched, and no neighbours to find.
-        let looks = "print(open('/proc/net/if_inet6').read(), open('/proc/net/arp').read())";
-        let said = exec(&cluster, "evil", "thief", &[looks]);
-        assert!(
-            said.ok && !said.out.contains("eth0\n0") && !said.out.contains("fe80"),
-            "{who:?}: {said:?}"
-        );
-        let inet6 = exec(
-            &cluster,
-            "evil",
-            "thief",
-            &["print(open('/proc/net/if_inet6').read())"],
-        );
-        assert!(
-            !inet6.out.contains("eth0"),
-            "{who:?}: IPv6 between pods: {inet6:?}"
-        );
+        let looks = "print(open('/proc/net/if_inet6').read())";
+        let said = once(&cluster, "evil", "looks", &[looks], &json!({}));
+        assert!(!said.contains("eth0"), "{who:?}: IPv6 between pods: {said:?}");
 
         // The machine's side: only service addresses are there for pods.
         let tries = "import socket as s
@@ -199,15 +198,12 @@ for a,p in (('10.42.0.1',1),('10.42.1.1',1),('10.42.2.1',22),('169.254.1.1',1),(
   c=s.socket(); c.settimeout(1)
   print(a,c.connect_ex((a,p)))
 print('dns',len(s.getaddrinfo('kubernetes.default.svc.cluster.local',443)))";
-        let said = exec(&cluster, "evil", "thief", &[tries]);
+        let said = once(&cluster, "evil", "tries", &[tries], &json!({}));
         for address in ["10.42.0.1", "10.42.1.1", "10.42.2.1"] {
             // 113: no route. Anything else would mean that the address itself answered.
-            assert!(
-                said.out.contains(&format!("{address} 113\n")),
-                "{who:?}: {said:?}"
-            );
+            assert!(said.contains(&format!("{address} 113\n")), "{who:?}: {said:?}");
         }
-        assert!(said.out.contains("dns "), "{who:?}: {said:?}");
+        assert!(said.contains("dns "), "{who:?}: {said:?}");
 
         starving(&cluster, who);
         forbidden_endpoints(&cluster, who);
@@ -229,14 +225,12 @@ time.sleep(10000)";
         let said = cluster.kubectl(&["-n", "evil", "logs", "greedy"], "");
         said.out.contains("held").then_some(())
     });
-    let begun = Instant::now();
-    let asks = "import socket as s; print(s.getaddrinfo('kubernetes.default.svc.cluster.local',443)[0][4])";
-    let said = exec(cluster, "shop", "victim", &[asks]);
-    assert!(
-        said.ok && begun.elapsed() < Duration::from_secs(4),
-        "{who:?}: names after {:?}: {said:?}",
-        begun.elapsed()
-    );
+    let asks = "import socket as s,time; b=time.time()
+try: s.getaddrinfo('kubernetes.default.svc.cluster.local',443)
+finally: print(time.time()-b)";
+    let said = once(cluster, "shop", "asks", &[asks], &json!({}));
+    let took: f64 = said.trim().parse().unwrap();
+    assert!(took < 2.0, "{who:?}: a name after {took} s");
 }
 
 /// Endpoints that lead where pods have no business: refused where Kubernetes refuses, and never dialled.
@@ -301,26 +295,19 @@ struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    fn asks(&self, namespace: &str, pod: &str, what: [&str; 3]) -> bool {
-        let said = exec(self.cluster, namespace, pod, &[&[ASK][..], &what].concat());
-        assert!(said.ok, "{said:?}");
-        said.out.starts_with("open")
-    }
-
-    /// Seen: the friend's and the stranger's TCP, each directly and by the service; the friend's UDP both ways.
+    /// Seen: the friend's TCP and UDP, each directly and by the service; the stranger's TCP both ways, and names.
     fn seen(&self) -> String {
-        let (server, service) = (self.server.as_str(), self.service.as_str());
-        [
-            ("shop", "friend", [server, "8080", "tcp"]),
-            ("shop", "friend", [service, "80", "tcp"]),
-            ("evil", "stranger", [server, "8080", "tcp"]),
-            ("evil", "stranger", [service, "80", "tcp"]),
-            ("shop", "friend", [server, "9000", "udp"]),
-            ("shop", "friend", [service, "90", "udp"]),
-        ]
-        .into_iter()
-        .map(|(namespace, pod, what)| if self.asks(namespace, pod, what) { '+' } else { '-' })
-        .collect()
+        let since = now();
+        let of = |namespace, pod| {
+            until(&format!("word of {pod}"), || {
+                let said = self
+                    .cluster
+                    .kubectl(&["-n", namespace, "logs", "--tail=1", pod], "");
+                let (begun, seen) = said.out.trim().split_once(' ')?;
+                (begun.parse::<f64>().ok()? > since).then(|| seen.to_owned())
+            })
+        };
+        format!("{} {}", of("shop", "friend"), of("evil", "stranger"))
     }
 
     fn policy(&self, namespace: &str, spec: &Value) {
@@ -364,8 +351,6 @@ fn policies() {
             "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 1},
         }]}});
         let server = pod(&cluster, "shop", "server", &[SERVER], &probe);
-        let friend = pod(&cluster, "shop", "friend", &idle(), &json!({}));
-        pod(&cluster, "evil", "stranger", &idle(), &json!({}));
         let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "server", "namespace": "shop"},
             "spec": {"selector": {"app": "server"}, "ports": [
                 {"name": "t", "port": 80, "targetPort": "web"}, {"name": "u", "port": 90, "targetPort": 9000, "protocol": "UDP"}]}});
@@ -374,18 +359,19 @@ fn policies() {
             &service.to_string(),
         );
         assert!(said.ok, "{said:?}");
+        let (direct, vip) = (server.as_str(), said.out.as_str());
+        let tcp = [direct, "8080", "tcp", vip, "80", "tcp"];
+        let friend = [&[TELL][..], &tcp, &[direct, "9000", "udp", vip, "90", "udp"]].concat();
+        let friend = pod(&cluster, "shop", "friend", &friend, &json!({}));
+        let stranger = [&[TELL][..], &tcp, &["10.96.0.10", "53", "dns"]].concat();
+        pod(&cluster, "evil", "stranger", &stranger, &json!({}));
         let stage = Stage {
             cluster: &cluster,
             who,
-            server,
-            service: said.out,
+            server: direct.to_owned(),
+            service: vip.to_owned(),
         };
-        until("an open service", || {
-            stage
-                .asks("shop", "friend", [&stage.service, "80", "tcp"])
-                .then_some(())
-        });
-        assert_eq!(stage.seen(), "++++++", "{who:?}: without policies");
+        until("an open service", || (stage.seen() == "++++ +++").then_some(()));
         in_time(&stage);
 
         let chosen = json!({"matchLabels": {"app": "server"}});
@@ -397,49 +383,49 @@ fn policies() {
             (
                 "default deny",
                 json!({"podSelector": {}, "policyTypes": ["Ingress"]}),
-                "------",
+                "---- --+",
             ),
             (
                 "by pod",
                 to_server(json!([{"from": [{"podSelector": friends}]}])),
-                "++--++",
+                "++++ --+",
             ),
             (
                 "by namespace",
                 to_server(json!([{"from": [{"namespaceSelector": evil}]}])),
-                "--++--",
+                "---- +++",
             ),
             (
                 "both",
                 to_server(json!([{"from": [{"namespaceSelector": evil, "podSelector": friends}]}])),
-                "------",
+                "---- --+",
             ),
             (
                 "a named port",
                 to_server(json!([{"ports": [{"port": "web"}]}])),
-                "++++--",
+                "++-- +++",
             ),
             (
                 "another port",
                 to_server(json!([{"ports": [{"port": 80}]}])),
-                "------",
+                "---- --+",
             ),
             (
                 "a range",
                 to_server(json!([{"ports": [{"port": 8000, "endPort": 8100}]}])),
-                "++++--",
+                "++-- +++",
             ),
             (
                 "udp",
                 to_server(json!([{"ports": [{"port": 9000, "protocol": "UDP"}]}])),
-                "----++",
+                "--++ --+",
             ),
             (
                 "a block",
                 to_server(
                     json!([{"from": [{"ipBlock": {"cidr": "10.42.0.0/16", "except": [format!("{friend}/32")]}}]}]),
                 ),
-                "--++--",
+                "---- +++",
             ),
         ] {
             stage.policy("shop", &spec);
@@ -457,35 +443,26 @@ fn policies() {
         stage.no_policy("shop");
 
         // What the stranger may send.
-        let resolves = || {
-            exec(&cluster, "evil", "stranger", &["import socket; print(socket.getaddrinfo('kubernetes.default.svc.cluster.local',443)[0][4])"]).ok
-        };
         let out = |egress: Value| json!({"podSelector": {}, "policyTypes": ["Egress"], "egress": egress});
         let dns = json!({"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
             "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}], "ports": [{"port": 53, "protocol": "UDP"}]});
         let shop =
             json!({"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "shop"}}}]});
-        for (what, spec, seen, names) in [
-            ("nothing out", out(json!([])), "++--++", false),
-            ("names only", out(json!([dns])), "++--++", true),
-            ("to shop only", out(json!([shop])), "++++++", false),
-            ("both", out(json!([shop, dns])), "++++++", true),
+        for (what, spec, seen) in [
+            ("nothing out", out(json!([])), "++++ ---"),
+            ("names only", out(json!([dns])), "++++ --+"),
+            ("to shop only", out(json!([shop])), "++++ ++-"),
+            ("both", out(json!([shop, dns])), "++++ +++"),
         ] {
             stage.policy("evil", &spec);
             std::thread::sleep(Duration::from_millis(300));
             assert_eq!(stage.seen(), seen, "{who:?}: {what}");
-            assert_eq!(resolves(), names, "{who:?}: names: {what}");
         }
         // A pod that is started under a policy has it from its first moment.
         stage.policy("evil", &out(json!([])));
         std::thread::sleep(Duration::from_millis(300));
-        let first = format!(
-            "python3 -c \"{}\" {} 8080 tcp",
-            ASK.replace('"', "'"),
-            stage.server
-        );
-        let said = cluster.script("evil", "hasty", &first, &json!({}));
-        assert!(said.out.starts_with("closed"), "{who:?}: {said:?}");
+        let first = once(&cluster, "evil", "hasty", &[HASTY, &stage.server], &json!({}));
+        assert_eq!(first, "closed\n", "{who:?}: the first packet of a pod");
     });
 }
 
