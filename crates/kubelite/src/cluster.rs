@@ -4,7 +4,7 @@
 use crate::api::{ApiServer, Context};
 use crate::auth::{Agents, Rbac, TokenError, Tokens, bootstrap_roles};
 use crate::controllers;
-use crate::fabric::{Fabric, FabricConfig, FabricError, KUBERNETES, NodeConfig};
+use crate::fabric::{Fabric, FabricConfig, FabricError, KUBERNETES, NodeConfig, PolicySnapshot};
 use crate::pki::{Authority, Pki, PkiError, write_private};
 use crate::registry::{DeleteOptions, OpenError, Registry, Status};
 use base64::Engine as _;
@@ -259,6 +259,8 @@ impl Kubelite {
         let Some(fabric) = &self.fabric else {
             return Ok(Vec::new());
         };
+        // From the start nothing is open: pods wait for the controllers to say what holds for them.
+        fabric.set_policies(PolicySnapshot::default()).await?;
         let nodes = (1..=self.config.nodes).filter_map(|number| Some((number, u8::try_from(number).ok()?)));
         let spawns = nodes.map(|(number, index)| async move {
             let name = format!("n{number}");

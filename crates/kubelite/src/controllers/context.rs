@@ -32,8 +32,8 @@ pub(crate) enum Failure {
         #[source]
         source: std::io::Error,
     },
-    /// The network did not take the services.
-    #[error("could not publish the services to the cluster network")]
+    /// The network did not take the services or the policies.
+    #[error("could not publish services or network policies to the cluster network")]
     Publish(#[source] crate::fabric::FabricError),
 }
 
@@ -70,6 +70,8 @@ pub(crate) struct Context {
     pub(super) ingress: Vec<IpAddr>,
     /// What the network was last told.
     pub(super) published: Mutex<Option<crate::fabric::ServiceSnapshot>>,
+    /// Which network policies the network was last told, and when.
+    pub(super) policies: Mutex<Option<(crate::fabric::PolicySnapshot, tokio::time::Instant)>>,
     /// Nodes whose agent ended, and whether that is marked on their object.
     pub(super) dead: Mutex<std::collections::BTreeMap<String, bool>>,
 }

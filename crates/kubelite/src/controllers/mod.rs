@@ -19,6 +19,7 @@ mod job;
 mod namespace;
 mod nodes;
 pub(crate) mod pod;
+mod policies;
 pub(crate) mod quantity;
 mod queue;
 mod quota;
@@ -90,6 +91,7 @@ pub(crate) enum Task {
     Budget(String),
     Garbage(String),
     Publish,
+    Policies,
     ExpireEvents,
 }
 
@@ -107,6 +109,7 @@ pub async fn run(deps: Deps, cancel: CancellationToken) {
         root_ca: deps.root_ca,
         ingress: deps.ingress,
         published: std::sync::Mutex::default(),
+        policies: std::sync::Mutex::default(),
         dead: std::sync::Mutex::default(),
     });
     if let Err(failure) = volumes::ensure_class(&ctx).await {
@@ -223,6 +226,7 @@ fn start_over(ctx: &Context) {
         }
     }
     ctx.queue.add(Task::Publish);
+    ctx.queue.add(Task::Policies);
     ctx.queue.add_after(Task::ExpireEvents, Duration::from_secs(60));
 }
 
@@ -273,6 +277,7 @@ async fn reconcile(ctx: &Context, task: &Task) -> Outcome {
         Task::Budget(ns) => budget::reconcile(ctx, ns).await,
         Task::Garbage(uid) => garbage::reconcile(ctx, uid).await,
         Task::Publish => services::publish(ctx).await,
+        Task::Policies => policies::publish(ctx).await,
         Task::ExpireEvents => recorder::expire(ctx).await,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::field::{deleting, items, label, map, text};
-use super::{Task, budget, endpoints, job, nodes, pod, select};
+use super::{Task, budget, endpoints, job, nodes, pod, policies, select};
 use crate::registry::EventKind;
 use serde_json::Value;
 
@@ -18,6 +18,9 @@ pub(super) fn route(
     let name = text(object, "/metadata/name").to_owned();
     let place = || (namespace.clone(), name.clone());
     let mut tasks = Vec::new();
+    if policies::matters(resource, kind, object, previous) {
+        tasks.push(Task::Policies);
+    }
     match resource {
         "deployments.apps" => tasks.push(Task::Deployment(namespace.clone(), name.clone())),
         "replicasets.apps" => {

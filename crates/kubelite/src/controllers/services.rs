@@ -3,9 +3,11 @@
 use super::context::{Context, Failure, Outcome};
 use super::endpoints::SLICES;
 use super::field::{flag, int, items, label, text};
+use super::pod;
+use crate::fabric::policy::is_pod_address;
 use crate::fabric::{Protocol, ServiceEntry, ServicePortEntry, ServiceSnapshot};
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError};
 
@@ -14,12 +16,14 @@ pub(super) async fn publish(ctx: &Context) -> Outcome {
     let Some(fabric) = &ctx.fabric else {
         return Ok(None);
     };
-    let snapshot = snapshot(&ctx.list_all("services"), &ctx.list_all(SLICES));
+    let services = ctx.list_all("services");
+    let (snapshot, refused) = snapshot(&services, &ctx.list_all(SLICES), &node_pods(ctx));
     let same = {
         let last = ctx.published.lock().unwrap_or_else(PoisonError::into_inner);
         last.as_ref() == Some(&snapshot)
     };
     if !same {
+        tell(ctx, &services, &refused);
         fabric
             .set_services(snapshot.clone())
             .await
@@ -29,8 +33,43 @@ pub(super) async fn publish(ctx: &Context) -> Outcome {
     Ok(None)
 }
 
-/// All services with their ready backends.
-fn snapshot(services: &[Arc<Value>], slices: &[Arc<Value>]) -> ServiceSnapshot {
+/// Namespace and address of the pods that use their node's own network.
+fn node_pods(ctx: &Context) -> HashSet<(String, IpAddr)> {
+    let pods = ctx.list_all("pods");
+    pods.iter()
+        .filter(|one| flag(one, "/spec/hostNetwork") && !pod::ended(one))
+        .filter_map(|one| {
+            let address = text(one, "/status/podIP").parse().ok()?;
+            Some((text(one, "/metadata/namespace").to_owned(), address))
+        })
+        .collect()
+}
+
+/// An endpoint that is not used: namespace, service and address.
+type Refused = BTreeSet<(String, String, IpAddr)>;
+
+/// Says at the service why an endpoint is not used: whoever wrote it would look there.
+fn tell(ctx: &Context, services: &[Arc<Value>], refused: &Refused) {
+    for (namespace, name, address) in refused {
+        let service = services.iter().find(|service| {
+            text(service, "/metadata/namespace") == namespace && text(service, "/metadata/name") == name
+        });
+        if let Some(service) = service {
+            let message = format!(
+                "endpoint {address} is not used: endpoints may only lead to pods (10.42.0.0/16), not to the machine, \
+                 to a node or to service addresses"
+            );
+            ctx.event(service, "Warning", "EndpointRefused", &message);
+        }
+    }
+}
+
+/// All services with their ready backends, and the endpoints that are none.
+fn snapshot(
+    services: &[Arc<Value>],
+    slices: &[Arc<Value>],
+    node_pods: &HashSet<(String, IpAddr)>,
+) -> (ServiceSnapshot, Refused) {
     let mut of: HashMap<(&str, &str), Vec<&Value>> = HashMap::new();
     for slice in slices {
         let key = (
@@ -39,18 +78,32 @@ fn snapshot(services: &[Arc<Value>], slices: &[Arc<Value>]) -> ServiceSnapshot {
         );
         of.entry(key).or_default().push(slice);
     }
+    let mut refused = Refused::new();
     let mut entries: Vec<ServiceEntry> = services
         .iter()
         .map(|service| {
-            let key = (
+            let (namespace, name) = (
                 text(service, "/metadata/namespace"),
                 text(service, "/metadata/name"),
             );
-            entry(service, of.get(&key).map(Vec::as_slice).unwrap_or_default())
+            let slices = of.get(&(namespace, name)).map(Vec::as_slice).unwrap_or_default();
+            let mut entry = entry(service, slices);
+            for port in &mut entry.ports {
+                // Anybody may write a slice: it must not lead where pods have no business.
+                port.backends.retain(|backend| {
+                    let fine = matches!(backend.ip(), IpAddr::V4(v4) if is_pod_address(v4))
+                        || node_pods.contains(&(namespace.to_owned(), backend.ip()));
+                    if !fine {
+                        refused.insert((namespace.to_owned(), name.to_owned(), backend.ip()));
+                    }
+                    fine
+                });
+            }
+            entry
         })
         .collect();
     entries.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
-    ServiceSnapshot { services: entries }
+    (ServiceSnapshot { services: entries }, refused)
 }
 
 fn entry(service: &Value, slices: &[&Value]) -> ServiceEntry {
@@ -163,14 +216,16 @@ mod tests {
                 {"addresses": ["10.42.1.4"], "conditions": {"ready": true, "terminating": true}},
             ]}))
         };
-        let all = snapshot(
+        let (all, refused) = snapshot(
             &[
                 service("web", "10.96.1.1"),
                 service("db", "None"),
                 service("kubernetes", "10.96.0.1"),
             ],
             &[slice("web"), slice("db")],
+            &HashSet::new(),
         );
+        assert!(refused.is_empty());
         let names: Vec<_> = all.services.iter().map(|s| s.name.as_str()).collect();
         assert_eq!(names, ["db", "kubernetes", "web"]);
         assert_eq!(
@@ -189,5 +244,41 @@ mod tests {
             all.services[2].ports[0].backends,
             ["10.42.1.2:8080".parse().unwrap()]
         );
+    }
+    #[test]
+    fn endpoints_lead_to_pods_only() {
+        let service = Arc::new(json!({"metadata": {"namespace": "s", "name": "x"},
+            "spec": {"clusterIP": "10.96.1.1", "ports": [{"port": 80}]}}));
+        let addresses = [
+            "127.0.0.1",
+            "169.254.169.254",
+            "10.96.0.2",
+            "10.42.0.1",
+            "10.42.1.1",
+            "192.168.0.1",
+            "10.42.1.7",
+        ];
+        let slice = Arc::new(json!({
+            "metadata": {"namespace": "s", "labels": {"kubernetes.io/service-name": "x"}},
+            "ports": [{"name": "", "port": 8080}],
+            "endpoints": addresses.map(|address| json!({"addresses": [address]})),
+        }));
+        let of = |node_pods: &HashSet<(String, IpAddr)>| {
+            let slices = [Arc::clone(&slice)];
+            let (all, refused) = snapshot(&[Arc::clone(&service)], &slices, node_pods);
+            let backends: Vec<String> = all.services[0].ports[0]
+                .backends
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            (backends.join(" "), refused.len())
+        };
+        assert_eq!(of(&HashSet::new()), ("10.42.1.7:8080".to_owned(), 6));
+        // A pod that uses its node's network answers at its node's address; only its own namespace may say so.
+        let node: IpAddr = "10.42.1.1".parse().unwrap();
+        let theirs = HashSet::from([("other".to_owned(), node)]);
+        assert_eq!(of(&theirs).1, 6);
+        let own = HashSet::from([("s".to_owned(), node)]);
+        assert_eq!(of(&own), ("10.42.1.1:8080 10.42.1.7:8080".to_owned(), 5));
     }
 }

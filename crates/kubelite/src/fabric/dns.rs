@@ -1,6 +1,7 @@
 //! The cluster's DNS server: UDP and TCP on one address. Answers from the zone, asks the machine's resolver for the
 //! rest if there is one that answers.
 
+use super::bounds::Bounds;
 use super::types::{DNS, ServiceSnapshot};
 use super::upstream::Upstream;
 use super::zone::{Verdict, Zone};
@@ -17,6 +18,11 @@ use tokio::task::JoinSet;
 
 /// Questions answered at the same time; more wait in the socket.
 const AT_ONCE: usize = 512;
+/// Of these, one pod's; its further ones are dropped, so that others' are answered.
+const OF_ONE: usize = 64;
+/// Connections, in all and of one pod. They are counted apart: they last, and must not hold up questions.
+const STREAMS: usize = 256;
+const STREAMS_OF_ONE: usize = 16;
 /// A silent TCP client is dropped after this.
 const IDLE: Duration = Duration::from_secs(20);
 
@@ -115,26 +121,35 @@ pub(super) async fn bind() -> io::Result<(UdpSocket, TcpListener)> {
 /// Serves until dropped.
 pub(super) async fn serve(udp: UdpSocket, tcp: TcpListener, names: Arc<Names>) {
     let udp = Arc::new(udp);
-    let mut tasks = JoinSet::new();
+    let (mut tasks, mut streams) = (JoinSet::new(), JoinSet::new());
+    let questions = Arc::new(Bounds::new(OF_ONE, AT_ONCE));
+    let connections = Arc::new(Bounds::new(STREAMS_OF_ONE, STREAMS));
     let mut buffer = vec![0_u8; 4096];
     loop {
         tokio::select! {
             Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
+            Some(_) = streams.join_next(), if !streams.is_empty() => {}
             received = udp.recv_from(&mut buffer), if tasks.len() < AT_ONCE => {
                 let Ok((length, client)) = received else { continue };
+                let Some(place) = questions.enter(client.ip()) else { continue };
                 let packet = buffer.get(..length).unwrap_or_default().to_vec();
                 let (udp, names) = (Arc::clone(&udp), Arc::clone(&names));
                 tasks.spawn(async move {
+                    let _place = place;
                     if let Some(reply) = names.answer(&packet, Some(512)).await {
                         // The client may be gone; it would ask again.
                         _ = udp.send_to(&reply, client).await;
                     }
                 });
             }
-            accepted = tcp.accept(), if tasks.len() < AT_ONCE => match accepted {
-                Ok((stream, _)) => {
+            accepted = tcp.accept() => match accepted {
+                Ok((stream, client)) => {
+                    let Some(place) = connections.enter(client.ip()) else { continue };
                     let names = Arc::clone(&names);
-                    tasks.spawn(async move { _ = tokio::time::timeout(IDLE, stream_of(stream, &names)).await; });
+                    streams.spawn(async move {
+                        let _place = place;
+                        _ = tokio::time::timeout(IDLE, stream_of(stream, &names)).await;
+                    });
                 }
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             },

@@ -1,6 +1,7 @@
 //! The control plane's side of the fabric: starts the process, sends requests, hands out sockets made inside.
 
 use super::cgroups::remove_cgroups;
+use super::policy::{PolicySnapshot, is_pod_address};
 use super::types::{FabricConfig, FabricError, NodeConfig, NodeExit, ServiceSnapshot};
 use super::wire::{Ask, Channel, Failure, Request, Say, pair};
 use std::collections::HashMap;
@@ -145,6 +146,24 @@ impl Fabric {
         TcpStream::from_std(stream)
     }
 
+    /// Connects to a pod, or to a node's own address where a pod uses the node's network; refuses every other address.
+    /// For whoever got the address from an object that others may write.
+    ///
+    /// # Errors
+    /// As [`Fabric::dial`], and `PermissionDenied` for an address that is no pod's.
+    pub async fn dial_backend(&self, to: SocketAddr) -> io::Result<TcpStream> {
+        if !is_backend(to.ip()) {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                format!(
+                    "{to} is no pod's address: an EndpointSlice may only lead to pods (10.42.0.0/16), not to \
+                     the machine, to service addresses or out of the cluster"
+                ),
+            ));
+        }
+        self.dial(to).await
+    }
+
     /// Listens on an address inside the cluster's network; port 0 picks one.
     ///
     /// # Errors
@@ -189,6 +208,15 @@ impl Fabric {
     /// When the fabric has ended.
     pub async fn set_services(&self, services: ServiceSnapshot) -> Result<(), FabricError> {
         self.ask(Ask::Services(services)).await.map(drop)
+    }
+
+    /// Makes these policies hold: when this returns, they do. From the first call on, a pod that they do not name has
+    /// no network.
+    ///
+    /// # Errors
+    /// When the kernel refused them, or the fabric has ended.
+    pub async fn set_policies(&self, policies: PolicySnapshot) -> Result<(), FabricError> {
+        self.ask(Ask::Policies(policies)).await.map(drop)
     }
 
     /// The fabric's process id.
@@ -248,6 +276,11 @@ impl Fabric {
         }
         receiver.await.map_err(|_| FabricError::Gone)
     }
+}
+
+/// Whether something that answers for a service may be there.
+pub(super) fn is_backend(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V4(v4) if is_pod_address(v4) || matches!(v4.octets(), [10, 42, 1..=250, 1]))
 }
 
 fn lock(waiting: &Waiting) -> MutexGuard<'_, Option<HashMap<u64, oneshot::Sender<Answer>>>> {

@@ -2,20 +2,25 @@
 //! it to dial, to listen, to publish services and to run node agents. Must not know Kubernetes objects.
 
 mod ancillary;
+mod bounds;
 pub(crate) mod cgroups;
 mod dns;
 mod handle;
 pub(crate) mod link;
 pub(crate) mod namespaces;
+mod nft;
 mod pid_one;
+pub(crate) mod policy;
 pub(crate) mod process;
 mod proxy;
 mod types;
 mod udp;
 mod upstream;
+pub(crate) mod wall;
 mod wire;
 mod zone;
 
 pub use cgroups::remove_cgroups;
 pub use handle::Fabric;
+pub use policy::{Peers, PolicyPod, PolicySnapshot, PortRange, Profile, ProfileRule, Transport};
 pub use types::*;

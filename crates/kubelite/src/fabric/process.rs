@@ -6,8 +6,10 @@ use super::dns::{self, Names};
 use super::link::Links;
 use super::namespaces::{self, Rights};
 use super::pid_one::{self, PidOne};
+use super::policy::{Judge, PolicySnapshot};
 use super::proxy::Proxy;
 use super::types::{NodeConfig, NodeExit};
+use super::wall::Wall;
 use super::wire::{Ask, Channel, Failure, Request, Say};
 use super::{cgroups, types::ServiceSnapshot};
 use crate::node::AgentConfig;
@@ -27,7 +29,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 /// How long agents may take to end their containers in an orderly way.
@@ -61,10 +63,10 @@ pub(crate) fn main(args: &[OsString]) -> ExitCode {
             }
         };
         let built = match entered {
-            Ok(rights) => build().await.map(|(links, sockets)| (rights, links, sockets)),
+            Ok(rights) => build().await.map(|(built, sockets)| (rights, built, sockets)),
             Err(error) => Err(chain(&error).to_string()),
         };
-        let (rights, links, (udp, tcp)) = match built {
+        let (rights, (links, wall), (udp, tcp)) = match built {
             Ok(built) => built,
             Err(why) => {
                 tracing::error!("{why}");
@@ -77,6 +79,9 @@ pub(crate) fn main(args: &[OsString]) -> ExitCode {
         names.set(&ServiceSnapshot::default());
         let mut tasks = JoinSet::new();
         tasks.spawn(dns::serve(udp, tcp, Arc::clone(&names)));
+        let (judges, judge) = watch::channel(Arc::new(Judge::default()));
+        let (policies, changes) = mpsc::channel(4);
+        tasks.spawn(keep_wall(wall, judges, changes, Arc::clone(&channel)));
         let (ended, exits) = mpsc::channel(16);
         let fabric = Process {
             dir: PathBuf::from(dir),
@@ -85,7 +90,8 @@ pub(crate) fn main(args: &[OsString]) -> ExitCode {
             rights,
             channel,
             names,
-            proxy: Proxy::default(),
+            proxy: Proxy::new(judge),
+            policies,
             nodes: BTreeMap::new(),
             tasks,
             ended,
@@ -117,7 +123,8 @@ fn channel() -> io::Result<Channel> {
     Channel::new(end)
 }
 
-async fn build() -> Result<(Links, (UdpSocket, tokio::net::TcpListener)), String> {
+async fn build() -> Result<((Links, Wall), (UdpSocket, tokio::net::TcpListener)), String> {
+    let wall = Wall::build().map_err(|error| chain(&error).to_string())?;
     let links = Links::open().map_err(|error| chain(&error).to_string())?;
     links
         .build_cluster()
@@ -126,7 +133,38 @@ async fn build() -> Result<(Links, (UdpSocket, tokio::net::TcpListener)), String
     let sockets = dns::bind()
         .await
         .map_err(|error| format!("the DNS server could not listen: {error}"))?;
-    Ok((links, sockets))
+    Ok(((links, wall), sockets))
+}
+
+/// Makes policies hold, one snapshot after the other, on a thread that may wait for the kernel.
+async fn keep_wall(
+    wall: Wall,
+    judges: watch::Sender<Arc<Judge>>,
+    mut changes: mpsc::Receiver<(u64, PolicySnapshot)>,
+    channel: Arc<Channel>,
+) {
+    let mut wall = Some(wall);
+    let mut work = JoinSet::new();
+    while let Some((id, policies)) = changes.recv().await {
+        let Some(mut standing) = wall.take() else { return };
+        work.spawn_blocking(move || {
+            let outcome = standing.set(&policies);
+            (standing, outcome, policies)
+        });
+        let result = match work.join_next().await {
+            Some(Ok((standing, outcome, policies))) => {
+                wall = Some(standing);
+                // The proxy follows also where the kernel refused: the two need not agree to be strict.
+                judges.send_replace(Arc::new(Judge::new(policies)));
+                outcome
+                    .map(|()| 0)
+                    .map_err(|error| failure(chain(&error).to_string()))
+            }
+            _ => Err(failure("the packet filter's thread broke off".to_owned())),
+        };
+        // If the control plane is gone, the next receive says so.
+        _ = channel.send(&Say::Reply { id, result }, None).await;
+    }
 }
 
 #[derive(Debug)]
@@ -143,6 +181,7 @@ struct Process {
     channel: Arc<Channel>,
     names: Arc<Names>,
     proxy: Proxy,
+    policies: mpsc::Sender<(u64, PolicySnapshot)>,
     nodes: BTreeMap<String, Node>,
     tasks: JoinSet<()>,
     ended: mpsc::Sender<(String, String)>,
@@ -186,6 +225,11 @@ impl Process {
                 self.proxy.set(&snapshot).await;
                 Ok(0)
             }
+            Ask::Policies(policies) => match self.policies.send((id, policies)).await {
+                // Answered when they hold.
+                Ok(()) => return,
+                Err(_) => Err(failure("the packet filter cannot be changed any more".to_owned())),
+            },
             Ask::Resolver => self.resolver(fd).map_err(Failure::from),
             Ask::SpawnNode(config) => self.spawn_node(&config),
             Ask::KillNode { name } => match self.nodes.get_mut(&name) {

@@ -1,6 +1,13 @@
 //! The service proxy: a listener for every service port, connections to ready backends in turn. Knows addresses, not
 //! Kubernetes. A new snapshot changes where *new* connections go; open ones stay.
+//!
+//! The proxy stands between a pod and the pod that answers, so it is here that policies are held against the two of
+//! them: a backend that the client may not reach, or that may not be reached by it, is passed over, and a connection
+//! ends when a change of the policies forbids it. It dials pods and nothing else, whatever a snapshot says.
 
+use super::bounds::Bounds;
+use super::handle::is_backend;
+use super::policy::{Judge, Transport};
 use super::types::{Protocol, ServiceSnapshot};
 use super::udp;
 use std::collections::hash_map::DefaultHasher;
@@ -12,6 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -55,20 +63,66 @@ struct Port {
     stop: CancellationToken,
 }
 
+/// Who is asked whether a connection may be made, and how many there may be.
+#[derive(Debug, Clone)]
+pub(super) struct Gatekeeper {
+    judge: watch::Receiver<Arc<Judge>>,
+    bounds: Arc<Bounds>,
+}
+
+impl Gatekeeper {
+    /// Whether `client` may reach `backend`.
+    pub(super) fn allows(&self, client: IpAddr, backend: SocketAddr, transport: Transport) -> bool {
+        match (client, backend.ip()) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => {
+                is_backend(backend.ip()) && self.judge.borrow().allows(from, to, (transport, backend.port()))
+            }
+            _ => false,
+        }
+    }
+
+    /// Ends when it no longer may.
+    pub(super) async fn forbidden(&mut self, client: IpAddr, backend: SocketAddr, transport: Transport) {
+        loop {
+            // No sender: the fabric is ending, and connections with it.
+            if self.judge.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            self.judge.borrow_and_update();
+            if !self.allows(client, backend, transport) {
+                return;
+            }
+        }
+    }
+}
+
 /// The listeners. Everything it spawned ends when it is dropped.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Proxy {
     ports: BTreeMap<(SocketAddr, Protocol), Port>,
+    gatekeeper: Gatekeeper,
     tasks: JoinSet<()>,
 }
 
 impl Proxy {
+    /// Without ports.
+    pub(super) fn new(judge: watch::Receiver<Arc<Judge>>) -> Self {
+        Self {
+            ports: BTreeMap::new(),
+            gatekeeper: Gatekeeper {
+                judge,
+                bounds: Arc::new(Bounds::of_open_files()),
+            },
+            tasks: JoinSet::new(),
+        }
+    }
+
     /// Makes the listeners be those of `snapshot`.
     pub(super) async fn set(&mut self, snapshot: &ServiceSnapshot) {
         while self.tasks.try_join_next().is_some() {}
         let mut wanted = BTreeSet::new();
         for service in &snapshot.services {
-            let Some(ip) = service.cluster_ip.filter(|ip| !is_control_plane(*ip)) else {
+            let Some(ip) = service.cluster_ip.filter(|ip| is_service(*ip)) else {
                 continue;
             };
             for port in service.ports.iter().filter(|port| !port.backends.is_empty()) {
@@ -102,32 +156,43 @@ impl Proxy {
         backends: Arc<Backends>,
     ) -> io::Result<CancellationToken> {
         let stop = CancellationToken::new();
+        let gatekeeper = self.gatekeeper.clone();
         match protocol {
             Protocol::Tcp => {
                 let listener = TcpListener::bind(at).await?;
-                self.tasks.spawn(accept(listener, backends, stop.clone()));
+                self.tasks
+                    .spawn(accept(listener, backends, gatekeeper, stop.clone()));
             }
             Protocol::Udp => {
                 let socket = UdpSocket::bind(at).await?;
-                self.tasks.spawn(udp::relay(socket, backends, stop.clone()));
+                self.tasks
+                    .spawn(udp::relay(socket, backends, gatekeeper, stop.clone()));
             }
         }
         Ok(stop)
     }
 }
 
-/// Addresses the control plane listens on itself: the first sixteen of the services range.
-fn is_control_plane(ip: IpAddr) -> bool {
-    matches!(ip, IpAddr::V4(ip) if matches!(ip.octets(), [10, 96, 0, 0..=15]))
+/// Addresses that are the proxy's: the services range without its first sixteen, which the control plane listens on
+/// itself.
+fn is_service(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V4(ip) if matches!(ip.octets(), [10, 96, ..]) && !matches!(ip.octets(), [10, 96, 0, 0..=15]))
 }
 
-async fn accept(listener: TcpListener, backends: Arc<Backends>, stop: CancellationToken) {
+async fn accept(
+    listener: TcpListener,
+    backends: Arc<Backends>,
+    gatekeeper: Gatekeeper,
+    stop: CancellationToken,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok((client, from)) => drop(connections.spawn(carry(client, from, Arc::clone(&backends)))),
+                Ok((client, from)) => {
+                    drop(connections.spawn(carry(client, from, Arc::clone(&backends), gatekeeper.clone())));
+                }
                 Err(error) => {
                     // Out of descriptors, most likely: let connections end before the next try.
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -141,20 +206,37 @@ async fn accept(listener: TcpListener, backends: Arc<Backends>, stop: Cancellati
     while connections.join_next().await.is_some() {}
 }
 
-async fn carry(mut client: TcpStream, from: SocketAddr, backends: Arc<Backends>) {
+async fn carry(mut client: TcpStream, from: SocketAddr, backends: Arc<Backends>, mut gatekeeper: Gatekeeper) {
+    let bounds = Arc::clone(&gatekeeper.bounds);
+    let Some(_place) = bounds.enter(from.ip()) else {
+        _ = client.set_zero_linger();
+        return;
+    };
     for backend in backends.order(from.ip()) {
+        if !gatekeeper.allows(from.ip(), backend, Transport::Tcp) {
+            tracing::debug!(client = %from, %backend, "a policy forbids this");
+            continue;
+        }
         match tokio::time::timeout(CONNECT, TcpStream::connect(backend)).await {
             Ok(Ok(mut server)) => {
                 _ = client.set_nodelay(true);
                 _ = server.set_nodelay(true);
-                // Either side may reset the connection at any time: that is between them.
-                _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+                tokio::select! {
+                    // Either side may reset the connection at any time: that is between them.
+                    _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                    () = gatekeeper.forbidden(from.ip(), backend, Transport::Tcp) => {
+                        _ = client.set_zero_linger();
+                        _ = server.set_zero_linger();
+                    }
+                }
                 return;
             }
             Ok(Err(error)) => tracing::debug!(%backend, %error, "backend refused"),
             Err(_) => tracing::debug!(%backend, "backend did not answer"),
         }
     }
+    // Reset rather than closed: nobody answers here.
+    _ = client.set_zero_linger();
 }
 
 #[cfg(test)]

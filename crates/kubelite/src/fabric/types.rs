@@ -8,8 +8,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use thiserror::Error;
 
-/// The bridge's own address: the pods' gateway.
+/// The fabric's own address.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 42, 0, 1);
+/// What pods know as their gateway: an address that nobody has, of a neighbour that is written down.
+pub(crate) const WAY_OUT: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 /// Where pods ask for names.
 pub const DNS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
 /// The `kubernetes` service.

@@ -1,6 +1,8 @@
 //! Carries UDP for the service proxy: one socket per client, kept while it talks.
 
-use super::proxy::Backends;
+use super::bounds::Bounds;
+use super::policy::Transport;
+use super::proxy::{Backends, Gatekeeper};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,9 +16,17 @@ use tokio_util::sync::CancellationToken;
 const IDLE: Duration = Duration::from_secs(30);
 /// Clients one port serves at once; packets of further ones are dropped, as a full network would.
 const CLIENTS: usize = 1024;
+/// Ports of one pod that one port serves at once: one pod leaves room for others.
+const OF_ONE: usize = 256;
 
 /// Relays until stopped.
-pub(super) async fn relay(socket: UdpSocket, backends: Arc<Backends>, stop: CancellationToken) {
+pub(super) async fn relay(
+    socket: UdpSocket,
+    backends: Arc<Backends>,
+    gatekeeper: Gatekeeper,
+    stop: CancellationToken,
+) {
+    let bounds = Arc::new(Bounds::new(OF_ONE, CLIENTS));
     let socket = Arc::new(socket);
     let mut clients: HashMap<SocketAddr, mpsc::Sender<Vec<u8>>> = HashMap::new();
     let mut tasks: JoinSet<SocketAddr> = JoinSet::new();
@@ -35,13 +45,25 @@ pub(super) async fn relay(socket: UdpSocket, backends: Arc<Backends>, stop: Canc
                     Some(Err(mpsc::error::TrySendError::Closed(packet))) => packet,
                     None => buffer.get(..length).unwrap_or_default().to_vec(),
                 };
-                let Some(backend) = backends.order(client.ip()).first().copied() else { continue };
-                if clients.len() >= CLIENTS { continue }
+                let order = backends.order(client.ip());
+                let mut allowed = order
+                    .into_iter()
+                    .filter(|backend| gatekeeper.allows(client.ip(), *backend, Transport::Udp));
+                let Some(backend) = allowed.next() else { continue };
+                let Some(place) = bounds.enter(client.ip()) else { continue };
                 let (sender, receiver) = mpsc::channel(64);
                 // An empty channel of 64 has room for one.
                 _ = sender.try_send(packet);
                 clients.insert(client, sender);
-                tasks.spawn(talk(Arc::clone(&socket), client, backend, receiver));
+                let (front, mut gatekeeper) = (Arc::clone(&socket), gatekeeper.clone());
+                tasks.spawn(async move {
+                    let _place = place;
+                    tokio::select! {
+                        () = talk(front, client, backend, receiver) => {}
+                        () = gatekeeper.forbidden(client.ip(), backend, Transport::Udp) => {}
+                    }
+                    client
+                });
             }
         }
     }
@@ -52,12 +74,12 @@ async fn talk(
     client: SocketAddr,
     backend: SocketAddr,
     mut packets: mpsc::Receiver<Vec<u8>>,
-) -> SocketAddr {
+) {
     let Ok(back) = UdpSocket::bind(("0.0.0.0", 0)).await else {
-        return client;
+        return;
     };
     if back.connect(backend).await.is_err() {
-        return client;
+        return;
     }
     let mut buffer = vec![0_u8; 65_536];
     loop {
@@ -65,13 +87,13 @@ async fn talk(
         tokio::select! {
             packet = packets.recv() => match packet {
                 Some(packet) => _ = back.send(&packet).await,
-                None => return client,
+                None => return,
             },
             received = back.recv(&mut buffer) => match received {
                 Ok(length) => _ = front.send_to(buffer.get(..length).unwrap_or_default(), client).await,
-                Err(_) => return client,
+                Err(_) => return,
             },
-            () = tokio::time::sleep(IDLE) => return client,
+            () = tokio::time::sleep(IDLE) => return,
         }
     }
 }

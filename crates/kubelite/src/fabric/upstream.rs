@@ -1,8 +1,9 @@
 //! The machine's resolver, over one socket that the control plane opened on the machine's own network. A resolver
-//! that does not answer is left alone for a while, so that pods are told quickly.
+//! that never answered is left alone for a while, so that pods are told quickly; one that has answered is not, or a
+//! pod could silence it for all by asking for a name that nobody answers for.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::net::UdpSocket;
@@ -19,6 +20,7 @@ pub(super) struct Upstream {
     waiting: Mutex<HashMap<u16, oneshot::Sender<Vec<u8>>>>,
     next: AtomicU16,
     resting: Mutex<Option<Instant>>,
+    answered: AtomicBool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -53,7 +55,9 @@ impl Upstream {
         };
         lock(&self.waiting).remove(&id);
         let Some(mut answer) = answer else {
-            *lock(&self.resting) = Some(Instant::now() + REST);
+            if !self.answered.load(Ordering::Relaxed) {
+                *lock(&self.resting) = Some(Instant::now() + REST);
+            }
             return None;
         };
         answer.get_mut(..2)?.copy_from_slice(&asked);
@@ -73,6 +77,7 @@ impl Upstream {
             if let [high, low, ..] = packet
                 && let Some(waiter) = lock(&self.waiting).remove(&u16::from_be_bytes([*high, *low]))
             {
+                self.answered.store(true, Ordering::Relaxed);
                 // Whoever asked may have given up.
                 _ = waiter.send(packet.to_vec());
             }

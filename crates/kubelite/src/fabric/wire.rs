@@ -2,6 +2,7 @@
 //! Owns framing only; what the messages mean is the business of both ends.
 
 use super::ancillary;
+use super::policy::PolicySnapshot;
 use super::types::{NodeConfig, NodeExit, ServiceSnapshot};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -35,6 +36,8 @@ pub(super) enum Ask {
     Listen { at: SocketAddr },
     /// Replace the services.
     Services(ServiceSnapshot),
+    /// Replace the policies; the reply says that they hold.
+    Policies(PolicySnapshot),
     /// Ask this resolver (the socket that comes along) for names outside the cluster.
     Resolver,
     /// Start a node agent; the reply is its process id.

@@ -235,6 +235,9 @@ impl Life {
             match Volumes::make(&context.machine, &context.pod(), &context.downward()).await {
                 Ok(volumes) => {
                     *context.volumes.lock().await = volumes;
+                    if let Some(sandbox) = context.sandbox.get() {
+                        sandbox.admitted().await;
+                    }
                     self.explain("");
                     return;
                 }
@@ -297,7 +300,16 @@ impl Life {
         let (context, machine) = (&self.context, &self.context.machine);
         let address = machine.ipam.lock().unwrap_or_else(PoisonError::into_inner).take();
         let address = address.ok_or_else(|| "all addresses of this node are in use".to_owned())?;
-        match Sandbox::new(&machine.links, &machine.network, address, &context.hostname()).await {
+        let hostname = context.hostname();
+        let who = (context.uid.as_str(), hostname.as_str());
+        match Sandbox::new(
+            &machine.links,
+            &machine.network,
+            who,
+            (address, machine.address()),
+        )
+        .await
+        {
             Ok(sandbox) => {
                 // Set only here, once.
                 _ = context.sandbox.set(sandbox);

@@ -1,7 +1,8 @@
 //! A pod's network, host name and IPC namespaces, held by descriptors: no pause process, no files. Closing the
 //! descriptors after the containers ended makes the kernel remove them.
 
-use crate::fabric::link::{LinkError, Links};
+use crate::fabric::link::{self, LinkError, Links};
+use crate::fabric::wall::Gate;
 use herder_base::chain;
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::sethostname;
@@ -10,8 +11,13 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// How long a pod waits for its network policies.
+const ADMISSION: Duration = Duration::from_secs(5);
 
 /// Why a pod's namespaces could not be made.
 #[derive(Debug, Error)]
@@ -23,7 +29,7 @@ pub(crate) enum SandboxError {
     #[error("the pod's network could not be set up: {0}")]
     Inside(String),
     /// The outer end.
-    #[error("the pod could not be connected to the bridge")]
+    #[error("the pod could not be connected to the cluster's network")]
     Attach(#[source] LinkError),
 }
 
@@ -43,11 +49,10 @@ impl Sandbox {
     pub(crate) async fn new(
         links: &Links,
         outside: &Arc<OwnedFd>,
-        address: Ipv4Addr,
-        hostname: &str,
+        (uid, hostname): (&str, &str),
+        (address, node): (Ipv4Addr, Ipv4Addr),
     ) -> Result<Self, SandboxError> {
-        let [_, _, node, host] = address.octets();
-        let device = format!("veth{node}x{host}");
+        let device = link::device(uid, address);
         // A namespace that is just being taken apart may still hold the name.
         links.delete(&device).await.map_err(SandboxError::Attach)?;
         let (sender, receiver) = oneshot::channel();
@@ -65,7 +70,10 @@ impl Sandbox {
             .await
             .map_err(|_| SandboxError::Make(io::Error::other("the thread ended")))?;
         let (net, ipc, uts) = made?;
-        links.attach(&device).await.map_err(SandboxError::Attach)?;
+        links
+            .attach(&device, address, node)
+            .await
+            .map_err(SandboxError::Attach)?;
         Ok(Self {
             address,
             net,
@@ -83,6 +91,37 @@ impl Sandbox {
             ("ipc", path(&self.ipc)),
             ("uts", path(&self.uts)),
         ]
+    }
+
+    /// Waits until the pod's network policies hold, so that none of its processes runs before. Where that takes too
+    /// long the pod starts all the same: until its policies hold, its packets are dropped.
+    pub(crate) async fn admitted(&self) {
+        let begun = Instant::now();
+        let mut wait = Duration::from_millis(1);
+        let asked = Gate::open().map(|mut gate| async move {
+            loop {
+                match gate.knows(&self.device) {
+                    Ok(true) => return Ok(()),
+                    Ok(false) if begun.elapsed() > ADMISSION => {
+                        tracing::warn!(
+                            device = self.device,
+                            "a pod's network policies were not loaded in time; it starts without a network"
+                        );
+                        return Ok(());
+                    }
+                    Ok(false) => tokio::time::sleep(wait).await,
+                    Err(error) => return Err(error),
+                }
+                wait = (wait * 2).min(Duration::from_millis(20));
+            }
+        });
+        let outcome = match asked {
+            Ok(asked) => asked.await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = outcome {
+            tracing::warn!(device = self.device, error = %chain(&error), "a pod's network policies could not be asked for");
+        }
     }
 
     /// Takes the pod off the network at once, without waiting for the kernel to notice that the namespace is unused.

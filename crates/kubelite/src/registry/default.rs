@@ -70,7 +70,12 @@ pub(super) fn fill(resource: &Resource, object: &mut Value) {
         }),
         "networkpolicies.networking.k8s.io" => with_spec(object, |spec| {
             let mut types = vec!["Ingress"];
-            if spec.contains_key("egress") {
+            // An empty list says nothing, as in Kubernetes.
+            if spec
+                .get("egress")
+                .and_then(Value::as_array)
+                .is_some_and(|rules| !rules.is_empty())
+            {
                 types.push("Egress");
             }
             or(spec, "policyTypes", json!(types));

@@ -66,6 +66,7 @@ pub(super) fn check(resource: &Resource, object: &Value, current: Option<&Value>
             pod_rules::check(spec.unwrap_or(&Value::Null), "template.spec", &mut causes);
         }
         "services" => service(object, &mut causes),
+        "endpoints" | "endpointslices.discovery.k8s.io" => causes.extend(super::endpoints::check(object)),
         "configmaps" | "secrets" => {
             if let Some(current) = current {
                 let immutable = current.get("immutable").and_then(Value::as_bool) == Some(true);

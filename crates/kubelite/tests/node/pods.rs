@@ -313,9 +313,9 @@ impl Cluster {
     }
 
     pub(crate) async fn node_network(&self) {
-        let spec = json!({"hostNetwork": true, "containers": [sh("cat /proc/net/dev")]});
+        let spec = json!({"hostNetwork": true, "containers": [sh("cat /proc/net/fib_trie")]});
         let log = self.script("outside", spec).await;
-        assert!(log.contains("herder0"), "{log}");
+        assert!(log.contains("10.42.0.1"), "{log}");
         assert_eq!(self.api.status("outside")["podIP"], "10.42.1.1");
         self.remove("outside").await;
         // Herder's own data is nothing for pods, wherever it is.

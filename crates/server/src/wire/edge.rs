@@ -35,7 +35,8 @@ pub(crate) struct FabricDial(pub(crate) Fabric);
 
 impl Dial for FabricDial {
     fn dial(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<TcpStream>> {
-        Box::pin(self.0.dial(address))
+        // The address comes from an object that others may write.
+        Box::pin(self.0.dial_backend(address))
     }
 }
 
