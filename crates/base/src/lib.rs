@@ -13,6 +13,7 @@ mod remote;
 mod secret;
 mod suggest;
 mod tree;
+mod url;
 
 pub use chain::{Chain, chain};
 pub use clock::{Clock, FixedClock, SystemClock};
@@ -22,3 +23,4 @@ pub use remote::{remote_identity, resolve_remote, show_remote};
 pub use secret::Secret;
 pub use suggest::suggest;
 pub use tree::{Commit, File, PathError, Tree, TreeBuilder, normalise};
+pub use url::{Url, scrub_urls};
