@@ -5,6 +5,7 @@
 //! only composition roots construct) or randomness. Imports nothing of ours.
 #![forbid(unsafe_code)]
 
+mod allow;
 mod chain;
 mod clock;
 mod diagnostic;
@@ -15,6 +16,7 @@ mod suggest;
 mod tree;
 mod url;
 
+pub use allow::{AllowList, AllowedRemote, Namer, Refused};
 pub use chain::{Chain, chain};
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use diagnostic::{Diagnostic, Location, Severity};

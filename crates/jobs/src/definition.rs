@@ -1,5 +1,6 @@
 //! What a job is: the native form that Job DSL, config.xml and YAML all end in. Data only.
 
+use herder_base::Url;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -76,7 +77,13 @@ impl Definition {
             ..self.clone()
         };
         let text = serde_json::to_vec(&content).unwrap_or_default();
-        hex::encode(Sha256::digest(&text))
+        let mut digest = Sha256::new_with_prefix(&text);
+        // The text leaves out what opens the remotes, and what opens them may change.
+        for source in &self.sources {
+            digest.update([0]);
+            digest.update(source.url.expose());
+        }
+        hex::encode(digest.finalize())
     }
 
     /// How long one attempt may take.
@@ -164,7 +171,7 @@ impl Parameter {
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct Source {
     /// Its URL; may hold `$PARAMETER`.
-    pub url: String,
+    pub url: Url,
     /// Branch, tag or commit, also in Jenkins' spellings (`*/main`, `origin/main`); the remote's head if empty.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub branch: String,

@@ -1,7 +1,7 @@
 //! What a run is, what starts it, what an executor is told and what it tells back. Data only.
 
 use crate::definition::{Definition, Step};
-use herder_base::Secret;
+use herder_base::{Secret, Url};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -177,7 +177,7 @@ impl fmt::Display for Cause {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkout {
     /// The remote's URL, parameters filled in.
-    pub url: String,
+    pub url: Url,
     /// The branch, without Jenkins' decoration; empty for the remote's head.
     pub branch: String,
     /// The commit.

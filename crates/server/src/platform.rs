@@ -1,5 +1,6 @@
 //! Composes the platform: builds every part, binds every listener, then runs. Nothing runs before everything is built.
 
+use crate::allowed::Allowed;
 use crate::api;
 use crate::datadir::DataDir;
 use crate::error::{Error, boxed};
@@ -172,6 +173,7 @@ async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir
         .await?;
 
     let git = Git::new(options.dir.join("git"));
+    let allowed = Allowed::new(&options.fleet);
     let (executor, actions) = (
         Arc::new(PodExecutor::default()),
         Arc::new(PlatformActions::default()),
@@ -179,7 +181,10 @@ async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir
     let ports = Ports {
         executor: Arc::clone(&executor) as _,
         actions: Arc::clone(&actions) as _,
-        remotes: Arc::new(JobRemotes(git.clone())),
+        remotes: Arc::new(JobRemotes {
+            git: git.clone(),
+            allowed: allowed.clone(),
+        }),
         journal: Arc::new(LedgerJournal::new(ledger.clone())),
         clock: Arc::clone(&clock),
         logs: LogStore::new(options.dir.join("logs")),
@@ -196,6 +201,7 @@ async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir
     let shared = Shared(Arc::new(Inner {
         clock,
         git,
+        allowed,
         cluster,
         vault: vault.client,
         cluster_login: vault.login,

@@ -4,6 +4,7 @@ use crate::reading::{self, Reading};
 use crate::state::Shared;
 use crate::view::{Cell, EnvironmentView, FleetView, Health, NodeView, PassView, PodView, Row, View};
 use crate::wire::rollouts;
+use herder_base::Url;
 use herder_cluster::AppState;
 use herder_fleet::{EnvironmentKind, Fleet, UnitOrigin};
 use herder_ledger::{Lease, NewDeployment};
@@ -62,7 +63,7 @@ impl Shared {
             let finding = crate::view::Finding {
                 severity: "error".to_owned(),
                 code: "fleet-unreadable".to_owned(),
-                at: self.options.fleet.clone(),
+                at: self.options.fleet.to_string(),
                 message: reason.to_string(),
                 hint: "what runs stays as it is until the repository can be read again".to_owned(),
             };
@@ -398,10 +399,10 @@ fn stages(fleet: &Fleet) -> Vec<String> {
         .collect()
 }
 
-fn fleet_view(url: &str, reading: &Reading) -> FleetView {
+fn fleet_view(url: &Url, reading: &Reading) -> FleetView {
     FleetView {
         name: reading.fleet.name.clone(),
-        url: url.to_owned(),
+        url: url.to_string(),
         commit: reading::commit(reading).to_string(),
         read_at: reading.at.to_string(),
         namespaces: reading

@@ -12,7 +12,7 @@ use crate::ports::{Decision, NewRun, RunUpdate};
 use crate::queue::{Queue, Waiting};
 use crate::reconcile::{Checked, Existing, Reconciled, Removed, changes};
 use crate::run::{Cause, Checkout, RunId, RunRecord, RunStatus};
-use herder_base::{chain, suggest};
+use herder_base::{Url, chain, suggest};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -58,8 +58,8 @@ pub struct Dispatcher {
     /// Runs of before the last stop, by job; dealt with as soon as the job is known again.
     leftover: BTreeMap<String, Vec<RunRecord>>,
     /// Remotes being asked, and who wants to know.
-    pub(super) asking: HashMap<String, Vec<(String, Why)>>,
-    pub(super) again: BTreeSet<String>,
+    pub(super) asking: HashMap<Url, Vec<(String, Why)>>,
+    pub(super) again: BTreeSet<Url>,
     pub(super) polls: Arc<Semaphore>,
     pub(super) asks: JoinSet<Polled>,
     runs: JoinSet<Done>,
@@ -542,8 +542,13 @@ impl Dispatcher {
 
     async fn on_started(&mut self, run: &RunId, checkouts: Vec<Checkout>) {
         for checkout in checkouts {
-            self.see(&run.job, checkout.url, checkout.branch, checkout.commit)
-                .await;
+            self.see(
+                &run.job,
+                checkout.url.to_string(),
+                checkout.branch,
+                checkout.commit,
+            )
+            .await;
         }
         self.tell(JobEvent::Started { run: run.clone() });
     }

@@ -9,7 +9,7 @@ use crate::ports::{PortError, RunUpdate};
 use crate::queue::Waiting;
 use crate::remotes::{plain_branch, resolve};
 use crate::run::{Checkout, RunEvent, RunId, RunRecord, RunResult, RunSpec, RunStatus};
-use herder_base::{chain, format_duration};
+use herder_base::{Url, chain, format_duration};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -301,10 +301,10 @@ async fn attempt(context: &Context, spec: &RunSpec, log: &mut LogWriter) -> Resu
 
 /// The sources at the commits they have now, unless the trigger has seen or somebody has named others.
 async fn checkouts(context: &Context) -> Result<Vec<Checkout>, PortError> {
-    let mut references: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    let mut references: BTreeMap<Url, BTreeMap<String, String>> = BTreeMap::new();
     let mut out = Vec::new();
     for source in &context.definition.sources {
-        let url = expand(&source.url, &context.waiting.parameters);
+        let url = Url::from(expand(source.url.expose(), &context.waiting.parameters));
         let branch = expand(&source.branch, &context.waiting.parameters);
         let branch = plain_branch(&branch).to_owned();
         let commit = match context.waiting.commits.get(&commit_key(&url, &branch)) {
