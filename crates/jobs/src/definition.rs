@@ -78,7 +78,11 @@ impl Definition {
         };
         let text = serde_json::to_vec(&content).unwrap_or_default();
         let mut digest = Sha256::new_with_prefix(&text);
-        // The text leaves out what opens the remotes, and what opens them may change.
+        // The text leaves out what must not be shown: that may change, too.
+        for parameter in self.parameters.iter().filter(|parameter| parameter.is_secret()) {
+            digest.update([0]);
+            digest.update(parameter.default_value());
+        }
         for source in &self.sources {
             digest.update([0]);
             digest.update(source.url.expose());
@@ -140,8 +144,8 @@ pub enum ParameterKind {
     },
     /// A line that is masked wherever it would be seen.
     Password {
-        /// Used if nothing is given.
-        #[serde(default)]
+        /// Used if nothing is given. Read, never shown.
+        #[serde(default, skip_serializing)]
         default: String,
     },
 }

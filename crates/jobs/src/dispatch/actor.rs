@@ -3,7 +3,7 @@
 use super::execute::{Context, Done, execute};
 use super::handle::{Command, JobEvent, JobView, RunRequest, TriggerError};
 use super::poll::{Polled, Why};
-use super::triggering::{HIDDEN, hidden, namespace, parameters};
+use super::triggering::{HIDDEN, hidden, namespace, parameters, secrets};
 use super::{Ports, Settings};
 use crate::cron::Schedule;
 use crate::definition::{Definition, Origin, Retention, Threshold, Trigger};
@@ -617,6 +617,17 @@ impl Dispatcher {
         if let Some(job) = self.jobs.get(&done.id.job) {
             let mut values = done.env.clone();
             values.extend(done.parameters.clone());
+            // A secret stays one: it goes only where the next job takes it for one.
+            let secret = secrets(&job.definition, &done.parameters);
+            let mut shown = values.clone();
+            for value in shown.values_mut() {
+                if secret
+                    .iter()
+                    .any(|secret| !secret.expose().is_empty() && value.contains(secret.expose().as_str()))
+                {
+                    HIDDEN.clone_into(value);
+                }
+            }
             for next in job
                 .definition
                 .downstream
@@ -626,7 +637,15 @@ impl Dispatcher {
                 let given = next
                     .parameters
                     .iter()
-                    .map(|(name, value)| (name.clone(), expand(value, &values)))
+                    .map(|(name, value)| {
+                        let takes_secrets = self
+                            .jobs
+                            .get(&next.job)
+                            .and_then(|job| job.definition.parameters.iter().find(|p| p.name == *name))
+                            .is_some_and(crate::definition::Parameter::is_secret);
+                        let values = if takes_secrets { &values } else { &shown };
+                        (name.clone(), expand(value, values))
+                    })
                     .collect();
                 out.insert(next.job.clone(), given);
             }
