@@ -5,6 +5,7 @@
 //! only composition roots construct) or randomness. Imports nothing of ours.
 #![forbid(unsafe_code)]
 
+mod allow;
 mod chain;
 mod clock;
 mod diagnostic;
@@ -13,7 +14,9 @@ mod remote;
 mod secret;
 mod suggest;
 mod tree;
+mod url;
 
+pub use allow::{AllowList, AllowedRemote, Namer, Refused};
 pub use chain::{Chain, chain};
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use diagnostic::{Diagnostic, Location, Severity};
@@ -22,3 +25,4 @@ pub use remote::{remote_identity, resolve_remote, show_remote};
 pub use secret::Secret;
 pub use suggest::suggest;
 pub use tree::{Commit, File, PathError, Tree, TreeBuilder, normalise};
+pub use url::{Url, scrub_urls};

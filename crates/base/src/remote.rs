@@ -51,20 +51,10 @@ pub fn remote_identity(remote: &str) -> String {
     }
 }
 
-/// The remote as people may see it: without a password.
+/// The remote as people may see it: without what opens it, as [`Url`](crate::Url) shows it.
 #[must_use]
 pub fn show_remote(remote: &str) -> String {
-    let Some((scheme, rest)) = remote.split_once("://") else {
-        return remote.to_owned();
-    };
-    let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
-    match authority.rsplit_once('@') {
-        Some((user, host)) => {
-            let user = user.split_once(':').map_or(user, |(user, _)| user);
-            format!("{scheme}://{user}@{host}{path}")
-        }
-        None => remote.to_owned(),
-    }
+    crate::url::shown(remote)
 }
 
 /// The part that names a machine, and the path on it.
@@ -105,7 +95,7 @@ mod tests {
 
     #[test]
     fn passwords_are_not_shown() {
-        assert_eq!(show_remote("https://me:secret@h/x"), "https://me@h/x");
+        assert_eq!(show_remote("https://me:secret@h/x"), "https://h/x");
         assert_eq!(show_remote("git@h:x"), "git@h:x");
     }
 

@@ -31,6 +31,15 @@ impl<T: Zeroize> Drop for Secret<T> {
     }
 }
 
+/// For data that holds one. Not for judging what somebody presents: it stops at the first difference.
+impl<T: Zeroize + PartialEq> PartialEq for Secret<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl<T: Zeroize + Eq> Eq for Secret<T> {}
+
 impl<T: Zeroize> fmt::Debug for Secret<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")

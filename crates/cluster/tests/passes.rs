@@ -83,7 +83,7 @@ spec:
 
 fn inputs(root: Tree) -> Inputs {
     Inputs {
-        fleet_url: "/fleet.git".to_owned(),
+        fleet_url: "/fleet.git".into(),
         root,
         ..Inputs::default()
     }

@@ -1,6 +1,6 @@
 //! A job as the fleet describes it, whichever language it was written in. The server turns it into what runs.
 
-use herder_base::Location;
+use herder_base::{Location, Url};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -92,7 +92,7 @@ pub enum ParameterKind {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JobSource {
     /// The remote, resolved.
-    pub url: String,
+    pub url: Url,
     /// The branch, empty for the remote's default.
     pub branch: String,
     /// The directory in the workspace, empty for its root.

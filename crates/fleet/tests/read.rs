@@ -37,7 +37,7 @@ fn inputs(root: &str, others: &[(&str, &str, Result<&str, &str>)]) -> Inputs {
         trees.insert(SourceRef::new(*url, *reference), found);
     }
     Inputs {
-        fleet_url: "/git/fleet.git".to_owned(),
+        fleet_url: "/git/fleet.git".into(),
         root: tree(root, 'f'),
         trees,
         ..Inputs::default()
@@ -291,7 +291,7 @@ proptest! {
         builder.insert("environments/e.yaml", *b"config: {path: c}").unwrap();
         builder.insert("n/b/b.yaml", *b"{apiVersion: v1, kind: ConfigMap, metadata: {name: b}}").unwrap();
         builder.insert(path, text.clone().into_bytes()).unwrap();
-        let inputs = Inputs { fleet_url: "/f".to_owned(), root: builder.build(Commit::default()), ..Inputs::default() };
+        let inputs = Inputs { fleet_url: "/f".into(), root: builder.build(Commit::default()), ..Inputs::default() };
         let (fleet, _) = read(&inputs);
         prop_assert!(sources(&inputs).len() < 30);
         prop_assert!(path == "fleet.yaml" || fleet.unit("b").is_some(), "{text}");
@@ -456,7 +456,7 @@ fn a_promotion_moves_exactly_the_pins() {
     assert_eq!(promotion.files, [("shop/kustomization.yaml".to_owned(), after)]);
     assert_eq!(promotion.parent.as_str(), "c".repeat(40));
     assert_eq!(
-        (promotion.repository.as_str(), promotion.branch.as_str()),
+        (promotion.repository.expose(), promotion.branch.as_str()),
         ("/git/staging.git", "")
     );
     insta::assert_snapshot!(promotion.message());
@@ -505,7 +505,7 @@ fn job_dsl_scripts_are_jobs() {
     ])
     .unwrap();
     let inputs = Inputs {
-        fleet_url: "/srv/git/fleet.git".to_owned(),
+        fleet_url: "/srv/git/fleet.git".into(),
         root,
         trees: BTreeMap::new(),
         ..Inputs::default()
@@ -513,7 +513,7 @@ fn job_dsl_scripts_are_jobs() {
     let (fleet, found) = read(&inputs);
     let job = &fleet.jobs[0];
     assert_eq!(job.name, "abc-application");
-    assert_eq!(job.sources[0].url, "/srv/git/abc.git");
+    assert_eq!(job.sources[0].url.expose(), "/srv/git/abc.git");
     assert_eq!(
         job.target,
         herder_fleet::job::Target::Parameter("NAMESPACE".to_owned())
@@ -591,7 +591,7 @@ fn a_link_that_leads_elsewhere_is_a_change() {
         };
         builder.insert_file("namespaces/a/current", link).unwrap();
         let inputs = Inputs {
-            fleet_url: "/git/fleet.git".to_owned(),
+            fleet_url: "/git/fleet.git".into(),
             root: builder.build(Commit::default()),
             renders: renders.clone(),
             ..Inputs::default()

@@ -4,7 +4,7 @@ use crate::git::{Cache, local_error, remote_error};
 use crate::program::{Failure, Run};
 use crate::remote::{check_reference, check_url, is_full_id};
 use crate::{Error, Git};
-use herder_base::{Commit, normalise, show_remote as shown};
+use herder_base::{AllowedRemote, Commit, normalise};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use tokio::sync::MutexGuard;
@@ -37,14 +37,14 @@ impl Git {
     /// [`Error::Conflict`] if the branch is not at `parent` any more; otherwise if the remote refuses.
     pub async fn commit(
         &self,
-        url: &str,
+        remote: &AllowedRemote,
         branch: &str,
         parent: &Commit,
         changes: &[Change],
         message: &str,
         author: &Signature,
     ) -> Result<Commit, Error> {
-        check_url(url)?;
+        check_url(remote.url())?;
         check_reference(branch)?;
         if !(parent.as_str().is_empty() || is_full_id(parent.as_str())) {
             return Err(Error::Name {
@@ -53,7 +53,7 @@ impl Git {
         }
         let default;
         let branch = if branch.is_empty() {
-            default = self.default_branch(url).await?;
+            default = self.default_branch(remote).await?;
             &default
         } else {
             branch
@@ -66,7 +66,7 @@ impl Git {
             }
             paths.insert(path, change.content.as_deref());
         }
-        let cache = self.cache(url);
+        let cache = self.cache(remote);
         let mut cache = cache.lock().await;
         self.prepare(&mut cache).await?;
         if !parent.as_str().is_empty() {
@@ -208,13 +208,17 @@ impl Git {
             "--no-signed",
             lease.as_str(),
             "--",
-            cache.url.as_str(),
+            cache.access.address(),
             spec.as_str(),
         ];
-        match Run::new(Some(&cache.dir), limit, args).output().await {
+        match Run::new(Some(&cache.dir), limit, args)
+            .speaking_to(&cache.access)
+            .output()
+            .await
+        {
             Ok(_) => Ok(()),
             Err(Failure::Said(said)) if is_conflict(&said) => Err(Error::Conflict {
-                url: shown(&cache.url),
+                url: cache.url.clone(),
                 branch: branch.to_owned(),
                 expected: parent.clone(),
             }),

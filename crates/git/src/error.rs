@@ -1,6 +1,6 @@
 //! What can go wrong with a remote, each naming the remote, the reference and git's own last line.
 
-use herder_base::Commit;
+use herder_base::{Commit, Url};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -23,7 +23,7 @@ pub enum Error {
     #[error("`{url}` is no address of a git remote: {why}")]
     Address {
         /// As it was given.
-        url: String,
+        url: Url,
         /// What is wrong with it.
         why: &'static str,
     },
@@ -37,7 +37,7 @@ pub enum Error {
     #[error("{url} has no branch, tag or commit `{reference}`{}", hint(.near))]
     NoReference {
         /// The remote.
-        url: String,
+        url: Url,
         /// What was asked for.
         reference: String,
         /// A similar name that it has.
@@ -47,7 +47,7 @@ pub enum Error {
     #[error("{url} is empty: push a first commit to it")]
     Empty {
         /// The remote.
-        url: String,
+        url: Url,
     },
     /// The remote cannot be reached or refuses.
     #[error("cannot {action} {url}: {said} ({hint})")]
@@ -55,7 +55,7 @@ pub enum Error {
         /// What was tried: `read`, `fetch` or `push to`.
         action: &'static str,
         /// The remote.
-        url: String,
+        url: Url,
         /// Git's last line.
         said: String,
         /// What to do.
@@ -67,7 +67,7 @@ pub enum Error {
         /// What was tried.
         action: &'static str,
         /// The remote.
-        url: String,
+        url: Url,
         /// How long it was waited.
         after: Duration,
     },
@@ -77,7 +77,7 @@ pub enum Error {
     )]
     Conflict {
         /// The remote.
-        url: String,
+        url: Url,
         /// The branch.
         branch: String,
         /// The parent it should have had.
@@ -87,7 +87,7 @@ pub enum Error {
     #[error("{url} at {commit} has {found} {unit}, more than the limit of {limit}")]
     TooLarge {
         /// The remote.
-        url: String,
+        url: Url,
         /// The commit.
         commit: Commit,
         /// How much there is.
@@ -96,6 +96,30 @@ pub enum Error {
         limit: u64,
         /// `files` or `bytes`.
         unit: &'static str,
+    },
+    /// One file is larger than what is read into memory.
+    #[error("{url} at {commit}: {path} has {found} bytes, more than the limit of {limit} for one file")]
+    FileTooLarge {
+        /// The remote.
+        url: Url,
+        /// The commit.
+        commit: Commit,
+        /// The file.
+        path: String,
+        /// How much there is.
+        found: u64,
+        /// How much there may be.
+        limit: u64,
+    },
+    /// The remote sends more than is taken in.
+    #[error("{url} has more than {limit} bytes to say: that many {what} are not read")]
+    Flood {
+        /// The remote.
+        url: Url,
+        /// Of what.
+        what: &'static str,
+        /// How much there may be.
+        limit: u64,
     },
     /// A changed path cannot be in a repository.
     #[error("cannot commit a change to this path")]
@@ -112,7 +136,7 @@ pub enum Error {
         /// The subcommand.
         command: &'static str,
         /// The remote whose cache it worked on.
-        url: String,
+        url: Url,
         /// Git's last line.
         said: String,
     },
@@ -126,7 +150,23 @@ fn hint(near: &Option<String>) -> String {
 
 /// What to do about git's last line.
 pub(crate) fn remedy(said: &str) -> &'static str {
-    let table: [(&str, &str); 13] = [
+    let table: [(&str, &str); 17] = [
+        (
+            "index-pack",
+            "it is larger than what is fetched of one repository, or damaged",
+        ),
+        (
+            "Out of memory",
+            "unpacking it needs more memory than one repository gets",
+        ),
+        (
+            "redirect",
+            "redirects are not followed: write the address that it redirects to",
+        ),
+        (
+            "returned error: 30",
+            "redirects are not followed: write the address that it redirects to (for many forges, with `.git` at its end)",
+        ),
         (
             "dubious ownership",
             "the repository belongs to another user: git config --global --add safe.directory PATH",

@@ -1,10 +1,12 @@
 //! [`Git`]: the caches, and reading from remotes.
 
+use crate::access::Access;
+use crate::archive::Archive;
 use crate::objects::{self, Blobs};
 use crate::program::{Failure, Run};
 use crate::remote::{cache_name, check_reference, check_url, is_full_id, is_short_id};
 use crate::{Error, error};
-use herder_base::{Commit, Tree, show_remote as shown, suggest};
+use herder_base::{AllowedRemote, Commit, Tree, Url, suggest};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -21,8 +23,14 @@ pub struct Limits {
     pub transfer: Duration,
     /// How many files a commit may have to be read.
     pub files: u64,
-    /// How many bytes they may have together.
+    /// How many bytes they may have together; also how much the trees kept of one remote may have.
     pub bytes: u64,
+    /// How many bytes one file may have.
+    pub blob: u64,
+    /// How large a pack from a remote may be.
+    pub pack: u64,
+    /// How many bytes the list of a remote's references may have.
+    pub references: usize,
     /// How many trees are kept per remote.
     pub kept: usize,
 }
@@ -32,8 +40,11 @@ impl Default for Limits {
         Self {
             ask: Duration::from_secs(30),
             transfer: Duration::from_secs(300),
-            files: 200_000,
-            bytes: 512 << 20,
+            files: 100_000,
+            bytes: 128 << 20,
+            blob: 32 << 20,
+            pack: 1 << 30,
+            references: 16 << 20,
             kept: 4,
         }
     }
@@ -62,13 +73,14 @@ pub struct Git(Arc<Inner>);
 struct Inner {
     dir: PathBuf,
     limits: Limits,
-    caches: Lock<BTreeMap<String, Arc<Mutex<Cache>>>>,
+    caches: Lock<BTreeMap<Url, Arc<Mutex<Cache>>>>,
 }
 
 /// One remote's cache: only one call at a time writes to it.
 #[derive(Debug)]
 pub(crate) struct Cache {
-    pub(crate) url: String,
+    pub(crate) url: Url,
+    pub(crate) access: Access,
     pub(crate) dir: PathBuf,
     ready: bool,
     trees: VecDeque<Tree>,
@@ -99,13 +111,19 @@ impl Git {
     ///
     /// # Errors
     /// If the remote cannot be read in time.
-    pub async fn ls_remote(&self, url: &str, refs: &[&str]) -> Result<BTreeMap<String, Commit>, Error> {
+    pub async fn ls_remote(
+        &self,
+        remote: &AllowedRemote,
+        refs: &[&str],
+    ) -> Result<BTreeMap<String, Commit>, Error> {
+        let url = remote.url();
         check_url(url)?;
+        let access = Access::new(remote);
         let mut args = vec![
             "ls-remote".to_owned(),
             "--quiet".to_owned(),
             "--".to_owned(),
-            url.to_owned(),
+            access.address().to_owned(),
         ];
         for name in refs {
             check_reference(name)?;
@@ -115,6 +133,8 @@ impl Git {
             }
         }
         let output = Run::new(None, self.0.limits.ask, args)
+            .speaking_to(&access)
+            .at_most(self.0.limits.references)
             .output()
             .await
             .map_err(|failure| remote_error(failure, "read", url, self.0.limits.ask))?;
@@ -146,34 +166,36 @@ impl Git {
     ///
     /// # Errors
     /// If the remote cannot be read or has no such thing.
-    pub async fn resolve(&self, url: &str, reference: &str) -> Result<Commit, Error> {
-        check_url(url)?;
+    pub async fn resolve(&self, remote: &AllowedRemote, reference: &str) -> Result<Commit, Error> {
+        check_url(remote.url())?;
         check_reference(reference)?;
         if is_full_id(reference) {
             return Ok(Commit::new(reference));
         }
         let names = candidates(reference);
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let found = self.ls_remote(url, &names).await?;
+        let found = self.ls_remote(remote, &names).await?;
         if let Some(commit) = names.iter().find_map(|name| found.get(*name)) {
             return Ok(commit.clone());
         }
-        let all = self.ls_remote(url, &[]).await?;
+        let all = self.ls_remote(remote, &[]).await?;
         if is_short_id(reference) {
             if let Some(commit) = all.values().find(|commit| commit.as_str().starts_with(reference)) {
                 return Ok(commit.clone());
             }
-            return self.resolve_short(url, reference).await;
+            return self.resolve_short(remote, reference).await;
         }
         if all.is_empty() {
-            return Err(Error::Empty { url: shown(url) });
+            return Err(Error::Empty {
+                url: remote.url().clone(),
+            });
         }
         let short = all.keys().filter_map(|name| {
             name.strip_prefix("refs/heads/")
                 .or_else(|| name.strip_prefix("refs/tags/"))
         });
         Err(Error::NoReference {
-            url: shown(url),
+            url: remote.url().clone(),
             reference: if reference.is_empty() {
                 "HEAD".to_owned()
             } else {
@@ -187,13 +209,16 @@ impl Git {
     ///
     /// # Errors
     /// If the remote cannot be read or has none.
-    pub async fn default_branch(&self, url: &str) -> Result<String, Error> {
+    pub async fn default_branch(&self, remote: &AllowedRemote) -> Result<String, Error> {
+        let url = remote.url();
         check_url(url)?;
+        let access = Access::new(remote);
         let output = Run::new(
             None,
             self.0.limits.ask,
-            ["ls-remote", "--symref", "--quiet", "--", url, "HEAD"],
+            ["ls-remote", "--symref", "--quiet", "--", access.address(), "HEAD"],
         )
+        .speaking_to(&access)
         .output()
         .await
         .map_err(|failure| remote_error(failure, "read", url, self.0.limits.ask))?;
@@ -201,7 +226,9 @@ impl Git {
         text.lines()
             .find_map(|line| line.strip_prefix("ref: refs/heads/")?.split('\t').next())
             .map(str::to_owned)
-            .ok_or_else(|| Error::Empty { url: shown(url) })
+            .ok_or_else(|| Error::Empty {
+                url: remote.url().clone(),
+            })
     }
 
     /// The files at a branch, tag or commit; the empty reference is the remote's default branch. Fetches only what the
@@ -209,9 +236,9 @@ impl Git {
     ///
     /// # Errors
     /// If the remote cannot be read, has no such reference, or the commit is too large.
-    pub async fn fetch(&self, url: &str, reference: &str) -> Result<Tree, Error> {
-        let commit = self.resolve(url, reference).await?;
-        let cache = self.cache(url);
+    pub async fn fetch(&self, remote: &AllowedRemote, reference: &str) -> Result<Tree, Error> {
+        let commit = self.resolve(remote, reference).await?;
+        let cache = self.cache(remote);
         let mut cache = cache.lock().await;
         self.obtain(&mut cache, &commit, reference).await?;
         self.tree(&mut cache, &commit).await
@@ -222,10 +249,10 @@ impl Git {
     ///
     /// # Errors
     /// If the commit cannot be had.
-    pub async fn describe(&self, url: &str, commit: &Commit) -> Result<CommitInfo, Error> {
-        check_url(url)?;
+    pub async fn describe(&self, remote: &AllowedRemote, commit: &Commit) -> Result<CommitInfo, Error> {
+        check_url(remote.url())?;
         check_reference(commit.as_str())?;
-        let cache = self.cache(url);
+        let cache = self.cache(remote);
         let mut cache = cache.lock().await;
         self.obtain(&mut cache, commit, commit.as_str()).await?;
         let output = Run::new(
@@ -242,7 +269,7 @@ impl Git {
         )
         .output()
         .await
-        .map_err(|failure| local_error(failure, "show", url, self.0.limits.ask))?;
+        .map_err(|failure| local_error(failure, "show", &cache.url, self.0.limits.ask))?;
         let text = String::from_utf8_lossy(&output);
         let mut fields = text.trim_end_matches('\n').split('\0');
         let mut next = || fields.next().unwrap_or_default().to_owned();
@@ -259,24 +286,22 @@ impl Git {
         })
     }
 
-    /// The files of a commit as a tar archive, for a workspace.
+    /// The files of a commit as a tar archive, for a workspace: made while it is read, whatever its size.
     ///
     /// # Errors
     /// If the commit cannot be had.
-    pub async fn archive(&self, url: &str, reference: &str) -> Result<(Commit, Vec<u8>), Error> {
-        let commit = self.resolve(url, reference).await?;
-        let cache = self.cache(url);
+    pub async fn archive(&self, remote: &AllowedRemote, reference: &str) -> Result<Archive, Error> {
+        let commit = self.resolve(remote, reference).await?;
+        let cache = self.cache(remote);
         let mut cache = cache.lock().await;
         self.obtain(&mut cache, &commit, reference).await?;
-        let bytes = Run::new(
-            Some(&cache.dir),
-            self.0.limits.transfer,
-            ["archive", "--format=tar", commit.as_str()],
-        )
-        .output()
-        .await
-        .map_err(|failure| local_error(failure, "archive", url, self.0.limits.transfer))?;
-        Ok((commit, bytes))
+        // A workspace is on the disk of a node: only the number of files and the size of each are bounded here.
+        let limits = Limits {
+            bytes: u64::MAX,
+            ..self.0.limits
+        };
+        let entries = objects::list(&cache.dir, &cache.url, &commit, &limits).await?;
+        Archive::new(&cache.dir, &cache.url, commit, entries)
     }
 
     /// Makes an empty bare repository with `main` as its default branch; one that exists stays as it is.
@@ -287,12 +312,15 @@ impl Git {
         init(path, self.0.limits.ask).await
     }
 
-    pub(crate) fn cache(&self, url: &str) -> Arc<Mutex<Cache>> {
+    pub(crate) fn cache(&self, remote: &AllowedRemote) -> Arc<Mutex<Cache>> {
+        let url = remote.url();
         let mut caches = self.0.caches.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = caches.entry(url.to_owned()).or_insert_with(|| {
+        let entry = caches.entry(url.clone()).or_insert_with(|| {
+            let access = Access::new(remote);
             Arc::new(Mutex::new(Cache {
-                url: url.to_owned(),
-                dir: self.0.dir.join(cache_name(url)),
+                url: url.clone(),
+                dir: self.0.dir.join(cache_name(access.address())),
+                access,
                 ready: false,
                 trees: VecDeque::new(),
                 blobs: Blobs::default(),
@@ -341,7 +369,7 @@ impl Git {
             return Ok(());
         }
         Err(Error::NoReference {
-            url: shown(&cache.url),
+            url: cache.url.clone(),
             reference: if reference.is_empty() {
                 commit.to_string()
             } else {
@@ -361,10 +389,11 @@ impl Git {
             "--force",
         ];
         args.extend(options);
-        args.extend(["--", cache.url.as_str()]);
+        args.extend(["--", cache.access.address()]);
         args.extend(specs);
-        tracing::debug!(remote = %shown(&cache.url), "fetching");
-        Run::new(Some(&cache.dir), limit, args)
+        tracing::debug!(remote = %cache.url, "fetching");
+        Run::bounded(&cache.dir, limit, self.0.limits.pack, args)
+            .speaking_to(&cache.access)
             .output()
             .await
             .map_err(|failure| remote_error(failure, "fetch", &cache.url, limit))?;
@@ -387,8 +416,8 @@ impl Git {
         }
     }
 
-    async fn resolve_short(&self, url: &str, reference: &str) -> Result<Commit, Error> {
-        let cache = self.cache(url);
+    async fn resolve_short(&self, remote: &AllowedRemote, reference: &str) -> Result<Commit, Error> {
+        let cache = self.cache(remote);
         let mut cache = cache.lock().await;
         self.prepare(&mut cache).await?;
         let spec = ["+refs/heads/*:refs/remotes/origin/*"];
@@ -409,11 +438,11 @@ impl Git {
         match Run::new(Some(&cache.dir), self.0.limits.ask, args).output().await {
             Ok(output) => Ok(Commit::new(String::from_utf8_lossy(&output).trim())),
             Err(Failure::Said(_)) => Err(Error::NoReference {
-                url: shown(url),
+                url: cache.url.clone(),
                 reference: reference.to_owned(),
                 near: None,
             }),
-            Err(failure) => Err(local_error(failure, "rev-parse", url, self.0.limits.ask)),
+            Err(failure) => Err(local_error(failure, "rev-parse", &cache.url, self.0.limits.ask)),
         }
     }
 
@@ -427,8 +456,23 @@ impl Git {
         cache.blobs = blobs;
         cache.trees.push_front(tree.clone());
         cache.trees.truncate(self.0.limits.kept.max(1));
+        // What the older ones hold besides is bounded too.
+        let mut held = 0u64;
+        let most = self.0.limits.bytes;
+        let mut first = true;
+        cache.trees.retain(|tree| {
+            held = held.saturating_add(size(tree));
+            std::mem::take(&mut first) || held <= most
+        });
         Ok(tree)
     }
+}
+
+/// How much a tree holds.
+fn size(tree: &Tree) -> u64 {
+    tree.files()
+        .map(|(_, file)| file.bytes.len() as u64)
+        .fold(0, u64::saturating_add)
 }
 
 /// The whole names that a short one may mean, the likeliest first.
@@ -466,22 +510,27 @@ async fn init(path: &Path, limit: Duration) -> Result<(), Error> {
     Run::new(None, limit, args.into_iter().chain([path.as_os_str()]))
         .output()
         .await
-        .map_err(|failure| local_error(failure, "init", &path.display().to_string(), limit))?;
+        .map_err(|failure| local_error(failure, "init", &path.display().to_string().into(), limit))?;
     Ok(())
 }
 
 /// A failure while talking to a remote.
-pub(crate) fn remote_error(failure: Failure, action: &'static str, url: &str, after: Duration) -> Error {
+pub(crate) fn remote_error(failure: Failure, action: &'static str, url: &Url, after: Duration) -> Error {
     match failure {
         Failure::Start(source) => Error::Program(source),
         Failure::Deadline => Error::Deadline {
             action,
-            url: shown(url),
+            url: url.clone(),
             after,
+        },
+        Failure::TooMuch(limit) => Error::Flood {
+            url: url.clone(),
+            what: "references",
+            limit: limit as u64,
         },
         Failure::Said(said) => Error::Remote {
             action,
-            url: shown(url),
+            url: url.clone(),
             hint: error::remedy(&said),
             said,
         },
@@ -489,17 +538,22 @@ pub(crate) fn remote_error(failure: Failure, action: &'static str, url: &str, af
 }
 
 /// A failure while working on the cache.
-pub(crate) fn local_error(failure: Failure, command: &'static str, url: &str, after: Duration) -> Error {
+pub(crate) fn local_error(failure: Failure, command: &'static str, url: &Url, after: Duration) -> Error {
     match failure {
         Failure::Start(source) => Error::Program(source),
         Failure::Deadline => Error::Deadline {
             action: command,
-            url: shown(url),
+            url: url.clone(),
             after,
+        },
+        Failure::TooMuch(limit) => Error::Flood {
+            url: url.clone(),
+            what: "lines",
+            limit: limit as u64,
         },
         Failure::Said(said) => Error::Git {
             command,
-            url: shown(url),
+            url: url.clone(),
             said,
         },
     }

@@ -2,9 +2,12 @@
 //!
 //! Drives the `git` program, plumbing only, hardened against what repositories and addresses can contain: no hooks, no
 //! `ext` transport, no prompts, no option injection, a deadline for every call, and the whole process group dies with
-//! the future that waits for it. Keeps one bare cache per remote below the directory it is given and no working tree.
+//! the future that waits for it. Takes no address but an [`AllowedRemote`](herder_base::AllowedRemote), speaks to no other,
+//! and gives credentials to none but theirs. Keeps one bare cache per remote below the directory it is given and no working tree.
 #![forbid(unsafe_code)]
 
+mod access;
+mod archive;
 mod commit;
 mod error;
 mod git;
@@ -13,6 +16,7 @@ mod poller;
 mod program;
 mod remote;
 
+pub use archive::Archive;
 pub use commit::{Change, Signature};
 pub use error::Error;
 pub use git::{CommitInfo, Git, Limits};

@@ -2,7 +2,7 @@
 //! when to look.
 
 use crate::{Error, Git};
-use herder_base::Commit;
+use herder_base::{AllowedRemote, Commit};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -14,7 +14,7 @@ const AT_ONCE: usize = 8;
 #[derive(Debug, Clone)]
 pub struct Seen {
     /// The remote.
-    pub url: String,
+    pub remote: AllowedRemote,
     /// The branch or tag, as it was watched.
     pub reference: String,
     /// Its commit, `None` if the remote has no such reference, or why the remote could not be asked.
@@ -35,76 +35,76 @@ impl Seen {
 /// Watches references of remotes.
 #[derive(Debug, Default)]
 pub struct Poller {
-    watched: BTreeMap<String, BTreeSet<String>>,
-    seen: BTreeMap<(String, String), Commit>,
+    watched: BTreeMap<AllowedRemote, BTreeSet<String>>,
+    seen: BTreeMap<(AllowedRemote, String), Commit>,
 }
 
 impl Poller {
     /// Watches exactly these (remote, reference) pairs; what was seen of those that stay is kept.
-    pub fn watch(&mut self, pairs: impl IntoIterator<Item = (String, String)>) {
+    pub fn watch(&mut self, pairs: impl IntoIterator<Item = (AllowedRemote, String)>) {
         self.watched.clear();
-        for (url, reference) in pairs {
-            self.watched.entry(url).or_default().insert(reference);
+        for (remote, reference) in pairs {
+            self.watched.entry(remote).or_default().insert(reference);
         }
         let watched = &self.watched;
-        self.seen.retain(|(url, reference), _| {
+        self.seen.retain(|(remote, reference), _| {
             watched
-                .get(url)
+                .get(remote)
                 .is_some_and(|references| references.contains(reference))
         });
     }
 
     /// The remotes that are watched.
-    pub fn remotes(&self) -> impl Iterator<Item = &str> {
-        self.watched.keys().map(String::as_str)
+    pub fn remotes(&self) -> impl Iterator<Item = &AllowedRemote> {
+        self.watched.keys()
     }
 
     /// Asks every remote once and reports every watched reference.
     pub async fn look(&mut self, git: &Git) -> Vec<Seen> {
-        let remotes: Vec<String> = self.watched.keys().cloned().collect();
+        let remotes: Vec<AllowedRemote> = self.watched.keys().cloned().collect();
         self.look_at(git, &remotes).await
     }
 
     /// Asks these remotes once, for a notification; those that are not watched are ignored.
-    pub async fn look_at(&mut self, git: &Git, remotes: &[String]) -> Vec<Seen> {
-        let mut waiting: Vec<(String, BTreeSet<String>)> = remotes
+    pub async fn look_at(&mut self, git: &Git, remotes: &[AllowedRemote]) -> Vec<Seen> {
+        let mut waiting: Vec<(AllowedRemote, BTreeSet<String>)> = remotes
             .iter()
-            .filter_map(|url| Some((url.clone(), self.watched.get(url)?.clone())))
+            .filter_map(|remote| Some((remote.clone(), self.watched.get(remote)?.clone())))
             .collect();
         let mut asking = JoinSet::new();
         let mut found = Vec::new();
         loop {
             while asking.len() < AT_ONCE {
-                let Some((url, references)) = waiting.pop() else {
+                let Some((remote, references)) = waiting.pop() else {
                     break;
                 };
                 let git = git.clone();
                 asking.spawn(async move {
-                    let answer = ask(&git, &url, &references).await;
-                    (url, references, answer)
+                    let answer = ask(&git, &remote, &references).await;
+                    (remote, references, answer)
                 });
             }
             match asking.join_next().await {
                 None => break,
-                Some(Ok((url, references, answer))) => self.note(&mut found, &url, references, answer),
+                Some(Ok((remote, references, answer))) => self.note(&mut found, &remote, references, answer),
                 // Only a panic or an abort ends a question without an answer; the next look asks again.
                 Some(Err(error)) => tracing::error!(%error, "a look at a remote ended without an answer"),
             }
         }
-        found.sort_by(|a, b| (&a.url, &a.reference).cmp(&(&b.url, &b.reference)));
+        found.sort_by(|a, b| (&a.remote, &a.reference).cmp(&(&b.remote, &b.reference)));
         found
     }
 
     fn note(
         &mut self,
         found: &mut Vec<Seen>,
-        url: &str,
+        remote: &AllowedRemote,
         references: BTreeSet<String>,
         answer: Result<BTreeMap<String, Commit>, Error>,
     ) {
         let answer = answer.map_err(Arc::new);
         for reference in references {
-            let key = (url.to_owned(), reference.clone());
+            let key = (remote.clone(), reference.clone());
             let commit = match &answer {
                 Ok(commits) => Ok(commits.get(&reference).cloned()),
                 Err(error) => Err(error.clone()),
@@ -114,7 +114,7 @@ impl Poller {
                 self.seen.insert(key, commit.clone());
             }
             found.push(Seen {
-                url: url.to_owned(),
+                remote: remote.clone(),
                 reference,
                 commit,
                 before,
@@ -124,7 +124,11 @@ impl Poller {
 }
 
 /// The commits of some references, by the names they are watched under.
-async fn ask(git: &Git, url: &str, references: &BTreeSet<String>) -> Result<BTreeMap<String, Commit>, Error> {
+async fn ask(
+    git: &Git,
+    remote: &AllowedRemote,
+    references: &BTreeSet<String>,
+) -> Result<BTreeMap<String, Commit>, Error> {
     let mut names: Vec<(String, Vec<String>)> = Vec::new();
     for reference in references {
         names.push((reference.clone(), crate::git::candidates(reference)));
@@ -134,7 +138,7 @@ async fn ask(git: &Git, url: &str, references: &BTreeSet<String>) -> Result<BTre
         .flat_map(|(_, names)| names)
         .map(String::as_str)
         .collect();
-    let commits = git.ls_remote(url, &whole).await?;
+    let commits = git.ls_remote(remote, &whole).await?;
     Ok(names
         .into_iter()
         .filter_map(|(reference, names)| {

@@ -1,13 +1,16 @@
 //! Addresses and reference names: what may be handed to git, and where a remote's cache lies.
 
 use crate::Error;
+use herder_base::Url;
 use sha2::{Digest, Sha256};
 
 /// Refuses addresses that git would take for options, transport helpers or several lines.
-pub(crate) fn check_url(url: &str) -> Result<(), Error> {
+pub(crate) fn check_url(url: &Url) -> Result<(), Error> {
+    let url = url.expose();
     let refuse = |why| {
+        let shown: String = url.chars().filter(|c| !c.is_control()).take(200).collect();
         Err(Error::Address {
-            url: url.chars().filter(|c| !c.is_control()).take(200).collect(),
+            url: shown.into(),
             why,
         })
     };
@@ -128,7 +131,7 @@ mod tests {
             "file:///x",
             "h:x",
         ] {
-            assert!(check_url(good).is_ok(), "{good}");
+            assert!(check_url(&good.into()).is_ok(), "{good}");
         }
         for bad in [
             "",
@@ -143,7 +146,7 @@ mod tests {
             "x\ny",
             "ftp://h/x",
         ] {
-            assert!(check_url(bad).is_err(), "{bad}");
+            assert!(check_url(&bad.into()).is_err(), "{bad}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! Against real repositories on disk, through the real git program.
 #![allow(clippy::unwrap_used, reason = "tests may")]
 
-use herder_base::Commit;
+use herder_base::{AllowedRemote, Commit};
 use herder_git::{Change, Error, Git, Limits, Poller, Signature};
 use std::path::Path;
 use std::time::Duration;
@@ -20,6 +20,10 @@ fn put(path: &str, text: &str) -> Change {
         path: path.to_owned(),
         content: Some(text.as_bytes().to_vec()),
     }
+}
+
+fn own(url: &str) -> AllowedRemote {
+    AllowedRemote::own(url.into())
 }
 
 fn run(dir: &Path, args: &[&str]) -> String {
@@ -41,7 +45,7 @@ fn run(dir: &Path, args: &[&str]) -> String {
 struct Bench {
     dir: TempDir,
     git: Git,
-    url: String,
+    url: AllowedRemote,
 }
 
 async fn bench() -> Bench {
@@ -52,7 +56,7 @@ async fn bench() -> Bench {
     git.init_bare(&remote).await.unwrap();
     Bench {
         git,
-        url: remote.display().to_string(),
+        url: own(&remote.display().to_string()),
         dir,
     }
 }
@@ -146,7 +150,14 @@ async fn branches_tags_and_commits_are_found_by_name() {
     run(&work, &["commit", "-q", "--allow-empty", "-m", "Three"]);
     run(
         &work,
-        &["push", "-q", &url, "main:main", "main:release/2", "v1.0"],
+        &[
+            "push",
+            "-q",
+            url.url().expose(),
+            "main:main",
+            "main:release/2",
+            "v1.0",
+        ],
     );
 
     let tree = git.fetch(&url, "v1.0").await.unwrap();
@@ -185,18 +196,51 @@ async fn branches_tags_and_commits_are_found_by_name() {
             .executable
     );
 
-    let (_, tar) = git.archive(&url, "main").await.unwrap();
-    assert!(tar.len() > 1024);
+    let long = format!("deep/{}/file", "x".repeat(120));
+    let head = git.fetch(&url, "main").await.unwrap().commit().clone();
+    git.commit(&url, "main", &head, &[put(&long, "long")], "Long", &author(6))
+        .await
+        .unwrap();
+    // The machine's tar takes it for what the commit holds.
+    let mut archive = git.archive(&url, "main").await.unwrap();
+    let mut tar = Vec::new();
+    while let Some(portion) = archive.next().await.unwrap() {
+        tar.extend(portion);
+    }
+    let (file, out) = (dir.path().join("x.tar"), dir.path().join("out"));
+    std::fs::write(&file, tar).unwrap();
+    std::fs::create_dir(&out).unwrap();
+    let untarred = std::process::Command::new("tar")
+        .arg("-xf")
+        .arg(&file)
+        .current_dir(&out)
+        .output()
+        .unwrap();
+    assert!(
+        untarred.status.success() && untarred.stderr.is_empty(),
+        "{untarred:?}"
+    );
+    assert_eq!(std::fs::read_to_string(out.join(&long)).unwrap(), "long");
+    assert_eq!(
+        std::fs::read_to_string(out.join("link")).unwrap(),
+        "#!/bin/sh\ntrue\n"
+    );
+    let mode = std::fs::metadata(out.join("run.sh")).unwrap().permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o755);
 
     let Err(Error::NoReference { near, .. }) = git.fetch(&url, "maim").await else {
         panic!("a branch that is not there was found");
     };
     assert_eq!(near.as_deref(), Some("main"));
-    let message = git.fetch("/nowhere/x.git", "main").await.unwrap_err().to_string();
+    let message = git
+        .fetch(&own("/nowhere/x.git"), "main")
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(message.starts_with("cannot read /nowhere/x.git: "), "{message}");
     for bad in ["ext::sh -c true", "--upload-pack=x", "x.git"] {
         assert!(
-            matches!(git.fetch(bad, "main").await, Err(Error::Address { .. })),
+            matches!(git.fetch(&own(bad), "main").await, Err(Error::Address { .. })),
             "{bad}"
         );
     }
@@ -223,7 +267,7 @@ async fn watchers_of_one_remote_share_one_question() {
         pair(""),
         pair("main"),
         pair("none"),
-        ("/nowhere".to_owned(), "main".to_owned()),
+        (own("/nowhere"), "main".to_owned()),
     ]);
     assert_eq!(poller.remotes().count(), 2);
     let seen = poller.look(&git).await;
@@ -316,4 +360,48 @@ async fn many_files_and_many_callers() {
         let tree = tree.unwrap();
         assert_eq!((tree.len(), tree.commit()), (200, &first));
     }
+}
+
+/// Ten entries that are ten entries that are …: a few hundred bytes in a pack.
+#[tokio::test]
+async fn bombs_are_bounded() {
+    let Bench { dir, git, url } = bench().await;
+    let work = dir.path().join("work");
+    std::fs::create_dir(&work).unwrap();
+    run(&work, &["init", "-q", "-b", "main"]);
+    let script = r#"
+        blob=$(head -c 40000000 /dev/zero | git hash-object -w --stdin)
+        printf '100644 blob %s\tzeros\n' "$blob" | git mktree > ../big
+        at=$(printf '100644 blob %s\tx\n' "$(printf x | git hash-object -w --stdin)" | git mktree)
+        for level in 1 2 3 4 5 6 7 8 9; do
+          at=$(for i in 0 1 2 3 4 5 6 7 8 9; do printf '040000 tree %s\t%s\n' "$at" "$i"; done | git mktree)
+        done
+        export GIT_AUTHOR_NAME=t GIT_AUTHOR_EMAIL=t GIT_COMMITTER_NAME=t GIT_COMMITTER_EMAIL=t
+        git branch bomb "$(git commit-tree "$at" -m bomb)"
+        git branch big "$(git commit-tree "$(cat ../big)" -m big)"
+        git push -q "$0" bomb big
+    "#;
+    let made = std::process::Command::new("sh")
+        .args(["-ec", script, url.url().expose()])
+        .current_dir(&work)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let bomb = git.fetch(&url, "bomb").await.unwrap_err();
+    assert!(matches!(bomb, Error::TooLarge { limit: 100_000, .. }), "{bomb}");
+    assert!(git.archive(&url, "bomb").await.is_err());
+    let big = git.fetch(&url, "big").await.unwrap_err().to_string();
+    assert!(
+        big.contains("zeros has 40000000 bytes, more than the limit of 33554432"),
+        "{big}"
+    );
+    let narrow = Git::with_limits(
+        dir.path().join("narrow"),
+        Limits {
+            pack: 1024,
+            ..Limits::default()
+        },
+    );
+    let refused = narrow.fetch(&url, "big").await.unwrap_err().to_string();
+    assert!(refused.contains("larger than what is fetched"), "{refused}");
 }

@@ -1,5 +1,6 @@
 //! What a job is: the native form that Job DSL, config.xml and YAML all end in. Data only.
 
+use herder_base::Url;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -76,7 +77,17 @@ impl Definition {
             ..self.clone()
         };
         let text = serde_json::to_vec(&content).unwrap_or_default();
-        hex::encode(Sha256::digest(&text))
+        let mut digest = Sha256::new_with_prefix(&text);
+        // The text leaves out what must not be shown: that may change, too.
+        for parameter in self.parameters.iter().filter(|parameter| parameter.is_secret()) {
+            digest.update([0]);
+            digest.update(parameter.default_value());
+        }
+        for source in &self.sources {
+            digest.update([0]);
+            digest.update(source.url.expose());
+        }
+        hex::encode(digest.finalize())
     }
 
     /// How long one attempt may take.
@@ -133,8 +144,8 @@ pub enum ParameterKind {
     },
     /// A line that is masked wherever it would be seen.
     Password {
-        /// Used if nothing is given.
-        #[serde(default)]
+        /// Used if nothing is given. Read, never shown.
+        #[serde(default, skip_serializing)]
         default: String,
     },
 }
@@ -164,7 +175,7 @@ impl Parameter {
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct Source {
     /// Its URL; may hold `$PARAMETER`.
-    pub url: String,
+    pub url: Url,
     /// Branch, tag or commit, also in Jenkins' spellings (`*/main`, `origin/main`); the remote's head if empty.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub branch: String,

@@ -64,7 +64,7 @@ pub fn environment(input: EnvInput<'_>) -> BTreeMap<String, String> {
         set("GIT_COMMIT", &first.commit);
         set("GIT_BRANCH", &format!("origin/{branch}"));
         set("GIT_LOCAL_BRANCH", branch);
-        set("GIT_URL", &first.url);
+        set("GIT_URL", &first.url.to_string());
         if let Some(previous) = input.previous {
             set("GIT_PREVIOUS_COMMIT", previous);
         }
@@ -74,7 +74,7 @@ pub fn environment(input: EnvInput<'_>) -> BTreeMap<String, String> {
     }
     if input.checkouts.len() > 1 {
         for (index, checkout) in (1u32..).zip(input.checkouts) {
-            set(&format!("GIT_URL_{index}"), &checkout.url);
+            set(&format!("GIT_URL_{index}"), &checkout.url.to_string());
         }
     }
     // Parameters come last: a job that declares one named like a variable means it.
@@ -153,7 +153,7 @@ mod tests {
             number: 7,
         };
         let checkouts = [Checkout {
-            url: "https://h/r.git".to_owned(),
+            url: "https://h/r.git".into(),
             branch: "main".to_owned(),
             commit: "c0ffee".to_owned(),
             directory: String::new(),

@@ -7,7 +7,7 @@ use crate::ports::{Checkouts, Executor};
 use crate::run::{Checkout, RunEvent, RunResult, RunSpec};
 use crate::script;
 use futures::future::BoxFuture;
-use herder_base::{Tree, chain};
+use herder_base::{Tree, Url, chain};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::os::unix::fs::PermissionsExt;
@@ -38,11 +38,7 @@ enum WorkspaceError {
     #[error("the workspace file {path} cannot be written")]
     Io { path: String, source: std::io::Error },
     #[error("{url} cannot be checked out at {commit}: {why}")]
-    Checkout {
-        url: String,
-        commit: String,
-        why: String,
-    },
+    Checkout { url: Url, commit: String, why: String },
     #[error("`{0}` is no directory below the workspace")]
     Directory(String),
 }

@@ -4,7 +4,7 @@
 use crate::definition::Action;
 use crate::run::{Cause, RunEvent, RunId, RunRecord, RunResult, RunSpec, RunStatus};
 use futures::future::BoxFuture;
-use herder_base::Tree;
+use herder_base::{Tree, Url};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -44,13 +44,13 @@ pub struct PortError(pub String);
 /// Knows what remotes hold.
 pub trait Remotes: Send + Sync {
     /// The commit of every reference of a remote, `HEAD` among them. Has a deadline of its own.
-    fn ls_remote<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<BTreeMap<String, String>, PortError>>;
+    fn ls_remote<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<BTreeMap<String, String>, PortError>>;
 }
 
 /// Gets the files of a commit.
 pub trait Checkouts: Send + Sync {
     /// The files of `commit` of the remote `url`.
-    fn tree<'a>(&'a self, url: &'a str, commit: &'a str) -> BoxFuture<'a, Result<Tree, PortError>>;
+    fn tree<'a>(&'a self, url: &'a Url, commit: &'a str) -> BoxFuture<'a, Result<Tree, PortError>>;
 }
 
 /// A run about to be recorded.

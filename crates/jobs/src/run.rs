@@ -1,7 +1,7 @@
 //! What a run is, what starts it, what an executor is told and what it tells back. Data only.
 
 use crate::definition::{Definition, Step};
-use herder_base::Secret;
+use herder_base::{Secret, Url};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -177,7 +177,7 @@ impl fmt::Display for Cause {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkout {
     /// The remote's URL, parameters filled in.
-    pub url: String,
+    pub url: Url,
     /// The branch, without Jenkins' decoration; empty for the remote's head.
     pub branch: String,
     /// The commit.
@@ -187,7 +187,7 @@ pub struct Checkout {
 }
 
 /// All an executor needs to know.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct RunSpec {
     /// Which run.
     pub id: RunId,
@@ -209,11 +209,30 @@ pub struct RunSpec {
     pub secrets: Vec<Secret<String>>,
 }
 
+impl fmt::Debug for RunSpec {
+    /// Without parameters and environment, some of which are secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RunSpec({}, attempt {})", self.id, self.attempt)
+    }
+}
+
+impl RunSpec {
+    /// Whether a text is or holds a secret.
+    #[must_use]
+    pub fn holds_secret(&self, text: &str) -> bool {
+        self.secrets.iter().map(Secret::expose).any(|secret| {
+            !secret.is_empty() && (secret == text || (secret.len() >= 4 && text.contains(secret.as_str())))
+        })
+    }
+}
+
 /// What an executor tells while it runs. Closed: readers handle every one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunEvent {
     /// Something worth a line that no step wrote: where it runs, what it waits for.
     Note(String),
+    /// The executor gives the run a secret of its own: hidden in the log from here on.
+    Hide(Secret<String>),
     /// A step begins.
     StepStarted {
         /// Its index, from zero.

@@ -1,5 +1,8 @@
 //! How a shell step runs, as Jenkins does it.
 
+/// The variable that names the variables of a step whose values are secret, separated by commas.
+pub const SECRETS: &str = "HERDER_SECRET_VARIABLES";
+
 /// The command line for a step whose text lies in `file`: what its first line names, else `/bin/sh -xe`.
 #[must_use]
 pub fn command(text: &str, file: &str) -> Vec<String> {

@@ -7,7 +7,7 @@
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use herder_base::{Clock, Commit, FixedClock, Tree, TreeBuilder};
+use herder_base::{Clock, Commit, FixedClock, Tree, TreeBuilder, Url};
 use herder_jobs::log::LineKind;
 use herder_jobs::{
     Action, Actions, Cause, Checkouts, Definition, Downstream, Executor, Jobs, Journal, LocalExecutor,
@@ -33,11 +33,11 @@ struct Git {
 }
 
 impl Remotes for Git {
-    fn ls_remote<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<BTreeMap<String, String>, PortError>> {
+    fn ls_remote<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<BTreeMap<String, String>, PortError>> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let head = self.head.lock().unwrap().clone();
         Box::pin(async move {
-            if url != URL {
+            if url.expose() != URL {
                 return Err(PortError(format!("{url}: not found")));
             }
             Ok([
@@ -50,7 +50,7 @@ impl Remotes for Git {
 }
 
 impl Checkouts for Git {
-    fn tree<'a>(&'a self, _url: &'a str, commit: &'a str) -> BoxFuture<'a, Result<Tree, PortError>> {
+    fn tree<'a>(&'a self, _url: &'a Url, commit: &'a str) -> BoxFuture<'a, Result<Tree, PortError>> {
         Box::pin(async move {
             let mut builder = TreeBuilder::default();
             builder.insert("someApp/version", commit.as_bytes()).unwrap();
@@ -206,7 +206,7 @@ fn job(name: &str, steps: &[&str]) -> Definition {
 
 fn source() -> Vec<Source> {
     vec![Source {
-        url: URL.to_owned(),
+        url: URL.into(),
         branch: "*/main".to_owned(),
         directory: String::new(),
     }]
@@ -348,7 +348,7 @@ async fn failures_retries_timeouts_and_aborts() {
     let lost = {
         let mut job = job("unreachable", &["true"]);
         job.sources = vec![Source {
-            url: "https://git.example.org/none".to_owned(),
+            url: "https://git.example.org/none".into(),
             ..Source::default()
         }];
         job

@@ -18,7 +18,7 @@ use std::fmt::Write as _;
 fn fleet(files: &[(&str, &str)]) -> Fleet {
     let root = Tree::from_texts(files.iter().copied()).unwrap();
     let inputs = Inputs {
-        fleet_url: "/fleet.git".to_owned(),
+        fleet_url: "/fleet.git".into(),
         root,
         ..Inputs::default()
     };

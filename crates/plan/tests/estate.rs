@@ -54,7 +54,7 @@ fn estate(root: &Path, change: Option<(&str, &str)>) -> Inputs {
     }
     let commit = if change.is_some() { "b" } else { "a" };
     Inputs {
-        fleet_url: "/estate.git".to_owned(),
+        fleet_url: "/estate.git".into(),
         root: builder.build(Commit::new(commit.repeat(40))),
         ..Inputs::default()
     }

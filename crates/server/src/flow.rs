@@ -4,6 +4,7 @@
 
 use crate::reading::{self, Reading};
 use crate::state::Shared;
+use herder_base::AllowedRemote;
 use herder_cluster::Scope;
 use herder_plan::{Checked, Outcome, Refused};
 use std::sync::Arc;
@@ -28,9 +29,11 @@ pub(crate) enum PassError {
 /// Git → Fleet, with its diagnostics recorded and the policies it wants in Vault.
 pub(crate) async fn read(shared: &Shared) -> Result<Arc<Reading>, herder_git::Error> {
     let options = &shared.options;
-    let (fleet, branch) = (&options.fleet, &options.branch);
-    let reading = reading::read(&shared.git, fleet, branch, shared.renders(), shared.clock.now()).await?;
+    // Whoever started Herder named it.
+    let (fleet, branch) = (AllowedRemote::own(options.fleet.clone()), &options.branch);
+    let reading = reading::read(&shared.git, &fleet, branch, shared.renders(), shared.clock.now()).await?;
     let reading = Arc::new(reading);
+    shared.allow(&reading.fleet);
     shared.record_reading(&reading).await;
     shared.reading.store(Some(Arc::clone(&reading)));
     Ok(reading)

@@ -7,6 +7,7 @@ use crate::flow::{self, PassError};
 use crate::reading::Reading;
 use crate::state::Shared;
 use crate::view::PassView;
+use herder_base::AllowedRemote;
 use herder_git::Poller;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -146,14 +147,17 @@ pub(crate) async fn watch_git(shared: Shared, cancel: CancellationToken) -> Resu
         if let Some(reading) = shared.reading() {
             poller.watch(reading.sources.iter().cloned());
         } else {
-            poller.watch([(shared.options.fleet.clone(), shared.options.branch.clone())]);
+            let fleet = AllowedRemote::own(shared.options.fleet.clone());
+            poller.watch([(fleet, shared.options.branch.clone())]);
         }
         let seen = poller.look(&shared.git).await;
         // The first look only learns; what was read is at least as new.
         let moved = seen
             .iter()
             .any(|seen| seen.before.is_some() && seen.changed().is_some());
-        let fleet = seen.iter().find(|seen| seen.url == shared.options.fleet);
+        let fleet = seen
+            .iter()
+            .find(|seen| *seen.remote.url() == shared.options.fleet);
         let readable = fleet.is_none_or(|seen| seen.commit.is_ok());
         // A fleet that went away is told like one that was never there, and so is its return.
         let back = readable == shared.unreadable.load().is_some();

@@ -4,6 +4,7 @@
 //! happen is decided by `plan`; this crate moves values along the arrows of ARCHITECTURE.md.
 #![forbid(unsafe_code)]
 
+mod allowed;
 mod api;
 mod board;
 mod datadir;

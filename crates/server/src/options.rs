@@ -1,5 +1,6 @@
 //! How a platform is started: the values only, resolved from the command line by the cli.
 
+use herder_base::Url;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -37,7 +38,7 @@ pub struct Options {
     /// The data directory.
     pub dir: PathBuf,
     /// The fleet repository: a path or any git URL.
-    pub fleet: String,
+    pub fleet: Url,
     /// The branch of the fleet repository to follow.
     pub branch: String,
     /// How many node agents the embedded cluster runs.

@@ -1,5 +1,6 @@
 //! Composes the platform: builds every part, binds every listener, then runs. Nothing runs before everything is built.
 
+use crate::allowed::Allowed;
 use crate::api;
 use crate::datadir::DataDir;
 use crate::error::{Error, boxed};
@@ -184,6 +185,7 @@ async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir
     let platform_tls = inside_tls("platform", PLATFORM_IN_CLUSTER)?;
 
     let git = Git::new(options.dir.join("git"));
+    let allowed = Allowed::new(&options.fleet);
     let (executor, actions) = (
         Arc::new(PodExecutor::default()),
         Arc::new(PlatformActions::default()),
@@ -191,7 +193,10 @@ async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir
     let ports = Ports {
         executor: Arc::clone(&executor) as _,
         actions: Arc::clone(&actions) as _,
-        remotes: Arc::new(JobRemotes(git.clone())),
+        remotes: Arc::new(JobRemotes {
+            git: git.clone(),
+            allowed: allowed.clone(),
+        }),
         journal: Arc::new(LedgerJournal::new(ledger.clone())),
         clock: Arc::clone(&clock),
         logs: LogStore::new(options.dir.join("logs")),
@@ -208,6 +213,7 @@ async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir
     let shared = Shared(Arc::new(Inner {
         clock,
         git,
+        allowed,
         cluster,
         vault: vault.client,
         cluster_login: vault.login,

@@ -1,11 +1,11 @@
 //! Git → Fleet: fetches the fleet repository and every repository it names, then reads them.
 //!
-//! Owns no decisions: which repositories are needed and what they mean is `fleet`'s; this module only fetches, and keeps
-//! going when one of them cannot be had.
+//! Owns no decisions: which repositories are needed, which of them may be reached and what they mean is `fleet`'s; this
+//! module only fetches, and keeps going when one of them cannot be had.
 
 use crate::view::Finding;
 use futures::StreamExt;
-use herder_base::{Commit, Diagnostic, Severity, Tree};
+use herder_base::{AllowedRemote, Commit, Diagnostic, Severity, Tree};
 use herder_fleet::{Fleet, Inputs, Renders, SourceRef};
 use herder_git::Git;
 use jiff::Timestamp;
@@ -25,7 +25,7 @@ pub(crate) struct Reading {
     /// What the readers say about it.
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// Every repository and reference it depends on, for whoever watches for changes.
-    pub(crate) sources: BTreeSet<(String, String)>,
+    pub(crate) sources: BTreeSet<(AllowedRemote, String)>,
     /// The trees, for promotions.
     pub(crate) inputs: Arc<Inputs>,
     /// When.
@@ -50,14 +50,14 @@ impl Reading {
 /// Only if the fleet repository itself cannot be had; everything else is a diagnostic.
 pub(crate) async fn read(
     git: &Git,
-    url: &str,
+    remote: &AllowedRemote,
     reference: &str,
     renders: Renders,
     now: Timestamp,
 ) -> Result<Reading, herder_git::Error> {
-    let root = git.fetch(url, reference).await?;
+    let root = git.fetch(remote, reference).await?;
     let mut inputs = Inputs {
-        fleet_url: url.to_owned(),
+        fleet_url: remote.url().clone(),
         root,
         trees: BTreeMap::new(),
         renders,
@@ -72,8 +72,14 @@ pub(crate) async fn read(
         }
         let fetched: Vec<(SourceRef, Result<Tree, String>)> = futures::stream::iter(missing)
             .map(|source| async move {
-                let tree = git.fetch(&source.url, &source.reference).await;
-                let tree = tree.map_err(|error| herder_base::chain(&error).to_string());
+                let tree = match source.remote() {
+                    Some(Ok(remote)) => git
+                        .fetch(remote, &source.reference)
+                        .await
+                        .map_err(|error| herder_base::chain(&error).to_string()),
+                    Some(Err(refused)) => Err(format!("{refused}; {}", refused.hint())),
+                    None => Err(format!("nobody says that {} may be reached", source.url)),
+                };
                 (source, tree)
             })
             .buffer_unordered(AT_ONCE)
@@ -82,12 +88,15 @@ pub(crate) async fn read(
         inputs.trees.extend(fetched);
     }
     let (fleet, diagnostics) = herder_fleet::read(&inputs);
-    let mut sources: BTreeSet<(String, String)> = inputs
+    let mut sources: BTreeSet<(AllowedRemote, String)> = inputs
         .trees
         .keys()
-        .map(|source| (source.url.clone(), source.reference.clone()))
+        .filter_map(|source| {
+            let remote = source.remote()?.as_ref().ok()?;
+            Some((remote.clone(), source.reference.clone()))
+        })
         .collect();
-    sources.insert((url.to_owned(), reference.to_owned()));
+    sources.insert((remote.clone(), reference.to_owned()));
     sources.retain(|(_, reference)| !is_pinned(reference));
     Ok(Reading {
         fleet: Arc::new(fleet),

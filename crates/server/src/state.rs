@@ -2,6 +2,7 @@
 //!
 //! Owns no behaviour. Whoever changes something wakes the flow or rings the bell; nobody waits for a lock.
 
+use crate::allowed::Allowed;
 use crate::flow_bell::FlowBell;
 use crate::history::History;
 use crate::live::Live;
@@ -14,7 +15,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use herder_base::{Clock, Secret};
 use herder_cluster::Cluster;
-use herder_fleet::Renders;
+use herder_fleet::{Fleet, Renders};
 use herder_git::Git;
 use herder_jobs::Jobs;
 use herder_ledger::Ledger;
@@ -28,6 +29,8 @@ pub(crate) struct Inner {
     pub(crate) options: Options,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) git: Git,
+    /// The remotes that may be reached.
+    pub(crate) allowed: Allowed,
     pub(crate) cluster: Cluster,
     pub(crate) vault: herder_vault::Client,
     /// The cluster, if Vault has to be told of it, and the log in at which it was told.
@@ -57,6 +60,16 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
+    /// Lets jobs reach what this fleet allows, and nothing else any more.
+    pub(crate) fn allow(&self, fleet: &Fleet) {
+        let jobs: Vec<_> = fleet
+            .jobs
+            .iter()
+            .map(crate::wire::definitions::definition)
+            .collect();
+        self.allowed.put(&self.options.fleet, fleet, &jobs);
+    }
+
     /// What the last reading rendered.
     pub(crate) fn renders(&self) -> Renders {
         let last = self.reading.load_full();

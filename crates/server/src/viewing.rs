@@ -7,6 +7,7 @@ use crate::state::Shared;
 use crate::view::{
     Cell, EnvironmentView, Finding, FleetView, Health, NodeView, PassView, PodView, Refusal, Row, View,
 };
+use herder_base::Url;
 use herder_cluster::{AppState, NodeState};
 use herder_fleet::{EnvironmentKind, Fleet, UnitOrigin};
 use herder_ledger::{Lease, Rollout};
@@ -21,7 +22,7 @@ use std::sync::atomic::Ordering;
 /// Everything a view is made from, as it was at one moment.
 struct Seen<'a> {
     reading: Option<&'a Reading>,
-    fleet_url: &'a str,
+    fleet_url: &'a Url,
     unreadable: Option<&'a str>,
     everything_down: bool,
     leases: Known<Vec<Lease>>,
@@ -142,7 +143,7 @@ fn view(seen: &Seen<'_>) -> View {
     if let Some(reason) = seen.unreadable {
         let hint = "what runs stays as it is until the repository can be read again";
         let mut finding = finding("fleet-unreadable", reason.to_owned(), hint);
-        seen.fleet_url.clone_into(&mut finding.at);
+        finding.at = seen.fleet_url.to_string();
         view.diagnostics.insert(0, finding);
     }
     let nodes = seen.nodes.iter().map(|node| NodeView {
@@ -442,10 +443,10 @@ fn stages(fleet: &Fleet) -> Vec<String> {
         .collect()
 }
 
-fn fleet_view(url: &str, reading: &Reading) -> FleetView {
+fn fleet_view(url: &Url, reading: &Reading) -> FleetView {
     FleetView {
         name: reading.fleet.name.clone(),
-        url: url.to_owned(),
+        url: url.to_string(),
         commit: reading::commit(reading).to_string(),
         read_at: reading.at.to_string(),
         namespaces: reading

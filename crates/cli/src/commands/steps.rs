@@ -1,17 +1,30 @@
 //! `herder steps DIR`: inside a job's pod, runs the scripts of a run one after the other.
 //!
 //! Writes one line per event to standard output, so that a log stream carries them whole: `+N title` when step N
-//! begins, `|N text` for what it writes (both of its outputs), `-N code` when it ends. A script cannot forge a line,
-//! because every line of its own gets its mark.
+//! begins, `|N text` for what it writes (both of its outputs), `~N text` for a part of a line that goes on, `-N code` when
+//! it ends. A script cannot forge a line, because every line of its own gets its mark. The secrets that the pod was given
+//! are hidden before anything leaves it.
 
 use anyhow::{Context, Result};
+use herder_base::Secret;
+use herder_jobs::log::Mask;
 use herder_jobs::script;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Mutex, PoisonError};
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
 use tokio::process::Command;
+
+/// A line is passed on in pieces of this size, which log files of containers hold whole.
+const PIECE: usize = 12 << 10;
+/// Where secrets are mounted by whoever gives pods some.
+const MOUNTED: [&str; 2] = ["/var/run/secrets", "/vault/secrets"];
+/// What lies there too and is none.
+const NO_SECRETS: [&str; 3] = ["ca.crt", "namespace", "service-ca.crt"];
+/// How many files of how many bytes are taken for secrets.
+const MOST_FILES: usize = 256;
+const LARGEST_FILE: u64 = 64 << 10;
 
 /// Arguments of `herder steps`.
 #[derive(Debug, clap::Args)]
@@ -33,9 +46,12 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     for (number, file) in files.iter().enumerate() {
         let text =
             std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        emit(format!("+{number} {}", script::title(&text)).as_bytes());
-        let code = step(number, &script::command(&text, &file.to_string_lossy())).await?;
-        emit(format!("-{number} {code}").as_bytes());
+        // Mounted ones change while a pod lives.
+        let mask = Mask::new(&secrets());
+        let title = mask.apply_text(&script::title(&text));
+        emit(format!("+{number} {title}\n").as_bytes());
+        let code = step(number, mask, &script::command(&text, &file.to_string_lossy())).await?;
+        emit(format!("-{number} {code}\n").as_bytes());
         if code != 0 {
             return Err(crate::output::Exit(u8::try_from(code).unwrap_or(1)).into());
         }
@@ -43,23 +59,24 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-async fn step(number: usize, argv: &[String]) -> Result<i32> {
+async fn step(number: usize, mask: Mask, argv: &[String]) -> Result<i32> {
     let (program, rest) = argv.split_first().context("a step without a command")?;
-    let mut child = Command::new(program)
+    // Both outputs are one pipe, so that what is written stays in order.
+    let (reader, writer) = std::io::pipe().context("no pipe")?;
+    let mut command = Command::new(program);
+    command
         .args(rest)
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
+        .stdout(writer.try_clone().context("no pipe")?)
+        .stderr(writer)
+        .kill_on_drop(true);
+    let mut child = command
         .spawn()
         .with_context(|| format!("cannot start {program}"))?;
-    let (out, err) = (child.stdout.take(), child.stderr.take());
-    let (out, err) = (
-        out.context("no standard output")?,
-        err.context("no standard error")?,
-    );
-    // One lock per line keeps lines of both outputs whole.
-    let ((), ()) = tokio::join!(copy(number, out), copy(number, err));
+    // It holds the writing end, too: the reader ends only once it is gone.
+    drop(command);
+    let reader = pipe::Receiver::from_owned_fd(reader.into()).context("no pipe")?;
+    copy(Lines::new(number, mask), reader).await;
     let status = child.wait().await?;
     let signal = std::os::unix::process::ExitStatusExt::signal(&status);
     Ok(status
@@ -68,29 +85,176 @@ async fn step(number: usize, argv: &[String]) -> Result<i32> {
         .unwrap_or(1))
 }
 
-async fn copy(number: usize, from: impl AsyncRead + Unpin) {
-    let mut reader = BufReader::new(from);
-    let mut line = Vec::new();
+async fn copy(mut lines: Lines, mut from: pipe::Receiver) {
+    let mut buffer = vec![0; 64 << 10];
+    let mut out = Vec::new();
     // A broken pipe to the step is its end.
-    while reader
-        .read_until(b'\n', &mut line)
-        .await
-        .is_ok_and(|count| count > 0)
-    {
-        let mut marked = format!("|{number} ").into_bytes();
-        marked.extend_from_slice(line.strip_suffix(b"\n").unwrap_or(&line));
-        emit(&marked);
-        line.clear();
+    while let Ok(count) = from.read(&mut buffer).await {
+        if count == 0 {
+            break;
+        }
+        lines.feed(buffer.get(..count).unwrap_or_default(), &mut out);
+        emit(&out);
+        out.clear();
+    }
+    lines.finish(&mut out);
+    emit(&out);
+}
+
+/// Turns what a step writes into marked lines, with secrets hidden. Holds no more than a piece and the longest secret.
+struct Lines {
+    number: usize,
+    mask: Mask,
+    open: Vec<u8>,
+    /// A part of the line that is open has been passed on.
+    goes_on: bool,
+}
+
+impl Lines {
+    fn new(number: usize, mask: Mask) -> Self {
+        Self {
+            number,
+            mask,
+            open: Vec::new(),
+            goes_on: false,
+        }
+    }
+
+    fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        let start = self.open.len();
+        self.open.extend_from_slice(bytes);
+        if let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') {
+            let tail = self.open.split_off(start + end + 1);
+            let mut lines = std::mem::replace(&mut self.open, tail);
+            lines.pop();
+            // Whole lines are masked together: no secret's spelling goes over the end of one.
+            let mask = self.mask.clone();
+            for line in mask.apply(&lines).split(|byte| *byte == b'\n') {
+                self.line(line, out);
+            }
+        }
+        if self.open.len() > PIECE + self.mask.longest() {
+            let sure = self.mask.drain(&mut self.open);
+            for piece in sure.chunks(PIECE) {
+                self.mark(b'~', piece, out);
+            }
+            self.goes_on = true;
+        }
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>) {
+        let rest = std::mem::take(&mut self.open);
+        if !rest.is_empty() || self.goes_on {
+            let mask = self.mask.clone();
+            self.line(&mask.apply(&rest), out);
+        }
+    }
+
+    fn line(&mut self, mut line: &[u8], out: &mut Vec<u8>) {
+        while let Some((piece, rest)) = line.split_at_checked(PIECE).filter(|(_, rest)| !rest.is_empty()) {
+            self.mark(b'~', piece, out);
+            line = rest;
+        }
+        self.mark(b'|', line, out);
+        self.goes_on = false;
+    }
+
+    fn mark(&self, mark: u8, text: &[u8], out: &mut Vec<u8>) {
+        out.push(mark);
+        out.extend_from_slice(self.number.to_string().as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(text);
+        out.push(b'\n');
     }
 }
 
-fn emit(line: &[u8]) {
-    static LOCK: Mutex<()> = Mutex::new(());
-    let _whole = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
+/// The secrets that this pod was given: in its environment, and mounted.
+fn secrets() -> Vec<Secret<String>> {
+    let names = std::env::var(script::SECRETS).unwrap_or_default();
+    let mut found: Vec<Secret<String>> = names
+        .split(',')
+        .chain(["HERDER_TOKEN", "VAULT_TOKEN"])
+        .filter_map(|name| std::env::var(name).ok())
+        .map(Secret::new)
+        .collect();
+    let mut left = MOST_FILES;
+    for dir in MOUNTED {
+        mounted(Path::new(dir), 0, &mut left, &mut found);
+    }
+    found
+}
+
+fn mounted(dir: &Path, depth: u8, left: &mut usize, found: &mut Vec<Secret<String>>) {
+    // What is not there or not readable is no secret that a step could write.
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let path = entry.path();
+        // Kubernetes' own links to the current version (`..data`) lead to what is listed besides.
+        if *left == 0 || name.starts_with("..") || NO_SECRETS.contains(&&*name) {
+            continue;
+        }
+        match std::fs::metadata(&path) {
+            Ok(meta) if meta.is_dir() && depth < 4 => mounted(&path, depth + 1, left, found),
+            Ok(meta) if meta.is_file() && meta.len() <= LARGEST_FILE => {
+                *left -= 1;
+                found.extend(std::fs::read_to_string(&path).ok().map(Secret::new));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn emit(lines: &[u8]) {
     let mut out = std::io::stdout().lock();
     // Nobody listens any more: the pod is going away, and with it this process.
-    let _written = out
-        .write_all(line)
-        .and_then(|()| out.write_all(b"\n"))
-        .and_then(|()| out.flush());
+    let _written = out.write_all(lines).and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marked(portions: &[&[u8]]) -> String {
+        let mut lines = Lines::new(3, Mask::new(&[Secret::from("s3cret-value")]));
+        let mut out = Vec::new();
+        for portion in portions {
+            lines.feed(portion, &mut out);
+            assert!(lines.open.len() < PIECE + 128 + portion.len());
+        }
+        lines.finish(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn lines_are_marked_and_masked() {
+        let portions: [&[u8]; 4] = [b"a\nb s3cr", b"et-value\n\n", b"+1 forged\n", b"end"];
+        assert_eq!(
+            marked(&portions),
+            "|3 a\n|3 b ********\n|3 \n|3 +1 forged\n|3 end\n"
+        );
+        assert_eq!(marked(&[]), "");
+    }
+
+    #[test]
+    fn a_line_without_end_goes_on_in_pieces() {
+        let text = "0123456789 s3cret-value ".repeat(20_000);
+        for size in [997, 65_536] {
+            let portions: Vec<&[u8]> = text.as_bytes().chunks(size).collect();
+            let out = marked(&portions);
+            assert!(out.lines().all(|line| line.len() <= PIECE + 3));
+            let (last, before) = out
+                .lines()
+                .collect::<Vec<_>>()
+                .split_last()
+                .map(|(l, b)| (*l, b.to_vec()))
+                .unwrap();
+            assert!(last.starts_with("|3 ") && before.iter().all(|line| line.starts_with("~3 ")));
+            let joined: String = out.lines().map(|line| &line[3..]).collect();
+            assert!(joined == text.replace("s3cret-value", "********"));
+        }
+    }
 }

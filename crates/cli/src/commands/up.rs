@@ -109,7 +109,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
     let dir = global.dir.clone().unwrap_or_else(platform::default_dir);
     let options = Options {
         dir: dir.clone(),
-        fleet: resolve_fleet(&args.fleet)?,
+        fleet: resolve_fleet(&args.fleet)?.into(),
         branch: args.branch,
         nodes: usize::from(args.nodes),
         listen: args.listen.resolve(),

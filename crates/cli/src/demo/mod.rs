@@ -56,7 +56,7 @@ pub(crate) async fn play(dir: &Path, json: bool, args: Args) -> Result<()> {
     }
     let options = Options {
         dir: dir.clone(),
-        fleet: organisation.url("fleet"),
+        fleet: organisation.url("fleet").into(),
         branch: "main".to_owned(),
         nodes: usize::from(args.nodes),
         listen: args.listen.resolve(),

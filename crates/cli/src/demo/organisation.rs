@@ -190,6 +190,10 @@ impl Organisation {
         format!("file://{}/{name}.git", self.dir.display())
     }
 
+    fn remote(&self, name: &str) -> herder_base::AllowedRemote {
+        herder_base::AllowedRemote::own(self.url(name).into())
+    }
+
     /// The folder that stands in for the built-in estate, if one was named.
     pub(crate) fn estate(&self) -> Option<&Path> {
         self.estate.as_deref()
@@ -260,7 +264,7 @@ impl Organisation {
 
     /// A file as it is at the head of a repository.
     pub(crate) async fn file(&self, name: &str, path: &str) -> Result<String> {
-        let tree = self.git.fetch(&self.url(name), "main").await?;
+        let tree = self.git.fetch(&self.remote(name), "main").await?;
         tree.text(path)
             .map(str::to_owned)
             .with_context(|| format!("{name} has no {path}"))
@@ -273,7 +277,7 @@ impl Organisation {
         files: &[(&str, Option<String>)],
         message: &str,
     ) -> Result<Commit> {
-        let parent = self.git.resolve(&self.url(name), "main").await?;
+        let parent = self.git.resolve(&self.remote(name), "main").await?;
         let changes: Vec<Change> = files
             .iter()
             .map(|(path, text)| Change {
@@ -299,7 +303,7 @@ impl Organisation {
         };
         let commit = self
             .git
-            .commit(&self.url(name), "main", parent, changes, message, &author)
+            .commit(&self.remote(name), "main", parent, changes, message, &author)
             .await;
         commit.with_context(|| format!("cannot commit to {name}"))
     }

@@ -75,6 +75,22 @@ pub(crate) const FLEET: Kind = Kind {
             "The largest share of the fleet's objects that one pass may delete without being told to, in percent. Default: 30.",
         ),
         field(
+            "remotes",
+            Object(&[
+                field(
+                    "allow",
+                    List(&Text),
+                    "Addresses of repositories, or of folders of them with a `/` at the end, such as `https://github.com/kubernetes-sigs/`.",
+                ),
+                field(
+                    "siblings",
+                    Bool,
+                    "Whether what lies beside a remote that the fleet names (same host, same folder) is allowed as well. Default: true.",
+                ),
+            ]),
+            "Which remotes repositories other than this one, and parameters of jobs, may name besides those that the fleet names.",
+        ),
+        field(
             "cluster",
             Object(&[
                 field(

@@ -1,6 +1,6 @@
 //! Environments: a namespace, its config repository, its place in the stage order, and how long it lives.
 
-use herder_base::Location;
+use herder_base::{Location, Url};
 use herder_object::Key;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -69,7 +69,7 @@ impl Default for Lease {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigSource {
     /// The remote, resolved; the fleet repository's own address if the config lies there.
-    pub repository: String,
+    pub repository: Url,
     /// The branch, empty for the remote's default.
     pub branch: String,
     /// The directory in it, empty for its root.

@@ -9,7 +9,7 @@ pub use inputs::{Inputs, SourceRef};
 pub use unit::{Desired, Unit, UnitOrigin};
 
 use crate::job::Job;
-use herder_base::{Commit, Location};
+use herder_base::{AllowList, Commit, Location, Url};
 use herder_object::Gvk;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -42,6 +42,8 @@ pub struct Fleet {
     pub stacks: Vec<Stack>,
     /// What could not be read, so that what is missing above must not be taken for removed.
     pub held: Held,
+    /// The remotes that other repositories, and the parameters of jobs, may name.
+    pub remotes: AllowList,
 }
 
 impl Fleet {
@@ -126,6 +128,10 @@ pub struct Settings {
     pub kubeconfig: Option<String>,
     /// The context in that file.
     pub context: Option<String>,
+    /// Remotes that other repositories may name besides those that the fleet names.
+    pub remotes: Vec<String>,
+    /// Whether they may name those beside the ones that the fleet names.
+    pub sibling_remotes: bool,
 }
 
 impl Settings {
@@ -153,6 +159,8 @@ impl Default for Settings {
             prune_limit_percent: 30,
             kubeconfig: None,
             context: None,
+            remotes: Vec::new(),
+            sibling_remotes: true,
         }
     }
 }
@@ -165,7 +173,7 @@ pub struct Application {
     /// The team that owns it.
     pub team: Option<String>,
     /// Where its source is, resolved; empty if it is not said.
-    pub repository: String,
+    pub repository: Url,
     /// The branch of the source, empty for the remote's default.
     pub branch: String,
     /// The images it consists of, as kustomizations name them.

@@ -4,7 +4,7 @@ mod pins;
 
 use crate::read::{configs, kustomize};
 use crate::{ConfigSource, Environment, Fleet, Inputs};
-use herder_base::{Commit, Tree, show_remote, suggest};
+use herder_base::{Commit, Tree, Url, show_remote, suggest};
 use pins::{Kustomization, Pins};
 use std::fmt;
 use thiserror::Error;
@@ -21,7 +21,7 @@ pub struct Promotion {
     /// The environment that gets them.
     pub to: String,
     /// The target's config repository.
-    pub repository: String,
+    pub repository: Url,
     /// The branch there, empty for the remote's default.
     pub branch: String,
     /// The commit it was decided on; if the branch has moved since, decide again.
@@ -191,7 +191,7 @@ pub fn release(
     let place = Place::find(inputs, environment(fleet, to)?, application)?;
     let known = fleet.application(application);
     let repository = known
-        .map(|known| known.repository.as_str())
+        .map(|known| known.repository.expose())
         .filter(|repository| !repository.is_empty());
     let names = known.map(|known| known.images.as_slice()).unwrap_or_default();
     let mut pins = place.pins()?;
@@ -269,13 +269,9 @@ impl<'a> Place<'a> {
                     near,
                 }
             })?;
-        let text = tree.text(&file).ok_or_else(|| {
-            unreadable(format!(
-                "{} in {} is not UTF-8 text",
-                file,
-                show_remote(&config.repository)
-            ))
-        })?;
+        let text = tree
+            .text(&file)
+            .ok_or_else(|| unreadable(format!("{} in {} is not UTF-8 text", file, config.repository)))?;
         Ok(Self {
             config,
             tree,

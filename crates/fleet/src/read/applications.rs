@@ -4,7 +4,7 @@ use super::documents;
 use super::settings::texts;
 use crate::format::APPLICATION;
 use crate::{Application, Environment, EnvironmentKind, Inputs, Unit};
-use herder_base::{Diagnostic, resolve_remote, suggest};
+use herder_base::{Diagnostic, suggest};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +28,7 @@ pub(crate) fn read(inputs: &Inputs, found: &mut Vec<Diagnostic>) -> Vec<Applicat
             Application {
                 name: checked.name.clone(),
                 team: checked.text("team").map(str::to_owned),
-                repository: resolve_remote(&inputs.fleet_url, repository),
+                repository: inputs.fleet_url.resolve(repository),
                 branch: text("branch").to_owned(),
                 images: texts(checked.get("images")),
                 stages: texts(checked.get("stages")),

@@ -5,7 +5,7 @@ use super::kustomize;
 use super::objects::{self, Raw};
 use crate::render;
 use crate::{ConfigSource, Environment, Inputs, SourceRef};
-use herder_base::{Diagnostic, Location, Tree, show_remote};
+use herder_base::{Diagnostic, Location, Tree};
 use std::collections::BTreeSet;
 
 /// Directories of a config repository that are parts, not applications.
@@ -34,10 +34,7 @@ pub(crate) fn tree<'a>(inputs: &'a Inputs, config: &ConfigSource) -> Result<&'a 
     match inputs.trees.get(&source) {
         Some(Ok(tree)) => Ok(tree),
         Some(Err(why)) => Err(why.clone()),
-        None => Err(format!(
-            "{} has not been fetched yet",
-            show_remote(&config.repository)
-        )),
+        None => Err(format!("{} has not been fetched yet", config.repository)),
     }
 }
 
@@ -100,20 +97,17 @@ pub(crate) fn read(
         why
     })?;
     let repository = if is_root(inputs, config) {
-        ""
+        String::new()
     } else {
-        &config.repository
+        config.repository.to_string()
     };
+    let repository = repository.as_str();
     let here = |path: &str| Location {
         repository: repository.to_owned(),
         ..Location::new(path, 0, 0)
     };
     if !config.path.is_empty() && !tree.is_dir(&config.path) {
-        let why = format!(
-            "{} has no directory `{}`",
-            show_remote(&config.repository),
-            config.path
-        );
+        let why = format!("{} has no directory `{}`", config.repository, config.path);
         found.push(
             Diagnostic::error("missing-reference", why.clone())
                 .at(environment.source.clone())

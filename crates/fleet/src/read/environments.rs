@@ -5,7 +5,7 @@ use super::outline::Outline;
 use super::settings::{duration, scalars, texts};
 use crate::format::{Checked, ENVIRONMENT};
 use crate::{ConfigSource, Environment, EnvironmentKind, Inputs, Lease, StateRule};
-use herder_base::{Diagnostic, normalise, resolve_remote, suggest};
+use herder_base::{Diagnostic, normalise, suggest};
 use serde_json::Value;
 
 /// Reads the environments into the outline, in stage order.
@@ -144,7 +144,7 @@ fn config(
         repository: if repository.is_empty() {
             inputs.fleet_url.clone()
         } else {
-            resolve_remote(&inputs.fleet_url, repository)
+            inputs.fleet_url.resolve(repository)
         },
         branch: text("branch").to_owned(),
         path,

@@ -3,7 +3,7 @@
 use super::jobs::first_line;
 use crate::Inputs;
 use crate::job::{Job, JobSource, Origin, Parameter, ParameterKind, Retention, Step, Target, Trigger};
-use herder_base::{Diagnostic, Location, Severity, resolve_remote};
+use herder_base::{Diagnostic, Location, Severity};
 use herder_jobdsl::{Item, ItemKind, NativeJob, NativeParameterKind, NativeTrigger, Options, compile};
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ fn job(inputs: &Inputs, path: &str, item: &Item, native: NativeJob) -> Job {
             .sources
             .into_iter()
             .map(|source| JobSource {
-                url: resolve_remote(&inputs.fleet_url, &source.url),
+                url: inputs.fleet_url.resolve(&source.url),
                 branch: source.branch,
                 directory: source.directory,
             })

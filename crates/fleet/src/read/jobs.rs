@@ -6,7 +6,7 @@ use super::settings::{duration, scalar, scalars, texts};
 use crate::Inputs;
 use crate::format::{Checked, JOB};
 use crate::job::{Job, JobSource, Origin, Parameter, ParameterKind, Retention, Step, Target, Trigger};
-use herder_base::{Diagnostic, resolve_remote, suggest};
+use herder_base::{Diagnostic, suggest};
 use serde_json::Value;
 
 /// The jobs, and why the list may be incomplete.
@@ -201,10 +201,9 @@ fn parameter(value: &Value) -> Parameter {
 fn source(inputs: &Inputs, value: &Value) -> JobSource {
     let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
     JobSource {
-        url: resolve_remote(
-            &inputs.fleet_url,
-            value.as_str().unwrap_or_else(|| text("repository")),
-        ),
+        url: inputs
+            .fleet_url
+            .resolve(value.as_str().unwrap_or_else(|| text("repository"))),
         branch: text("branch").to_owned(),
         directory: text("directory").to_owned(),
     }

@@ -3,9 +3,10 @@
 use super::configs;
 use super::objects::{Raw, identified};
 use super::outline::Outline;
+use super::remotes::Admission;
 use super::renders;
 use crate::{Inputs, SourceRef};
-use herder_base::{Commit, Diagnostic, Location, Tree};
+use herder_base::{Commit, Diagnostic, Location, Namer, Tree, Url};
 use herder_kustomize::{Options, Remotes, parse_url};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,16 +55,15 @@ impl Remotes for Fetched<'_> {
         Some(match self.0.trees.get(&source) {
             Some(Ok(tree)) => Ok((tree.clone(), remote.path)),
             Some(Err(why)) => Err(why.clone()),
-            None => Err(format!(
-                "{} has not been fetched yet",
-                herder_base::show_remote(&remote.repository)
-            )),
+            None => Err(format!("{} has not been fetched yet", source.url)),
         })
     }
 }
 
-/// Adds the remote bases of every kustomization of the fleet, and of those that are fetched already.
+/// Adds the remote bases of every kustomization of the fleet, and of those that are fetched already. One that may not be
+/// reached is there with the reason, unless the fleet names it too.
 pub(crate) fn remotes(inputs: &Inputs, outline: &Outline, wanted: &mut BTreeSet<SourceRef>) {
+    let admission = Admission::new(inputs, outline);
     let mut pending: Vec<(Tree, String, String)> = Vec::new();
     for environment in &outline.environments {
         let Some(config) = &environment.config else {
@@ -73,12 +73,12 @@ pub(crate) fn remotes(inputs: &Inputs, outline: &Outline, wanted: &mut BTreeSet<
             continue;
         };
         let repository = if configs::is_root(inputs, config) {
-            ""
+            String::new()
         } else {
-            &config.repository
+            config.repository.to_string()
         };
         for (_, dir) in configs::applications(tree, config, &environment.include) {
-            pending.push((tree.clone(), repository.to_owned(), dir));
+            pending.push((tree.clone(), repository.clone(), dir));
         }
     }
     for dir in outline.folders.iter().map(String::as_str).chain(["manifests"]) {
@@ -89,20 +89,30 @@ pub(crate) fn remotes(inputs: &Inputs, outline: &Outline, wanted: &mut BTreeSet<
         if !seen.insert((repository.clone(), tree.commit().clone(), dir.clone())) {
             continue;
         }
-        let Some(path) = file(&tree, &dir) else { continue };
+        if !is_root(&tree, &dir) {
+            continue;
+        }
+        let namer = if repository.is_empty() {
+            Namer::Fleet
+        } else {
+            Namer::Other
+        };
         for remote in herder_kustomize::remotes(&tree, &dir) {
+            let url = Url::from(remote.repository.as_str());
             let source = SourceRef {
-                url: remote.repository.clone(),
+                remote: Some(admission.admit(&url, namer)),
                 reference: remote.reference,
-                why: Location {
-                    repository: repository.clone(),
-                    ..Location::new(path.clone(), 0, 0)
-                },
+                why: named_at(&tree, &repository, &dir, &remote.url),
+                url,
             };
             if let Some(Ok(base)) = inputs.trees.get(&source) {
-                pending.push((base.clone(), remote.repository, remote.path));
+                pending.push((base.clone(), source.url.to_string(), remote.path));
             }
-            wanted.insert(source);
+            if matches!(source.remote, Some(Ok(_))) {
+                wanted.replace(source);
+            } else {
+                wanted.insert(source);
+            }
         }
     }
 }
@@ -146,10 +156,10 @@ pub(crate) fn build(
         repository.clone_into(&mut at.repository);
         diagnostic
     };
-    if let Some(why) = unfetched(inputs, tree, dir) {
-        found.push(here(Diagnostic::error("unreadable", why.clone()).hint(
+    if let Some((at, why)) = unfetched(inputs, tree, repository, dir) {
+        found.push(Diagnostic::error("unreadable", why.clone()).at(at).hint(
             "check the address and the revision; until it can be read, nothing that uses it is changed",
-        )));
+        ));
         return Err(why);
     }
     let built = render(inputs, tree, repository, dir).map_err(|error| {
@@ -213,24 +223,51 @@ impl Remotes for Noting<'_> {
     }
 }
 
-/// Why a base that a kustomization builds on, however far away, cannot be had.
-fn unfetched(inputs: &Inputs, tree: &Tree, dir: &str) -> Option<String> {
-    let mut pending = vec![(tree.clone(), dir.to_owned())];
+/// Why a base that a kustomization builds on, however far away, cannot be had, and where it is named.
+fn unfetched(inputs: &Inputs, tree: &Tree, repository: &str, dir: &str) -> Option<(Location, String)> {
+    let mut pending = vec![(tree.clone(), repository.to_owned(), dir.to_owned())];
     let mut seen = BTreeSet::new();
-    while let Some((tree, dir)) = pending.pop() {
+    while let Some((tree, repository, dir)) = pending.pop() {
         for remote in herder_kustomize::remotes(&tree, &dir) {
             if !seen.insert(remote.url.clone()) {
                 continue;
             }
             match Fetched(inputs).resolve(&remote.url) {
-                Some(Ok(base)) => pending.push(base),
+                Some(Ok((base, path))) => {
+                    pending.push((base, herder_base::show_remote(&remote.repository), path));
+                }
                 Some(Err(why)) => {
                     let base = herder_base::show_remote(&remote.url);
-                    return Some(format!("the base {base} cannot be read: {why}"));
+                    let at = named_at(&tree, &repository, &dir, &remote.url);
+                    return Some((at, format!("the base {base} cannot be read: {why}")));
                 }
                 None => {}
             }
         }
     }
     None
+}
+
+/// Where a kustomization, or one that it builds on in the same tree, names a remote.
+fn named_at(tree: &Tree, repository: &str, dir: &str, url: &str) -> Location {
+    let own = file(tree, dir);
+    let is_kustomization = |path: &str| NAMES.contains(&path.rsplit('/').next().unwrap_or(path));
+    let line = |path: &str| {
+        let at = tree.text(path)?.lines().position(|line| line.contains(url))?;
+        u32::try_from(at + 1).ok()
+    };
+    let found = own
+        .as_deref()
+        .and_then(|path| Some((path, line(path)?)))
+        .or_else(|| {
+            tree.files()
+                .map(|(path, _)| path)
+                .filter(|path| is_kustomization(path))
+                .find_map(|path| Some((path, line(path)?)))
+        });
+    let (path, line) = found.unwrap_or((own.as_deref().unwrap_or_default(), 0));
+    Location {
+        repository: repository.to_owned(),
+        ..Location::new(path, line, 0)
+    }
 }

@@ -13,6 +13,7 @@ mod lint;
 mod objects;
 pub(crate) mod outline;
 mod policies;
+mod remotes;
 mod renders;
 mod security;
 mod settings;
@@ -24,11 +25,12 @@ pub(crate) use glob::wildcard;
 pub use renders::Renders;
 
 use crate::{Fleet, Inputs, SourceRef};
-use herder_base::Diagnostic;
+use herder_base::{AllowList, Diagnostic, Namer};
 use std::collections::BTreeSet;
 
 /// The other repositories that `inputs` refers to, as far as its trees show: configs of environments, and remote bases
-/// of kustomizations. Fetch what is missing from `inputs.trees` and ask again, until nothing is.
+/// of kustomizations. What a repository other than the fleet's names is held against the fleet's list of remotes; one
+/// that is refused has the reason in [`SourceRef::remote`]. Fetch what is missing from `inputs.trees` and ask again, until nothing is.
 #[must_use]
 pub fn sources(inputs: &Inputs) -> Vec<SourceRef> {
     let outline = outline::read(inputs, &mut Vec::new());
@@ -37,10 +39,13 @@ pub fn sources(inputs: &Inputs) -> Vec<SourceRef> {
         if let Some(config) = &environment.config
             && !configs::is_root(inputs, config)
         {
+            // The fleet's own file names it.
+            let remote = AllowList::default().admit(&config.repository, Namer::Fleet);
             wanted.insert(SourceRef {
                 url: config.repository.clone(),
                 reference: config.branch.clone(),
                 why: environment.source.clone(),
+                remote: Some(remote),
             });
         }
     }
@@ -60,6 +65,7 @@ pub fn read(inputs: &Inputs) -> (Fleet, Vec<Diagnostic>) {
     inputs.renders.end_pass();
     lint::vault_roles(&units, &roles, &mut found);
     lint::job_targets(&jobs.jobs, &outline.environments, &mut found);
+    let remotes = remotes::list(inputs, &outline, &jobs.jobs);
     let mut held = outline.held;
     held.jobs = jobs.held;
     held.policies = held_policies.policies;
@@ -79,6 +85,7 @@ pub fn read(inputs: &Inputs) -> (Fleet, Vec<Diagnostic>) {
         roles,
         stacks,
         held,
+        remotes,
     };
     found.sort_by(|a, b| (&a.at, a.severity, &a.message).cmp(&(&b.at, b.severity, &b.message)));
     found.dedup();

@@ -5,7 +5,7 @@ use super::outline::Outline;
 use crate::Inputs;
 use crate::Settings;
 use crate::format::FLEET;
-use herder_base::{Diagnostic, Location};
+use herder_base::{AllowList, Diagnostic, Location};
 use serde_json::Value;
 
 /// Reads fleet.yaml into the outline and returns the discovery globs with their places.
@@ -35,6 +35,7 @@ pub(crate) fn read(
         // What it would set is unknown: the defaults might change everything that runs.
         outline.broken = Some(format!("{path} could not be read"));
         outline.held.units.clone_from(&outline.broken);
+        outline.settings.sibling_remotes = false;
         if let Some(name) = inputs.root.text(path).and_then(name) {
             outline.name = name;
         }
@@ -80,6 +81,22 @@ pub(crate) fn read(
     settings.domains = texts(fleet.get("domains"));
     if let Some(limit) = fleet.get("pruneLimit").and_then(Value::as_u64) {
         settings.prune_limit_percent = u8::try_from(limit.min(100)).unwrap_or(100);
+    }
+    if let Some(remotes) = fleet.get("remotes") {
+        settings.sibling_remotes = remotes.get("siblings").and_then(Value::as_bool).unwrap_or(true);
+        for (index, line) in texts(remotes.get("allow")).into_iter().enumerate() {
+            match AllowList::default().list(&line) {
+                Ok(()) => settings.remotes.push(line),
+                Err(why) => found.push(
+                    Diagnostic::error(
+                        "bad-value",
+                        format!("`{}` allows no remote: {why}", herder_base::show_remote(&line)),
+                    )
+                    .at(fleet.place(&format!("/remotes/allow/{index}")))
+                    .hint("write the address of a repository, or of a folder of them with a `/` at its end"),
+                ),
+            }
+        }
     }
     if let Some(cluster) = fleet.get("cluster") {
         let text = |name: &str| cluster.get(name).and_then(Value::as_str).map(str::to_owned);

@@ -5,7 +5,7 @@ use crate::{
     APPLICATION_LABEL, Desired, FLEET_LABEL, HASH_ANNOTATION, Inputs, SOURCE_ANNOTATION, STATE_LABEL,
     Settings, StateRule, UNIT_LABEL, VERSION_LABEL,
 };
-use herder_base::{Location, show_remote};
+use herder_base::Location;
 use herder_object::Key;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -111,9 +111,9 @@ impl<'a> Dress<'a> {
     /// `repository//path:line@commit`.
     fn origin(&self, source: &Location) -> String {
         let repository = if source.repository.is_empty() {
-            &self.inputs.fleet_url
+            self.inputs.fleet_url.to_string()
         } else {
-            &source.repository
+            source.repository.clone()
         };
         let commit = if source.repository.is_empty() {
             Some(self.inputs.root.commit())
@@ -121,11 +121,11 @@ impl<'a> Dress<'a> {
             self.inputs
                 .trees
                 .iter()
-                .filter(|(reference, _)| reference.url == source.repository)
+                .filter(|(reference, _)| reference.url.to_string() == source.repository)
                 .find_map(|(_, tree)| tree.as_ref().ok())
                 .map(herder_base::Tree::commit)
         };
-        let mut text = format!("{}//{}", show_remote(repository), source.path);
+        let mut text = format!("{}//{}", repository, source.path);
         if source.line > 0 {
             text = format!("{text}:{}", source.line);
         }

@@ -3,7 +3,7 @@
 use super::execute::{Context, Done, execute};
 use super::handle::{Command, JobEvent, JobView, RunRequest, TriggerError};
 use super::poll::{Polled, Why};
-use super::triggering::{HIDDEN, hidden, namespace, parameters};
+use super::triggering::{HIDDEN, hidden, namespace, parameters, secrets};
 use super::{Ports, Settings};
 use crate::cron::Schedule;
 use crate::definition::{Definition, Origin, Retention, Threshold, Trigger};
@@ -12,7 +12,7 @@ use crate::ports::{Decision, NewRun, RunUpdate};
 use crate::queue::{Queue, Waiting};
 use crate::reconcile::{Checked, Existing, Reconciled, Removed, changes};
 use crate::run::{Cause, Checkout, RunId, RunRecord, RunStatus};
-use herder_base::{chain, suggest};
+use herder_base::{Url, chain, suggest};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -58,8 +58,8 @@ pub struct Dispatcher {
     /// Runs of before the last stop, by job; dealt with as soon as the job is known again.
     leftover: BTreeMap<String, Vec<RunRecord>>,
     /// Remotes being asked, and who wants to know.
-    pub(super) asking: HashMap<String, Vec<(String, Why)>>,
-    pub(super) again: BTreeSet<String>,
+    pub(super) asking: HashMap<Url, Vec<(String, Why)>>,
+    pub(super) again: BTreeSet<Url>,
     pub(super) polls: Arc<Semaphore>,
     pub(super) asks: JoinSet<Polled>,
     runs: JoinSet<Done>,
@@ -542,8 +542,13 @@ impl Dispatcher {
 
     async fn on_started(&mut self, run: &RunId, checkouts: Vec<Checkout>) {
         for checkout in checkouts {
-            self.see(&run.job, checkout.url, checkout.branch, checkout.commit)
-                .await;
+            self.see(
+                &run.job,
+                checkout.url.to_string(),
+                checkout.branch,
+                checkout.commit,
+            )
+            .await;
         }
         self.tell(JobEvent::Started { run: run.clone() });
     }
@@ -612,6 +617,17 @@ impl Dispatcher {
         if let Some(job) = self.jobs.get(&done.id.job) {
             let mut values = done.env.clone();
             values.extend(done.parameters.clone());
+            // A secret stays one: it goes only where the next job takes it for one.
+            let secret = secrets(&job.definition, &done.parameters);
+            let mut shown = values.clone();
+            for value in shown.values_mut() {
+                if secret
+                    .iter()
+                    .any(|secret| !secret.expose().is_empty() && value.contains(secret.expose().as_str()))
+                {
+                    HIDDEN.clone_into(value);
+                }
+            }
             for next in job
                 .definition
                 .downstream
@@ -621,7 +637,15 @@ impl Dispatcher {
                 let given = next
                     .parameters
                     .iter()
-                    .map(|(name, value)| (name.clone(), expand(value, &values)))
+                    .map(|(name, value)| {
+                        let takes_secrets = self
+                            .jobs
+                            .get(&next.job)
+                            .and_then(|job| job.definition.parameters.iter().find(|p| p.name == *name))
+                            .is_some_and(crate::definition::Parameter::is_secret);
+                        let values = if takes_secrets { &values } else { &shown };
+                        (name.clone(), expand(value, values))
+                    })
                     .collect();
                 out.insert(next.job.clone(), given);
             }

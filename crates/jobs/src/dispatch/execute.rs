@@ -4,12 +4,12 @@ use super::triggering::{namespace, secrets};
 use super::{Ports, Settings, commit_key};
 use crate::definition::{Definition, Step};
 use crate::env::{EnvInput, environment, expand};
-use crate::log::{LogError, LogWriter, Mask};
+use crate::log::{LogError, LogWriter};
 use crate::ports::{PortError, RunUpdate};
 use crate::queue::Waiting;
 use crate::remotes::{plain_branch, resolve};
 use crate::run::{Checkout, RunEvent, RunId, RunRecord, RunResult, RunSpec, RunStatus};
-use herder_base::{chain, format_duration};
+use herder_base::{Url, chain, format_duration};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -56,18 +56,20 @@ impl End {
 pub(super) async fn execute(context: Context) -> Done {
     let id = context.waiting.id.clone();
     let mut env = BTreeMap::new();
-    let mask = Mask::new(&secrets(&context.definition, &context.waiting.parameters));
+    let hidden = secrets(&context.definition, &context.waiting.parameters);
     let writer = context
         .ports
         .logs
-        .writer(&id, mask, Arc::clone(&context.ports.clock))
+        .writer(&id, hidden, Arc::clone(&context.ports.clock))
         .await;
     let end = match writer {
         Ok(mut log) => {
-            let end = match run(&context, &mut log, &mut env).await {
+            let mut end = match run(&context, &mut log, &mut env).await {
                 Ok(end) => end,
                 Err(error) => End::failed(chain(&error).to_string()),
             };
+            // The reason goes into the record, and a container's last words may be in it.
+            end.reason = end.reason.map(|reason| log.mask().apply_text(&reason));
             let mut text = format!("run {}", end.status);
             if end.status == RunStatus::Running {
                 "the platform stops; what becomes of this run is decided at its next start"
@@ -118,6 +120,13 @@ async fn run(
         ..
     } = context;
     let id = &waiting.id;
+    let short = log.mask().short();
+    if short > 0 {
+        log.note(&format!(
+            "{short} secret values are shorter than 4 characters: they are not hidden in this log"
+        ))
+        .await?;
+    }
     for cause in &waiting.causes {
         log.note(&cause.to_string()).await?;
     }
@@ -301,10 +310,10 @@ async fn attempt(context: &Context, spec: &RunSpec, log: &mut LogWriter) -> Resu
 
 /// The sources at the commits they have now, unless the trigger has seen or somebody has named others.
 async fn checkouts(context: &Context) -> Result<Vec<Checkout>, PortError> {
-    let mut references: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    let mut references: BTreeMap<Url, BTreeMap<String, String>> = BTreeMap::new();
     let mut out = Vec::new();
     for source in &context.definition.sources {
-        let url = expand(&source.url, &context.waiting.parameters);
+        let url = Url::from(expand(source.url.expose(), &context.waiting.parameters));
         let branch = expand(&source.branch, &context.waiting.parameters);
         let branch = plain_branch(&branch).to_owned();
         let commit = match context.waiting.commits.get(&commit_key(&url, &branch)) {

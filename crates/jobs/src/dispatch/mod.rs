@@ -12,7 +12,7 @@ pub use handle::{JobEvent, JobView, Jobs, RunRequest, TriggerError};
 
 use crate::log::LogStore;
 use crate::ports::{Actions, Executor, Journal, Remotes};
-use herder_base::Clock;
+use herder_base::{Clock, Url};
 use jiff::tz::TimeZone;
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ impl Default for Settings {
     }
 }
 
-/// The key under which a source's commit is recorded.
-pub(crate) fn commit_key(url: &str, branch: &str) -> String {
+/// The key under which a source's commit is recorded: for people too, so without what opens the remote.
+pub(crate) fn commit_key(url: &Url, branch: &str) -> String {
     format!("{url}#{branch}")
 }

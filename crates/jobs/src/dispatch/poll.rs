@@ -8,6 +8,7 @@ use crate::env::expand;
 use crate::ports::{Decision, PortError, SeenHead};
 use crate::remotes::{canonical, plain_branch, resolve};
 use crate::run::{Cause, Change};
+use herder_base::Url;
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,7 +21,7 @@ const QUIET_AFTER_POLL: u64 = 5;
 
 /// An answer of a remote.
 pub(super) struct Polled {
-    pub(super) url: String,
+    pub(super) url: Url,
     pub(super) result: Result<BTreeMap<String, String>, PortError>,
 }
 
@@ -42,7 +43,7 @@ impl Why {
 
 impl Dispatcher {
     /// The sources of a job as they are without anybody's parameters: (url, branch).
-    fn watched(&self, job: &str) -> Vec<(String, String)> {
+    fn watched(&self, job: &str) -> Vec<(Url, String)> {
         let Some(job) = self.jobs.get(job) else {
             return Vec::new();
         };
@@ -57,7 +58,8 @@ impl Dispatcher {
             .iter()
             .map(|source| {
                 let branch = expand(&source.branch, &defaults);
-                (expand(&source.url, &defaults), plain_branch(&branch).to_owned())
+                let url = Url::from(expand(source.url.expose(), &defaults));
+                (url, plain_branch(&branch).to_owned())
             })
             .collect()
     }
@@ -79,7 +81,7 @@ impl Dispatcher {
         }
     }
 
-    fn ask_remote(&mut self, url: String, job: &str, why: Why) {
+    fn ask_remote(&mut self, url: Url, job: &str, why: Why) {
         let asking = self.asking.contains_key(&url);
         let interested = self.asking.entry(url.clone()).or_default();
         if !interested.iter().any(|(name, _)| name == job) {
@@ -90,7 +92,7 @@ impl Dispatcher {
         }
     }
 
-    pub(super) fn start_asking(&mut self, url: String) {
+    pub(super) fn start_asking(&mut self, url: Url) {
         let remotes = std::sync::Arc::clone(&self.ports.remotes);
         let permits = std::sync::Arc::clone(&self.polls);
         let stop = self.stop.clone();
@@ -124,20 +126,20 @@ impl Dispatcher {
             .map(|(name, _)| name.clone())
             .collect();
         // Answers under way may be older than the notice: ask again after them.
-        let under_way: Vec<String> = self
+        let under_way: Vec<Url> = self
             .asking
             .keys()
-            .filter(|url| canonical(url) == wanted)
+            .filter(|url| canonical(url.expose()) == wanted)
             .cloned()
             .collect();
         self.again.extend(under_way);
         let mut told = Vec::new();
         for name in names {
-            let urls: Vec<String> = self
+            let urls: Vec<Url> = self
                 .watched(&name)
                 .into_iter()
                 .map(|(url, _)| url)
-                .filter(|url| canonical(url) == wanted)
+                .filter(|url| canonical(url.expose()) == wanted)
                 .collect();
             for url in urls {
                 self.ask_remote(url, &name, Why::Webhook);
@@ -177,7 +179,7 @@ impl Dispatcher {
         }
     }
 
-    async fn compare(&mut self, job: &str, why: Why, url: &str, references: &BTreeMap<String, String>) {
+    async fn compare(&mut self, job: &str, why: Why, url: &Url, references: &BTreeMap<String, String>) {
         let branches: Vec<String> = self
             .watched(job)
             .into_iter()
@@ -197,7 +199,7 @@ impl Dispatcher {
                 texts.push(format!("{url} has no {name}"));
                 continue;
             };
-            let key = (job.to_owned(), url.to_owned(), branch.clone());
+            let key = (job.to_owned(), url.to_string(), branch.clone());
             let from = self.heads.get(&key).cloned();
             if from.as_ref() == Some(&to) {
                 texts.push(format!("{name} of {url} is still {}", short(&to)));
@@ -205,7 +207,7 @@ impl Dispatcher {
             }
             first |= from.is_none();
             changes.push(Change {
-                remote: url.to_owned(),
+                remote: url.to_string(),
                 branch,
                 from,
                 to,
@@ -239,7 +241,7 @@ impl Dispatcher {
             };
             let commits: BTreeMap<String, String> = changes
                 .iter()
-                .map(|change| (commit_key(&change.remote, &change.branch), change.to.clone()))
+                .map(|change| (commit_key(url, &change.branch), change.to.clone()))
                 .collect();
             let request = RunRequest {
                 job: job.to_owned(),

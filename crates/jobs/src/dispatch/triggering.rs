@@ -38,7 +38,11 @@ pub(super) fn parameters(
         let wrong = |why: String| TriggerError::Value {
             job: job(),
             name: parameter.name.clone(),
-            value: value.clone(),
+            value: if parameter.is_secret() {
+                HIDDEN.to_owned()
+            } else {
+                value.clone()
+            },
             why,
         };
         match &parameter.kind {

@@ -4,6 +4,7 @@
 
 mod line;
 mod mask;
+mod spellings;
 mod store;
 mod tail;
 mod writer;

@@ -1,8 +1,8 @@
 //! Where logs lie, and which of them still grow.
 
-use super::{LogWriter, Mask};
+use super::LogWriter;
 use crate::run::RunId;
-use herder_base::Clock;
+use herder_base::{Clock, Secret};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -54,6 +54,7 @@ type Live = Arc<Mutex<HashMap<RunId, Arc<watch::Sender<Progress>>>>>;
 pub struct LogStore {
     root: Arc<Path>,
     live: Live,
+    longest: u64,
 }
 
 impl LogStore {
@@ -62,7 +63,19 @@ impl LogStore {
         Self {
             root: root.into().into(),
             live: Live::default(),
+            longest: super::writer::LONGEST_LOG,
         }
+    }
+
+    /// With a limit of one's own to the bytes of one log.
+    #[must_use]
+    pub fn with_limit(mut self, bytes: u64) -> Self {
+        self.longest = bytes;
+        self
+    }
+
+    pub(crate) fn longest(&self) -> u64 {
+        self.longest
     }
 
     /// The file of a run: the job's folders, then `NUMBER.log`.
@@ -89,17 +102,17 @@ impl LogStore {
         }
     }
 
-    /// Opens a run's log for writing, at its end if there is one already.
+    /// Opens a run's log for writing, at its end if there is one already. The secrets are hidden in it.
     ///
     /// # Errors
     /// If the file cannot be made.
     pub async fn writer(
         &self,
         run: &RunId,
-        mask: Mask,
+        secrets: Vec<Secret<String>>,
         clock: Arc<dyn Clock>,
     ) -> Result<LogWriter, LogError> {
-        LogWriter::open(self.clone(), run.clone(), mask, clock).await
+        LogWriter::open(self.clone(), run.clone(), secrets, clock).await
     }
 
     /// Removes the logs of finished runs; missing ones are no error.

@@ -36,8 +36,21 @@ pub(crate) async fn source(
     let checkout = grant.checkouts.get(query.index);
     let checkout =
         checkout.ok_or_else(|| Failure::not_found(format!("{} has no source {}", grant.run, query.index)))?;
-    let (_, tar) = shared.git.archive(&checkout.url, &checkout.commit).await?;
-    Ok(([(header::CONTENT_TYPE, "application/x-tar")], tar).into_response())
+    let remote = shared
+        .allowed
+        .admit(&checkout.url)
+        .map_err(|refused| Failure::invalid(refused.to_string()).hint(refused.hint()))?;
+    let archive = shared.git.archive(&remote, &checkout.commit).await?;
+    // An archive that breaks off ends the connection: whoever reads it sees that it is not whole.
+    let portions = futures::stream::try_unfold(archive, |mut archive| async move {
+        let portion = archive.next().await?;
+        Ok::<_, herder_git::Error>(portion.map(|portion| (portion, archive)))
+    });
+    Ok((
+        [(header::CONTENT_TYPE, "application/x-tar")],
+        axum::body::Body::from_stream(portions),
+    )
+        .into_response())
 }
 
 /// `POST /api/v1/promote` from a job's step: only into the namespace the run deploys to.

@@ -2,6 +2,7 @@
 
 use crate::api::Failure;
 use crate::state::Shared;
+use herder_base::{AllowList, Namer};
 use herder_git::{Change, Signature};
 use herder_ledger::NewPromotion;
 use herder_plan::Promotion;
@@ -75,10 +76,14 @@ impl Shared {
                 content: Some(text.clone().into_bytes()),
             })
             .collect();
+        // An environment's file in the fleet repository names it.
+        let remote = AllowList::default()
+            .admit(&promotion.repository, Namer::Fleet)
+            .map_err(|refused| Failure::invalid(refused.to_string()))?;
         let commit = self
             .git
             .commit(
-                &promotion.repository,
+                &remote,
                 &promotion.branch,
                 &promotion.parent,
                 &changes,

@@ -1,22 +1,23 @@
 //! Notices that repositories changed.
 
 use crate::state::Shared;
+use herder_base::Url;
 
 impl Shared {
     /// Looks at once at the known remotes that these addresses mean. Returns the ones that were woken.
-    pub(crate) async fn notify_remotes(&self, urls: &[&str]) -> Vec<String> {
+    pub(crate) async fn notify_remotes(&self, urls: &[&str]) -> Vec<Url> {
         let jobs = self.jobs.list().await.unwrap_or_default();
         let sources = jobs.iter().flat_map(|job| &job.definition.sources);
-        let mut known: Vec<String> = sources.map(|source| source.url.clone()).collect();
+        let mut known: Vec<Url> = sources.map(|source| source.url.clone()).collect();
         if let Some(reading) = self.reading() {
-            known.extend(reading.sources.iter().map(|(url, _)| url.clone()));
+            known.extend(reading.sources.iter().map(|(remote, _)| remote.url().clone()));
         }
         known.sort();
         known.dedup();
-        known.retain(|known| urls.iter().any(|url| same_remote(known, url)));
+        known.retain(|known| urls.iter().any(|url| same_remote(known.expose(), url)));
         for url in &known {
             // A dispatcher that is stopping needs no notice.
-            let _woken = self.jobs.notify(url).await;
+            let _woken = self.jobs.notify(url.expose()).await;
         }
         if !known.is_empty() {
             self.bell.read_again();

@@ -62,15 +62,24 @@ async fn update_jobs(shared: &Inner, spec: &RunSpec, events: &Sender<RunEvent>) 
         };
     };
     say(format!("reading {} at {}", checkout.url, checkout.commit)).await;
-    let (url, commit) = (&checkout.url, &checkout.commit);
-    let reading = match reading::read(&shared.git, url, commit, shared.renders(), shared.clock.now()).await {
-        Ok(reading) => reading,
-        Err(error) => {
+    let remote = match shared.allowed.admit(&checkout.url) {
+        Ok(remote) => remote,
+        Err(refused) => {
             return RunResult::Failed {
-                reason: herder_base::chain(&error).to_string(),
+                reason: refused.to_string(),
             };
         }
     };
+    let commit = &checkout.commit;
+    let reading =
+        match reading::read(&shared.git, &remote, commit, shared.renders(), shared.clock.now()).await {
+            Ok(reading) => reading,
+            Err(error) => {
+                return RunResult::Failed {
+                    reason: herder_base::chain(&error).to_string(),
+                };
+            }
+        };
     for diagnostic in reading.diagnostics.iter().filter(|diagnostic| {
         diagnostic
             .at
@@ -90,7 +99,10 @@ async fn update_jobs(shared: &Inner, spec: &RunSpec, events: &Sender<RunEvent>) 
         }
         None => Removed::Delete,
     };
-    let definitions = reading.fleet.jobs.iter().map(definition).collect();
+    let definitions: Vec<_> = reading.fleet.jobs.iter().map(definition).collect();
+    shared
+        .allowed
+        .put(&shared.options.fleet, &reading.fleet, &definitions);
     let reconciled = match shared.jobs.reconcile(definitions, removed, false).await {
         Ok(reconciled) => reconciled,
         Err(error) => {

@@ -1,5 +1,6 @@
 //! Jobs as the fleet declares them → definitions as the runner takes them.
 
+use herder_base::Url;
 use herder_fleet::job::{self, Job};
 use herder_jobs::{
     Action, Definition, Origin, Parameter, ParameterKind, Retention, Source, Step, Target, Threshold, Trigger,
@@ -9,12 +10,12 @@ use herder_jobs::{
 pub(crate) const UPDATE_JOBS: &str = "update-jobs";
 
 /// `update-jobs`: checks out the fleet repository and makes the set of jobs match it.
-pub(crate) fn update_jobs(fleet_url: &str, branch: &str) -> Definition {
+pub(crate) fn update_jobs(fleet_url: &Url, branch: &str) -> Definition {
     Definition {
         name: UPDATE_JOBS.to_owned(),
         description: "Checks out the fleet repository and creates all other jobs from it".to_owned(),
         sources: vec![Source {
-            url: fleet_url.to_owned(),
+            url: fleet_url.clone(),
             branch: branch.to_owned(),
             directory: String::new(),
         }],

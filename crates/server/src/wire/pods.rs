@@ -19,6 +19,8 @@ use std::sync::{OnceLock, Weak};
 use tokio::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
 
+/// How the keys of secret variables begin in the Secret of a run.
+const ENV: &str = "env.";
 /// Where runs go that deploy nowhere.
 const PLATFORM_NAMESPACE: &str = "herder-system";
 /// The address of the platform as pods see it.
@@ -58,13 +60,14 @@ impl Executor for PodExecutor {
                     reason: "the platform is stopping".to_owned(),
                 };
             };
+            // It ends with this attempt, however that ends.
             let token = shared.run_tokens.issue(Grant {
                 run: spec.id.clone(),
                 checkouts: spec.checkouts.clone(),
             });
-            let result = attempt(&shared, spec, &token, &events, &cancel).await;
-            shared.run_tokens.revoke(&token);
-            result
+            // A reader that went away stops the run by `cancel`, not here.
+            let _sent = events.send(RunEvent::Hide(token.expose().clone())).await;
+            attempt(&shared, spec, token.expose(), &events, &cancel).await
         })
     }
 }
@@ -156,6 +159,9 @@ async fn create(
 ) -> Result<(), herder_cluster::Error> {
     let pod = cluster.create(pod(spec, namespace, name)).await?;
     let mut data = serde_json::Map::from_iter([("token".to_owned(), json!(token.expose()))]);
+    for (name, value) in secret_env(spec) {
+        data.insert(format!("{ENV}{name}"), json!(value));
+    }
     for (index, step) in spec.steps.iter().enumerate() {
         if let Step::Shell(text) = step {
             data.insert(format!("step-{index:03}.sh"), json!(text));
@@ -172,15 +178,28 @@ async fn create(
     cluster.create(secret).await.map(drop)
 }
 
+/// The variables whose values are secret: in the Secret of the run, never in the pod, which more people may read.
+fn secret_env(spec: &RunSpec) -> impl Iterator<Item = (&String, &String)> {
+    spec.env.iter().filter(|(_, value)| spec.holds_secret(value))
+}
+
 fn pod(spec: &RunSpec, namespace: &str, name: &str) -> Value {
     // A job that names another Vault has its own way to trust it.
     let vault = [("VAULT_ADDR", VAULT_URL), ("VAULT_CACERT", CLUSTER_CA)];
+    let plain = spec.env.iter().filter(|(_, value)| !spec.holds_secret(value));
     let mut env: Vec<Value> = vault
         .into_iter()
         .filter(|_| !spec.env.contains_key("VAULT_ADDR"))
-        .chain(spec.env.iter().map(|(name, value)| (&**name, &**value)))
+        .chain(plain.map(|(name, value)| (&**name, &**value)))
         .map(|(name, value)| json!({"name": name, "value": value}))
         .collect();
+    let mut secret_names = vec!["HERDER_TOKEN".to_owned()];
+    for (variable, _) in secret_env(spec) {
+        secret_names.push(variable.clone());
+        let key = format!("{ENV}{variable}");
+        env.push(json!({"name": variable, "valueFrom": {"secretKeyRef": {"name": name, "key": key}}}));
+    }
+    env.push(json!({"name": herder_jobs::script::SECRETS, "value": secret_names.join(",")}));
     let token =
         json!({"name": "HERDER_TOKEN", "valueFrom": {"secretKeyRef": {"name": name, "key": "token"}}});
     let fixed = [
@@ -226,10 +245,20 @@ fn pod(spec: &RunSpec, namespace: &str, name: &str) -> Value {
             }],
             "volumes": [
                 {"name": "workspace", "emptyDir": {}},
-                {"name": "run", "secret": {"secretName": name}},
+                {"name": "run", "secret": {"secretName": name, "items": scripts(spec)}},
             ],
         },
     })
+}
+
+/// The scripts alone are files: the token and passwords are in the environment of those who need them.
+fn scripts(spec: &RunSpec) -> Vec<Value> {
+    let shell = spec.steps.iter().enumerate();
+    shell
+        .filter(|(_, step)| matches!(step, Step::Shell(_)))
+        .map(|(index, _)| format!("step-{index:03}.sh"))
+        .map(|file| json!({"key": file, "path": file}))
+        .collect()
 }
 
 /// Follows the pod to its end: waits until its steps start, copies their events, reads the exit code.
@@ -348,28 +377,63 @@ fn never_starts(pod: &Value) -> Option<String> {
     None
 }
 
-/// Turns the lines of `herder steps` back into events: `+N title`, `|N output`, `-N code`.
+/// A line of `herder steps` is never longer; what is comes from something else and is left out.
+const LONGEST: usize = 1 << 20;
+
+/// Turns the lines of `herder steps` back into events: `+N title`, `|N output`, `~N output` whose line goes on, `-N code`.
 async fn copy<E>(
     mut logs: std::pin::Pin<&mut impl Stream<Item = Result<bytes::Bytes, E>>>,
     events: &Sender<RunEvent>,
 ) {
     let mut rest: Vec<u8> = Vec::new();
     while let Some(Ok(bytes)) = logs.next().await {
-        rest.extend_from_slice(&bytes);
-        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = rest.drain(..=end).collect();
-            if let Some(event) = event(&line)
-                && events.send(event).await.is_err()
-            {
+        let mut told = Vec::new();
+        let mut portion: &[u8] = &bytes;
+        if !rest.is_empty() {
+            let Some(end) = portion.iter().position(|byte| *byte == b'\n') else {
+                if rest.len() < LONGEST {
+                    rest.extend_from_slice(portion);
+                }
+                continue;
+            };
+            let (line, after) = portion.split_at(end + 1);
+            rest.extend_from_slice(line);
+            add(&mut told, &rest);
+            rest.clear();
+            portion = after;
+        }
+        while let Some(end) = portion.iter().position(|byte| *byte == b'\n') {
+            let (line, after) = portion.split_at(end + 1);
+            add(&mut told, line);
+            portion = after;
+        }
+        rest.extend_from_slice(portion);
+        for event in told {
+            if events.send(event).await.is_err() {
                 return;
             }
         }
     }
 }
 
+/// Adds a line's event; lines of one step that come together are told together.
+fn add(told: &mut Vec<RunEvent>, line: &[u8]) {
+    match (event(line), told.last_mut()) {
+        (
+            Some(RunEvent::Output { step, bytes }),
+            Some(RunEvent::Output {
+                step: last,
+                bytes: before,
+            }),
+        ) if step == *last && before.len() < LONGEST => before.extend_from_slice(&bytes),
+        (Some(event), _) => told.push(event),
+        (None, _) => {}
+    }
+}
+
 fn event(line: &[u8]) -> Option<RunEvent> {
     let (mark, rest) = line.split_first()?;
-    let space = rest.iter().position(|byte| *byte == b' ')?;
+    let space = rest.iter().take(12).position(|byte| *byte == b' ')?;
     let (number, text) = rest.split_at(space);
     let step: u32 = std::str::from_utf8(number).ok()?.parse().ok()?;
     let text = text.get(1..)?;
@@ -379,6 +443,10 @@ fn event(line: &[u8]) -> Option<RunEvent> {
         b'|' => Some(RunEvent::Output {
             step,
             bytes: text.to_vec(),
+        }),
+        b'~' => Some(RunEvent::Output {
+            step,
+            bytes: text.strip_suffix(b"\n").unwrap_or(text).to_vec(),
         }),
         b'-' => Some(RunEvent::StepFinished {
             step,
@@ -441,5 +509,14 @@ mod tests {
             Some(RunEvent::StepFinished { step: 1, code: 3 })
         );
         assert_eq!(event(b"garbage\n"), None);
+        let mut told = Vec::new();
+        for line in [&b"|0 a\n"[..], b"~0 b\n", b"|0 c\n", b"|1 d\n"] {
+            add(&mut told, line);
+        }
+        let output = |step, bytes: &[u8]| RunEvent::Output {
+            step,
+            bytes: bytes.to_vec(),
+        };
+        assert_eq!(told, [output(0, b"a\nbc\n"), output(1, b"d\n")]);
     }
 }

@@ -4,7 +4,7 @@ use crate::args::Global;
 use crate::commands::job::scripts;
 use crate::output::Exit;
 use anyhow::{Context, Result, bail};
-use herder_base::{Diagnostic, Location, Tree};
+use herder_base::{AllowedRemote, Diagnostic, Location, Tree};
 use herder_git::Git;
 use herder_jobdsl::{Item, ItemKind, Options, Seed, compile_all, import};
 use serde_json::json;
@@ -88,9 +88,9 @@ async fn read(args: &Args) -> Result<Seed> {
     }
     let cache = tempfile()?;
     let tree = Git::new(&cache.0)
-        .fetch(&args.from, &args.reference)
+        .fetch(&AllowedRemote::own(args.from.as_str().into()), &args.reference)
         .await
-        .with_context(|| format!("`{}` cannot be fetched", args.from))?;
+        .with_context(|| format!("`{}` cannot be fetched", herder_base::show_remote(&args.from)))?;
     seed_repository(&tree, &args.scripts)
 }
 

@@ -3,6 +3,7 @@
 use super::function::Allowed;
 use super::helm::Program;
 use anyhow::{Context, Result};
+use herder_base::AllowedRemote;
 use herder_git::Git;
 use herder_kustomize::{Functions, Helm, RemoteRef, Remotes, Tree, parse_url};
 use std::cell::RefCell;
@@ -47,9 +48,11 @@ impl Fetching {
         if let Some(found) = self.fetched.borrow().get(&key) {
             return found.clone();
         }
+        // Whoever builds has named the kustomization and has no rights but their own.
+        let remote = AllowedRemote::own(reference.repository.as_str().into());
         let fetched = self
             .runtime
-            .block_on(self.git.fetch(&reference.repository, &reference.reference))
+            .block_on(self.git.fetch(&remote, &reference.reference))
             .map_err(|error| herder_base::chain(&error).to_string());
         self.fetched.borrow_mut().insert(key, fetched.clone());
         fetched
