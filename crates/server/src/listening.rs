@@ -21,6 +21,7 @@ pub(crate) async fn serve(
     cancel: CancellationToken,
 ) -> Result<(), std::io::Error> {
     let ended = cancel.clone();
+    let router = router.into_make_service_with_connect_info::<SocketAddr>();
     let serving = axum::serve(listener, router).with_graceful_shutdown(cancel.cancelled_owned());
     let serving = std::pin::pin!(std::future::IntoFuture::into_future(serving));
     let grace = async {
