@@ -51,6 +51,12 @@ pub(crate) enum Command {
     Why(commands::why::Args),
     /// Print the logs of an application's pods
     Logs(commands::logs::Args),
+    /// Print a link that signs a browser in to the dashboard, once and within ten minutes
+    Login,
+    /// Print where git servers ring, and the secret that they sign with
+    Webhook,
+    /// Check and export the record of who did what
+    Audit(commands::audit::Args),
     /// Move an application's version to a stage by a commit in its config repository
     Promote(commands::promote::Args),
     /// Bring developer environments up and down

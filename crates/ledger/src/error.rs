@@ -34,6 +34,17 @@ pub enum OpenError {
         /// What the driver said.
         source: sqlx::Error,
     },
+    /// The file cannot be made private.
+    #[error("the ledger's file `{path}` cannot be made its owner's alone")]
+    Private {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The chain's seal cannot be opened.
+    #[error("the seal of the audit chain cannot be opened")]
+    Seal(#[from] SealError),
     /// A newer binary wrote this ledger.
     #[error("the ledger at `{at}` has version {found}, this binary knows {known}: use the newer binary")]
     Newer {
@@ -65,6 +76,9 @@ pub enum Error {
         /// What it holds.
         value: String,
     },
+    /// The chain was extended, but its end could not be kept outside the ledger.
+    #[error("the end of the audit chain cannot be sealed")]
+    Seal(#[from] SealError),
     /// There is no such run.
     #[error("there is no run {job} #{number}")]
     NoRun {
@@ -80,4 +94,31 @@ impl Error {
     pub(crate) fn database(action: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
         move |source| Self::Database { action, source }
     }
+}
+
+/// The audit chain cannot be sealed.
+#[derive(Debug, Error)]
+pub enum SealError {
+    /// A file.
+    #[error("the file {path} cannot be read or written")]
+    File {
+        /// Which.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The key file holds something else.
+    #[error("{0} is no key for sealing the audit chain: it holds 64 hexadecimal digits")]
+    Key(String),
+    /// The head outside the ledger holds something else.
+    #[error(
+        "{path} is no sealed head of the audit chain: put it back from a backup, or move it away to begin a new seal"
+    )]
+    Head {
+        /// Which.
+        path: String,
+    },
+    /// The machine gives no random numbers.
+    #[error("the machine gives no random numbers")]
+    Random,
 }

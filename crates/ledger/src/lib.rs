@@ -5,26 +5,34 @@
 //! Nothing secret belongs here: callers mask before they record.
 #![forbid(unsafe_code)]
 
+mod actor;
 mod audit;
 mod deployments;
 mod error;
 mod facts;
 mod findings;
 mod heads;
+mod hosts;
 mod leases;
 mod open;
 mod promotions;
 mod rollouts;
 mod row;
 mod runs;
+mod seal;
+mod sessions;
 
-pub use audit::{AuditEntry, AuditFault, AuditRecord, AuditReport};
+pub use actor::{Actor, Principal};
+pub use audit::{AuditEntry, AuditFault, AuditRecord, AuditReport, check};
 pub use deployments::{Deployment, NewDeployment};
-pub use error::{Error, OpenError};
+pub use error::{Error, OpenError, SealError};
 pub use findings::Finding;
 pub use heads::{DecisionRecord, Head};
+pub use hosts::HostOwner;
 pub use leases::Lease;
 pub use open::Ledger;
 pub use promotions::{NewPromotion, Promotion};
 pub use rollouts::Rollout;
 pub use runs::{NewRun, RunChange, RunFilter, RunRow};
+pub use seal::SealedHead;
+pub use sessions::Session;

@@ -1,18 +1,22 @@
 //! Opening: address, connection settings, schema versions, counters.
 
+use crate::seal::{Sealer, private};
 use crate::{Error, OpenError};
 use sqlx::any::AnyPoolOptions;
 use sqlx::{Any, AnyPool, Connection, Executor, Row, Transaction};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The schema, one text per version, applied in order, each in a transaction.
-const SCHEMA: [&str; 1] = [include_str!("schema/1.sql")];
+const SCHEMA: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
 
 /// The ledger. Clones share one pool.
 #[derive(Debug, Clone)]
 pub struct Ledger {
     pub(crate) pool: AnyPool,
+    pub(crate) sealer: Option<Arc<Sealer>>,
 }
 
 impl Ledger {
@@ -24,6 +28,7 @@ impl Ledger {
     pub async fn open(address: &str) -> Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
         let target = Target::parse(address)?;
+        target.keep_private()?;
         let mut options = AnyPoolOptions::new()
             .max_connections(target.connections)
             .acquire_timeout(Duration::from_secs(30));
@@ -52,7 +57,18 @@ impl Ledger {
                 source,
             })?;
         migrate(&pool, &target).await?;
-        Ok(Self { pool })
+        target.keep_private()?;
+        Ok(Self { pool, sealer: None })
+    }
+
+    /// The same ledger with its audit chain sealed by the key in one file, made if there is none; the newest sealed
+    /// head is kept in another.
+    ///
+    /// # Errors
+    /// If a file cannot be read or written, or holds something else.
+    pub fn sealed(mut self, key: &Path, head: &Path) -> Result<Self, OpenError> {
+        self.sealer = Some(Sealer::open(key, head)?);
+        Ok(self)
     }
 
     /// Closes all connections, after the statements under way.
@@ -92,6 +108,32 @@ struct Target {
 }
 
 impl Target {
+    /// What happened is nobody else's to read: the file, and what SQLite keeps beside it, which gets the file's rights
+    /// when it is made.
+    fn keep_private(&self) -> Result<(), OpenError> {
+        if !self.sqlite || self.memory {
+            return Ok(());
+        }
+        let fail = |path: &str| {
+            let path = path.to_owned();
+            move |source| OpenError::Private { path, source }
+        };
+        std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&self.shown)
+            .map_err(fail(&self.shown))?;
+        for suffix in ["", "-wal", "-shm", "-journal"] {
+            let path = format!("{}{suffix}", self.shown);
+            match private(Path::new(&path)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(fail(&path)(error)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     fn parse(address: &str) -> Result<Self, OpenError> {
         if address.starts_with("postgres://") || address.starts_with("postgresql://") {
             return Ok(Self {

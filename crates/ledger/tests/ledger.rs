@@ -3,7 +3,7 @@
 
 use herder_base::{Diagnostic, Location};
 use herder_ledger::{
-    AuditEntry, AuditFault, DecisionRecord, Head, Lease, Ledger, NewDeployment, NewPromotion, NewRun,
+    Actor, AuditEntry, AuditFault, DecisionRecord, Head, Lease, Ledger, NewDeployment, NewPromotion, NewRun,
     Rollout, RunChange, RunFilter,
 };
 use jiff::Timestamp;
@@ -237,7 +237,7 @@ async fn the_audit_chain_shows_tampering() {
             ledger
                 .audit(&AuditEntry {
                     at: at(i),
-                    actor: "ada".into(),
+                    actor: Actor::herder().claiming("ada"),
                     action: "promote".into(),
                     subject: "shop".into(),
                     detail: "{}".into(),
@@ -252,4 +252,152 @@ async fn the_audit_chain_shows_tampering() {
         sqlx::query(statement).execute(&raw).await.unwrap();
         assert_eq!(ledger.verify().await.unwrap().fault, Some(fault), "{statement}");
     }
+}
+
+/// A sealed ledger with three entries, its file, and a raw connection to it.
+async fn sealed(dir: &std::path::Path) -> (Ledger, sqlx::SqlitePool) {
+    let path = dir.join("ledger.sqlite");
+    let ledger = open_sealed(dir).await;
+    for i in 0..3 {
+        append(&ledger, i).await;
+    }
+    let raw = sqlx::SqlitePool::connect(path.to_str().unwrap()).await.unwrap();
+    (ledger, raw)
+}
+
+async fn open_sealed(dir: &std::path::Path) -> Ledger {
+    let path = dir.join("ledger.sqlite");
+    let ledger = Ledger::open(path.to_str().unwrap()).await.unwrap();
+    let ledger = ledger
+        .sealed(&dir.join("audit.key"), &dir.join("audit.head"))
+        .unwrap();
+    ledger.take_up_seal().await.unwrap();
+    ledger
+}
+
+async fn append(ledger: &Ledger, i: i64) {
+    ledger
+        .audit(&AuditEntry {
+            at: at(i),
+            actor: Actor::herder(),
+            action: "promote".into(),
+            subject: "shop".into(),
+            detail: String::new(),
+        })
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn whoever_has_the_ledger_alone_cannot_write_it_anew() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let (ledger, raw) = sealed(dir.path()).await;
+    let report = ledger.verify().await.unwrap();
+    assert_eq!((report.checked, &report.fault), (3, &None));
+    assert!(report.head.unwrap().is_genuine());
+    for name in [
+        "ledger.sqlite",
+        "ledger.sqlite-wal",
+        "ledger.sqlite-shm",
+        "audit.key",
+        "audit.head",
+    ] {
+        let mode = std::fs::metadata(dir.path().join(name))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+
+    // A fourth link, hashed rightly, by somebody without the key.
+    let forged = ledger.audit_after(0, 9).await.unwrap();
+    let unsealed = Ledger::open(dir.path().join("ledger.sqlite").to_str().unwrap())
+        .await
+        .unwrap();
+    append(&unsealed, 4).await;
+    assert_eq!(
+        ledger.verify().await.unwrap().fault,
+        Some(AuditFault::Unsealed(4))
+    );
+    // What comes after is recorded, and does not hide it.
+    append(&ledger, 5).await;
+    assert_eq!(
+        ledger.verify().await.unwrap().fault,
+        Some(AuditFault::Unsealed(5))
+    );
+
+    // Back to the second link.
+    for statement in ["DELETE FROM audit WHERE seq > 2", "UPDATE audit_head SET seq = 2"] {
+        sqlx::query(statement).execute(&raw).await.unwrap();
+    }
+    sqlx::query("UPDATE audit_head SET hash = $1")
+        .bind(&forged[1].hash)
+        .execute(&raw)
+        .await
+        .unwrap();
+    let put_back = AuditFault::PutBack { sealed: 3, found: 2 };
+    assert_eq!(ledger.verify().await.unwrap().fault, Some(put_back.clone()));
+    drop(ledger);
+    let ledger = open_sealed(dir.path()).await;
+    assert_eq!(ledger.verify().await.unwrap().fault, Some(put_back));
+    append(&ledger, 9).await;
+    assert_eq!(
+        ledger.verify().await.unwrap().fault,
+        Some(AuditFault::Rewritten(3))
+    );
+}
+
+#[tokio::test]
+async fn a_crash_between_ledger_and_head_is_no_fault() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ledger, _raw) = sealed(dir.path()).await;
+    let head = std::fs::read(dir.path().join("audit.head")).unwrap();
+    append(&ledger, 4).await;
+    ledger.close().await;
+    std::fs::write(dir.path().join("audit.head"), head).unwrap();
+    let ledger = open_sealed(dir.path()).await;
+    append(&ledger, 5).await;
+    let report = ledger.verify().await.unwrap();
+    assert_eq!((report.checked, report.fault), (5, None));
+
+    let mut exported = ledger.audit_after(0, 9).await.unwrap();
+    let head = report.head.unwrap();
+    assert_eq!(herder_ledger::check(&exported, &head).fault, None);
+    exported[1].detail = "another".to_owned();
+    assert_eq!(
+        herder_ledger::check(&exported, &head).fault,
+        Some(AuditFault::Changed(2))
+    );
+}
+
+#[tokio::test]
+async fn a_readable_ledger_is_made_private_and_sessions_end() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.sqlite");
+    std::fs::write(&path, "").unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+    let ledger = Ledger::open(path.to_str().unwrap()).await.unwrap();
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let session = |id: &str, fingerprint: &str| herder_ledger::Session {
+        id: id.into(),
+        fingerprint: fingerprint.into(),
+        address: "127.0.0.1".into(),
+        since: at(0),
+        seen: at(0),
+    };
+    for (id, fingerprint) in [("a", "x"), ("b", "y"), ("c", "x")] {
+        ledger.put_session(&session(id, fingerprint)).await.unwrap();
+    }
+    ledger.touch_session("a", at(60)).await.unwrap();
+    ledger.sweep_sessions("x", at(-1), at(30)).await.unwrap();
+    assert_eq!(ledger.session("a").await.unwrap().unwrap().seen, at(60));
+    assert_eq!(ledger.session("b").await.unwrap(), None);
+    assert_eq!(ledger.session("c").await.unwrap(), None);
+    ledger.end_session("a").await.unwrap();
+    ledger.touch_session("a", at(90)).await.unwrap();
+    assert_eq!(ledger.session("a").await.unwrap(), None);
 }

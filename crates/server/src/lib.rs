@@ -22,6 +22,7 @@ mod reading;
 mod record;
 mod run_tokens;
 mod runs;
+mod secret_file;
 mod secrets;
 mod state;
 mod supervisor;

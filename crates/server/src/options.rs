@@ -49,6 +49,11 @@ pub struct Options {
     pub vault: Option<ExternalVault>,
     /// The program to re-execute for the node side, normally this one.
     pub program: PathBuf,
+    /// The addresses by which people open the dashboard through something in front of it, such as
+    /// `https://herder.example.org`.
+    pub dashboard_urls: Vec<String>,
+    /// Whether anybody may make Herder look at its remotes, every few seconds at most.
+    pub unsigned_webhooks: bool,
     /// How often remotes are asked for news when no webhook calls.
     pub poll: std::time::Duration,
 }

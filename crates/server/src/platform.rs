@@ -10,7 +10,9 @@ use crate::keeper;
 use crate::listening::{bind, serve};
 use crate::live::Live;
 use crate::options::Options;
+use crate::record;
 use crate::run_tokens::RunTokens;
+use crate::secret_file::SecretFile;
 use crate::secrets::{self, Choice};
 use crate::state::{Inner, Shared};
 use crate::supervisor::{Fate, Supervisor};
@@ -23,7 +25,7 @@ use crate::wire::pods::PodExecutor;
 use crate::wire::remotes::JobRemotes;
 use crate::wire::{self};
 use arc_swap::{ArcSwap, ArcSwapOption};
-use herder_base::{Clock, Secret, SystemClock};
+use herder_base::{Clock, SystemClock};
 use herder_cluster::Cluster;
 use herder_edge::Edge;
 use herder_git::Git;
@@ -80,10 +82,15 @@ impl Platform {
         &self.endpoints
     }
 
-    /// The token of the dashboard and the platform API.
-    #[must_use]
-    pub fn token(&self) -> &str {
-        self.shared.token.expose()
+    /// A link that signs a browser in, once and within minutes.
+    ///
+    /// # Errors
+    /// If the machine gives no random numbers.
+    pub fn login_link(&self) -> Result<String, Error> {
+        let code = self.shared.codes.issue(self.shared.clock.now());
+        let code = code.map_err(Error::file("make", "a code to sign in"))?;
+        let url = self.endpoints.pointer("/dashboard/url").and_then(Value::as_str);
+        Ok(format!("{}login#{code}", url.unwrap_or_default()))
     }
 
     /// Keeps the fleet true until `cancel`, then stops everything in reverse order.
@@ -145,7 +152,12 @@ async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir
         Ledger::open(&ledger_url)
     );
     let kubelite = kubelite.map_err(|error| Error::start("the cluster")(boxed(error)))?;
-    let ledger = ledger.map_err(|error| Error::start("the ledger")(boxed(error)))?;
+    let ledger = ledger
+        .and_then(|ledger| {
+            let state = dir.path().join("state");
+            ledger.sealed(&state.join("audit.key"), &state.join("audit.head"))
+        })
+        .map_err(|error| Error::start("the ledger")(boxed(error)))?;
     let (kubeconfig, kube_url, kube_ca) = (
         kubelite.kubeconfig(),
         kubelite.url(),
@@ -209,7 +221,8 @@ async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir
         ports,
     );
 
-    let token = token(&dir)?;
+    let token = SecretFile::open(&dir, "state/dashboard.token")?;
+    let webhook_secret = SecretFile::open(&dir, "state/webhook.secret")?;
     let shared = Shared(Arc::new(Inner {
         clock,
         git,
@@ -232,9 +245,18 @@ async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir
         everything_down: AtomicBool::new(false),
         edge_http: http_at,
         token,
+        webhook_secret,
+        codes: api::Codes::default(),
+        throttle: api::Throttle::default(),
+        rung: api::Rung::default(),
+        names: api::Names::new(&options.dashboard_urls, board_at),
+        audit_fault: ArcSwapOption::empty(),
         options,
     }));
     fill(&shared, &executor, &actions);
+    record::take_up_seal(&shared)
+        .await
+        .map_err(|error| Error::start("the ledger")(boxed(error)))?;
     supervisor.spawn("jobs", Fate::Essential, |cancel| async move {
         dispatcher.run(cancel).await;
         Ok::<_, Infallible>(())
@@ -300,24 +322,6 @@ fn fill(shared: &Shared, executor: &PodExecutor, actions: &PlatformActions) {
     let weak: Weak<Inner> = Arc::downgrade(&shared.0);
     executor.fill(weak.clone());
     actions.fill(weak);
-}
-
-/// The platform's token, made at the first start.
-fn token(dir: &DataDir) -> Result<Secret<String>, Error> {
-    let path = dir.path().join("state/dashboard.token");
-    match std::fs::read_to_string(&path) {
-        Ok(token) if !token.trim().is_empty() => return Ok(Secret::new(token.trim().to_owned())),
-        Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(Error::file("read", path)(error)),
-    }
-    let token = format!(
-        "{}{}",
-        uuid::Uuid::new_v4().simple(),
-        uuid::Uuid::new_v4().simple()
-    );
-    dir.write_private("state/dashboard.token", token.as_bytes())?;
-    Ok(Secret::new(token))
 }
 
 fn serve_edge(

@@ -6,7 +6,7 @@ use crate::reading::Reading;
 use crate::state::Shared;
 use herder_base::Severity;
 use herder_fleet::Fleet;
-use herder_ledger::AuditEntry;
+use herder_ledger::{Actor, AuditEntry};
 use herder_plan::{Effect, Known, Outcome, Plan, State, What};
 use herder_vault::{Change, Introduced, KubernetesRole, Policy, Scope, Wanted};
 use serde_json::Value;
@@ -14,6 +14,30 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tracing::{debug, error, info, warn};
+
+/// Takes the audit chain's seal up and says if the chain was tampered with. What runs goes on: it is what the chain
+/// says that is not to be believed.
+pub(crate) async fn take_up_seal(shared: &Shared) -> Result<(), herder_ledger::Error> {
+    let head = shared.options.dir.join("state/audit.head");
+    let began = !head.exists();
+    let report = shared.ledger.take_up_seal().await?;
+    if let Some(fault) = &report.fault {
+        let reason = format!("the audit chain cannot be believed: {fault}");
+        error!("{reason}; `herder audit verify` checks it again");
+        shared.audit_fault.store(Some(Arc::new(reason)));
+    }
+    if began && let Some(head) = &report.head {
+        let entry = AuditEntry {
+            at: shared.clock.now(),
+            actor: Actor::herder(),
+            action: "audit.sealed".to_owned(),
+            subject: format!("from entry {}", head.seq + 1),
+            detail: format!("public key {}", head.key),
+        };
+        shared.ledger.audit(&entry).await?;
+    }
+    Ok(())
+}
 
 impl Shared {
     fn note<T>(&self, what: &str, result: Result<T, herder_ledger::Error>) -> Option<T> {
@@ -95,7 +119,7 @@ impl Shared {
         }
         let entry = AuditEntry {
             at: self.clock.now(),
-            actor: "herder".to_owned(),
+            actor: Actor::herder(),
             action: "plan.applied".to_owned(),
             subject: plan.units().join(" "),
             detail: format!(

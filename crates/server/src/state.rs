@@ -3,6 +3,7 @@
 //! Owns no behaviour. Whoever changes something wakes the flow or rings the bell; nobody waits for a lock.
 
 use crate::allowed::Allowed;
+use crate::api::{Codes, Names, Rung, Throttle};
 use crate::flow_bell::FlowBell;
 use crate::history::History;
 use crate::live::Live;
@@ -10,10 +11,10 @@ use crate::options::Options;
 use crate::reading::Reading;
 use crate::record::Policies;
 use crate::run_tokens::RunTokens;
+use crate::secret_file::SecretFile;
 use crate::view::View;
 use arc_swap::{ArcSwap, ArcSwapOption};
-use aws_lc_rs::constant_time::verify_slices_are_equal;
-use herder_base::{Clock, Secret};
+use herder_base::Clock;
 use herder_cluster::Cluster;
 use herder_fleet::{Fleet, Renders};
 use herder_git::Git;
@@ -56,7 +57,17 @@ pub(crate) struct Inner {
     pub(crate) everything_down: AtomicBool,
     /// The edge's addresses, for links.
     pub(crate) edge_http: std::net::SocketAddr,
-    pub(crate) token: Secret<String>,
+    /// The platform's token: of the command line, and for signing in.
+    pub(crate) token: SecretFile,
+    /// What forges sign their notices with.
+    pub(crate) webhook_secret: SecretFile,
+    /// Codes of the links that are printed.
+    pub(crate) codes: Codes,
+    pub(crate) throttle: Throttle,
+    pub(crate) rung: Rung,
+    pub(crate) names: Names,
+    /// What is wrong with the audit chain, if something was found.
+    pub(crate) audit_fault: ArcSwapOption<String>,
 }
 
 impl Inner {
@@ -94,11 +105,6 @@ impl Shared {
     /// The latest view.
     pub(crate) fn view(&self) -> Arc<View> {
         self.view.load_full()
-    }
-
-    /// Whether this is the platform's token; takes the same time for every wrong one.
-    pub(crate) fn is_token(&self, token: &str) -> bool {
-        verify_slices_are_equal(self.token.expose().as_bytes(), token.as_bytes()).is_ok()
     }
 
     /// The last reading, if there is one.

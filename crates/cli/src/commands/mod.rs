@@ -3,6 +3,7 @@
 //! Commands call the crate that does the work and print the result; they hold no product behaviour.
 
 pub(crate) mod agent;
+pub(crate) mod audit;
 pub(crate) mod checkout;
 pub(crate) mod cluster;
 pub(crate) mod completion;
@@ -14,6 +15,7 @@ pub(crate) mod import;
 pub(crate) mod job;
 pub(crate) mod kubectl;
 pub(crate) mod kustomize;
+pub(crate) mod login;
 pub(crate) mod logs;
 pub(crate) mod promote;
 pub(crate) mod secret;
@@ -22,6 +24,7 @@ pub(crate) mod steps;
 pub(crate) mod template;
 pub(crate) mod up;
 pub(crate) mod vault;
+pub(crate) mod webhook;
 pub(crate) mod why;
 
 use crate::args::{Command, Herder};
@@ -39,6 +42,9 @@ pub(crate) fn run(herder: Herder) -> Result<()> {
         Command::Status(args) => wait(1, global.verbose, status::run(global, args)),
         Command::Why(args) => wait(1, global.verbose, why::run(global, args)),
         Command::Logs(args) => wait(1, global.verbose, logs::run(global, args)),
+        Command::Login => wait(1, global.verbose, login::run(global)),
+        Command::Webhook => wait(1, global.verbose, webhook::run(global)),
+        Command::Audit(args) => wait(1, global.verbose, audit::run(global, args)),
         Command::Promote(args) => wait(1, global.verbose, promote::run(global, args)),
         Command::Env(args) => wait(1, global.verbose, env::run(global, args)),
         Command::Job(args) => wait(1, global.verbose, job::run(global, args)),

@@ -29,6 +29,33 @@ pub(crate) struct Args {
     listen: ListenArgs,
     #[command(flatten)]
     vault: VaultArgs,
+    #[command(flatten)]
+    door: DoorArgs,
+}
+
+/// How the dashboard is reached from elsewhere.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct DoorArgs {
+    /// An address by which people open the dashboard, such as https://herder.example.org, if it is not its own; may be
+    /// given several times
+    #[arg(long = "dashboard-url", value_name = "URL", value_parser = dashboard_url)]
+    pub(crate) dashboard_urls: Vec<String>,
+    /// Let anybody make herder look at its repositories, every 5 s at most, by a notice without a signature
+    #[arg(long)]
+    pub(crate) allow_unsigned_webhooks: bool,
+}
+
+fn dashboard_url(text: &str) -> Result<String, String> {
+    let uri: http::Uri = text.parse().map_err(|error| format!("{error}"))?;
+    let plain = matches!(uri.path(), "" | "/") && uri.query().is_none();
+    match (uri.scheme_str(), uri.authority()) {
+        (Some("http" | "https"), Some(authority)) if plain && !authority.as_str().contains('@') => {
+            Ok(text.to_owned())
+        }
+        _ => {
+            Err("write http://HOST or https://HOST, with a port if it has one and nothing behind".to_owned())
+        }
+    }
 }
 
 /// Another Vault than herder's own. Given on the command line only: a variable that stands in a shell for something else
@@ -116,6 +143,8 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
         vault: args.vault.resolve()?,
         program: program()?,
         poll: args.poll,
+        dashboard_urls: args.door.dashboard_urls,
+        unsigned_webhooks: args.door.allow_unsigned_webhooks,
     };
     // Asked for once and from here on, so that it is heard while the platform starts, too.
     let mut stop = std::pin::pin!(interrupted());
@@ -137,7 +166,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
     if global.json {
         println!("{}", serde_json::to_string_pretty(platform.endpoints())?);
     } else {
-        print_endpoints(platform.endpoints(), platform.token());
+        print_endpoints(platform.endpoints(), &platform.login_link()?);
     }
     let mut serving = std::pin::pin!(platform.run(cancel.clone()));
     tokio::select! {
@@ -183,14 +212,15 @@ fn resolve_fleet(fleet: &str) -> Result<String> {
 }
 
 /// The addresses people need, with a link that signs the browser in.
-pub(crate) fn print_endpoints(endpoints: &serde_json::Value, token: &str) {
+pub(crate) fn print_endpoints(endpoints: &serde_json::Value, link: &str) {
     let text = |pointer: &str| {
         endpoints
             .pointer(pointer)
             .and_then(serde_json::Value::as_str)
             .unwrap_or_default()
     };
-    println!("  dashboard   {}login?token={token}", text("/dashboard/url"));
+    println!("  dashboard   {link}");
+    println!("              (once and within ten minutes; `herder login` prints another)");
     println!("  edge        {}  {}", text("/edge/http"), text("/edge/https"));
     println!("  kubernetes  export KUBECONFIG={}", text("/kubeconfig"));
     println!(

@@ -30,7 +30,6 @@ pub(crate) struct Context {
     pub(crate) api: Api,
     pub(crate) cluster: Cluster,
     endpoints: Value,
-    token: String,
     cancel: CancellationToken,
     /// Not there while the platform is started again.
     serving: Option<JoinHandle<Result<(), herder_server::Error>>>,
@@ -41,7 +40,6 @@ impl Context {
     pub(crate) async fn start(options: Options, organisation: Organisation) -> Result<Self> {
         let platform = Platform::start(options.clone()).await?;
         let endpoints = platform.endpoints().clone();
-        let token = platform.token().to_owned();
         let kubeconfig = PathBuf::from(
             endpoints["kubeconfig"]
                 .as_str()
@@ -58,7 +56,6 @@ impl Context {
             options,
             organisation,
             endpoints,
-            token,
             cancel,
             serving: Some(serving),
         })
@@ -104,8 +101,9 @@ impl Context {
         &self.endpoints
     }
 
-    pub(crate) fn token(&self) -> String {
-        self.token.clone()
+    /// A link that signs a browser in.
+    pub(crate) async fn login_link(&self) -> Result<String> {
+        Ok(crate::platform::login_link(&self.api).await?.0)
     }
 
     /// The data directory.

@@ -63,6 +63,8 @@ pub(crate) async fn play(dir: &Path, json: bool, args: Args) -> Result<()> {
         vault: args.vault.resolve()?,
         program: program()?,
         poll: Duration::from_secs(5),
+        dashboard_urls: Vec::new(),
+        unsigned_webhooks: false,
     };
     let started = Instant::now();
     progress.say("starting the platform");
@@ -129,7 +131,7 @@ async fn tell(
     started: Instant,
 ) -> Result<()> {
     if !json && !args.once {
-        print_endpoints(context.endpoints(), &context.token());
+        print_endpoints(context.endpoints(), &context.login_link().await?);
     }
     report.ready(context.first_ready(progress).await?, started.elapsed());
     let chosen =

@@ -58,6 +58,45 @@ impl Failure {
         Self::new(status, "busy", refusal.to_string())
     }
 
+    /// A browser's session is not enough.
+    pub(crate) fn token_only() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "token-only",
+            "the platform API changes things for the token alone, not for a signed-in browser",
+        )
+        .hint("send `Authorization: Bearer TOKEN`, or use the board's own pages")
+    }
+
+    /// A page of somebody else's sent a browser.
+    pub(crate) fn foreign() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "foreign",
+            "this request does not come from a page of the board",
+        )
+        .hint("open the board itself and do it there")
+    }
+
+    /// A name that is not ours.
+    pub(crate) fn misdirected(authority: &str) -> Self {
+        let shown: String = authority.chars().take(100).collect();
+        Self::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "misdirected",
+            format!("the dashboard is not known by the name `{shown}`"),
+        )
+        .hint("open it by its address, or start herder with --dashboard-url and the address people use")
+    }
+
+    /// Nobody vouches for a notice.
+    pub(crate) fn unsigned(message: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unsigned", message).hint(
+            "give the forge the secret that `herder webhook` prints, with content type JSON; until then commits are \
+             found by polling. `--allow-unsigned-webhooks` lets anybody make herder look, every few seconds at most",
+        )
+    }
+
     /// Another system said no, or nothing.
     pub(crate) fn upstream(error: &(dyn std::error::Error + 'static)) -> Self {
         Self::new(

@@ -4,19 +4,30 @@
 
 mod act;
 mod auth;
+mod codes;
 mod events;
 mod failure;
+mod login;
+mod names;
+mod next;
 mod pods;
 mod read;
 mod runs;
+mod sessions;
+mod throttle;
+mod webhooks;
 
+pub(crate) use codes::Codes;
 pub(crate) use failure::Failure;
+pub(crate) use names::Names;
+pub(crate) use throttle::Throttle;
+pub(crate) use webhooks::Rung;
 
 use crate::board;
 use crate::state::Shared;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 
 /// The largest body anyone may send, bytes.
@@ -30,6 +41,8 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/api/v1/why", get(read::why))
         .route("/api/v1/logs", get(read::logs))
         .route("/api/v1/audit", get(read::audit))
+        .route("/api/v1/audit/export", get(read::export))
+        .route("/api/v1/login-codes", post(login::code))
         .route("/api/v1/events", get(events::events))
         .route("/api/v1/jobs", get(runs::jobs))
         .route("/api/v1/runs", get(runs::runs).post(runs::start))
@@ -41,16 +54,24 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/api/v1/environments/{name}/down", post(act::environment_down))
         .route("/api/v1/sync", post(act::sync))
         .route("/api/v1/down", post(act::down))
+        .route("/logout", post(login::logout))
         .merge(board::router())
         .fallback(|| async { Failure::not_found("there is no such page") })
         .layer(from_fn_with_state(shared.clone(), auth::guard));
+    // Only for who has the token, not for who looks over a signed-in browser's shoulder.
+    let tokens = Router::new()
+        .route("/api/v1/webhook", get(webhooks::setup))
+        .layer(from_fn_with_state(shared.clone(), auth::token_guard));
     Router::new()
         .merge(guarded)
+        .merge(tokens)
+        .route("/login", get(login::form).post(login::submit))
+        .layer(from_fn_with_state(shared.clone(), names::known))
         .merge(board::assets())
-        .route("/login", get(auth::form).post(auth::submit))
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/webhooks/git", post(act::webhook))
+        .route("/webhooks/git", post(webhooks::git))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(from_fn(board::headers))
         .with_state(shared)
 }
 
@@ -59,6 +80,7 @@ pub(crate) fn pod_router(shared: Shared) -> Router {
     Router::new()
         .route("/internal/source.tar", get(pods::source))
         .route("/api/v1/promote", post(pods::promote))
+        .layer(from_fn_with_state(shared.clone(), auth::run_guard))
         .route("/healthz", get(|| async { "ok\n" }))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(shared)

@@ -5,20 +5,12 @@ use crate::ops::PromoteRequest;
 use crate::run_tokens::Grant;
 use crate::state::Shared;
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::{Extension, Query, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, header};
+use herder_ledger::{Actor, Principal};
+use http::header;
 use serde::Deserialize;
 use serde_json::Value;
-
-fn grant(shared: &Shared, headers: &HeaderMap) -> Result<Grant, Failure> {
-    let token = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    token
-        .and_then(|token| shared.run_tokens.grant(token))
-        .ok_or_else(Failure::unauthorised)
-}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,10 +21,9 @@ pub(crate) struct SourceQuery {
 /// `GET /internal/source.tar?index=N`: the files of the run's N-th checkout.
 pub(crate) async fn source(
     State(shared): State<Shared>,
-    headers: HeaderMap,
+    Extension(grant): Extension<Grant>,
     Query(query): Query<SourceQuery>,
 ) -> Result<Response, Failure> {
-    let grant = grant(&shared, &headers)?;
     let checkout = grant.checkouts.get(query.index);
     let checkout =
         checkout.ok_or_else(|| Failure::not_found(format!("{} has no source {}", grant.run, query.index)))?;
@@ -56,10 +47,9 @@ pub(crate) async fn source(
 /// `POST /api/v1/promote` from a job's step: only into the namespace the run deploys to.
 pub(crate) async fn promote(
     State(shared): State<Shared>,
-    headers: HeaderMap,
-    Json(mut request): Json<PromoteRequest>,
+    Extension(grant): Extension<Grant>,
+    Json(request): Json<PromoteRequest>,
 ) -> Result<Json<Value>, Failure> {
-    let grant = grant(&shared, &headers)?;
     let reading = shared.known().await?;
     let target = reading
         .fleet
@@ -72,6 +62,10 @@ pub(crate) async fn promote(
                 .hint("a job promotes only into the namespace it deploys to: set `namespace` in the job"),
         );
     }
-    request.by = grant.run.to_string();
-    Ok(Json(shared.promote(&request).await?))
+    // Whatever name the request brings: its token is the run's.
+    let who = Actor::new(Principal::Run {
+        job: grant.run.job.clone(),
+        number: grant.run.number,
+    });
+    Ok(Json(shared.promote(&request, &who).await?))
 }

@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
+use herder_ledger::Actor;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -76,9 +77,45 @@ pub(crate) async fn audit(
         .await?;
     let entries: Vec<Value> = entries
         .into_iter()
-        .map(|entry| json!({"seq": entry.seq, "at": entry.at, "actor": entry.actor, "action": entry.action, "subject": entry.subject, "detail": entry.detail, "hash": entry.hash}))
+        .map(|entry| json!({"seq": entry.seq, "at": entry.at, "actor": entry.actor, "who": Actor::parse(&entry.actor), "action": entry.action, "subject": entry.subject, "detail": entry.detail, "hash": entry.hash}))
         .collect();
     Ok(Json(
-        json!({"checked": report.checked, "whole": report.fault.is_none(), "entries": entries}),
+        json!({"checked": report.checked, "whole": report.fault.is_none(), "fault": report.fault.map(|fault| fault.to_string()), "head": report.head, "entries": entries}),
     ))
+}
+
+/// `GET /api/v1/audit/export`: the whole chain as JSON lines, oldest first, and in the end its sealed head.
+pub(crate) async fn export(State(shared): State<Shared>) -> Result<Response, Failure> {
+    // The head before the links, so that it is the head of what follows.
+    let report = shared.ledger.verify().await?;
+    let end = report.head.as_ref().map_or(report.checked, |head| head.seq);
+    let last = match (report.head, report.fault) {
+        (Some(head), _) => json!({ "head": head }),
+        (None, fault) => json!({"head": null, "fault": fault.map(|fault| fault.to_string())}),
+    };
+    let ledger = shared.ledger.clone();
+    let pages = futures::stream::unfold(Some(0), move |after| {
+        let (ledger, last) = (ledger.clone(), last.clone());
+        async move {
+            let after = after?;
+            let records = match ledger.audit_after(after, 500).await {
+                Ok(records) => records,
+                Err(error) => return Some((Err(error), None)),
+            };
+            let mut text = String::new();
+            let mut next = None;
+            for record in records.iter().filter(|record| record.seq <= end) {
+                next = Some(record.seq);
+                // Plain data always is JSON.
+                text.push_str(&serde_json::to_string(record).unwrap_or_default());
+                text.push('\n');
+            }
+            if next.is_none() {
+                text = format!("{last}\n");
+            }
+            Some((Ok(text), next))
+        }
+    });
+    let kind = [(http::header::CONTENT_TYPE, "application/jsonl")];
+    Ok((kind, Body::from_stream(pages)).into_response())
 }

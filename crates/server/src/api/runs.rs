@@ -5,12 +5,13 @@ use crate::runs::{Lines, is_mark, text, to_json};
 use crate::state::Shared;
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::{Extension, Query, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::StreamExt;
 use herder_jobs::{Cause, RunId, RunRequest, TriggerError};
+use herder_ledger::Actor;
 use http::header;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -64,13 +65,11 @@ pub(crate) struct StartRequest {
 /// `POST /api/v1/runs`
 pub(crate) async fn start(
     State(shared): State<Shared>,
+    Extension(who): Extension<Actor>,
     Json(request): Json<StartRequest>,
 ) -> Result<Json<Value>, Failure> {
-    let by = if request.by.is_empty() {
-        "somebody".to_owned()
-    } else {
-        request.by
-    };
+    let who = who.claiming(&request.by);
+    let by = who.name();
     let wanted = RunRequest {
         job: request.job,
         parameters: request.parameters,
@@ -78,6 +77,7 @@ pub(crate) async fn start(
         cause: Cause::Manual { by },
     };
     let run = shared.jobs.trigger(wanted).await?;
+    shared.audit(&who, "run.start", &run.to_string(), "").await?;
     shared.live.ring();
     one_json(&shared, &run).await.map(Json)
 }
@@ -122,9 +122,13 @@ async fn one_json(shared: &Shared, run: &RunId) -> Result<Value, Failure> {
 /// `POST /api/v1/runs/abort`
 pub(crate) async fn abort(
     State(shared): State<Shared>,
+    Extension(who): Extension<Actor>,
     Json(query): Json<RunQuery>,
 ) -> Result<Json<Value>, Failure> {
-    shared.jobs.abort(&query.id(), "somebody").await?;
+    shared.jobs.abort(&query.id(), &who.name()).await?;
+    shared
+        .audit(&who, "run.abort", &query.id().to_string(), "")
+        .await?;
     one_json(&shared, &query.id()).await.map(Json)
 }
 

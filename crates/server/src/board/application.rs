@@ -6,8 +6,9 @@ use crate::state::Shared;
 use crate::view::{Cell, Health, PodView, Row, WhyView};
 use askama::Template;
 use axum::Form;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
+use herder_ledger::Actor;
 use serde::Deserialize;
 
 struct From {
@@ -136,16 +137,19 @@ pub(crate) struct PromoteForm {
 /// `POST /apps/NAME/promote`
 pub(crate) async fn promote(
     State(shared): State<Shared>,
+    Extension(who): Extension<Actor>,
     Path(name): Path<String>,
     Form(form): Form<PromoteForm>,
 ) -> Result<Response, Failure> {
     shared
-        .promote(&crate::ops::PromoteRequest {
-            application: name.clone(),
-            to: form.to,
-            by: "the board".to_owned(),
-            ..Default::default()
-        })
+        .promote(
+            &crate::ops::PromoteRequest {
+                application: name.clone(),
+                to: form.to,
+                ..Default::default()
+            },
+            &who,
+        )
         .await?;
     Ok(Redirect::to(&format!("/apps/{name}")).into_response())
 }

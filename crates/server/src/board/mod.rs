@@ -8,7 +8,7 @@ mod overview;
 mod places;
 mod runs;
 
-pub(crate) use frame::{age, failure, page, span};
+pub(crate) use frame::{age, failure, headers, page, span};
 
 use crate::state::Shared;
 use axum::Router;
@@ -46,6 +46,12 @@ pub(crate) fn assets() -> Router<Shared> {
             include_str!("../../assets/board.js"),
         )
     };
+    let sign_in = || async {
+        (
+            [(header::CONTENT_TYPE, "text/javascript"), CACHE],
+            include_str!("../../assets/login.js"),
+        )
+    };
     let icon = || async {
         (
             [(header::CONTENT_TYPE, "image/svg+xml"), CACHE],
@@ -56,4 +62,5 @@ pub(crate) fn assets() -> Router<Shared> {
         .route("/assets/icon.svg", get(icon))
         .route("/assets/board.css", get(css))
         .route("/assets/board.js", get(js))
+        .route("/assets/login.js", get(sign_in))
 }

@@ -5,8 +5,9 @@ use crate::api::Failure;
 use crate::state::Shared;
 use crate::view::{EnvironmentView, NodeView, PassView};
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
+use herder_ledger::Actor;
 
 #[derive(Template)]
 #[template(path = "environments.html")]
@@ -52,17 +53,22 @@ pub(crate) async fn environments(State(shared): State<Shared>) -> Response {
 }
 
 /// `POST /environments/NAME/up`
-pub(crate) async fn up(State(shared): State<Shared>, Path(name): Path<String>) -> Result<Response, Failure> {
-    shared.environment_up(&name, None, "the board").await?;
+pub(crate) async fn up(
+    State(shared): State<Shared>,
+    Extension(who): Extension<Actor>,
+    Path(name): Path<String>,
+) -> Result<Response, Failure> {
+    shared.environment_up(&name, None, &who).await?;
     Ok(Redirect::to("/environments").into_response())
 }
 
 /// `POST /environments/NAME/down`
 pub(crate) async fn down(
     State(shared): State<Shared>,
+    Extension(who): Extension<Actor>,
     Path(name): Path<String>,
 ) -> Result<Response, Failure> {
-    shared.environment_down(&name, "the board").await?;
+    shared.environment_down(&name, &who).await?;
     Ok(Redirect::to("/environments").into_response())
 }
 
@@ -82,8 +88,8 @@ pub(crate) async fn audit(State(shared): State<Shared>) -> Result<Response, Fail
     let now = shared.clock.now();
     let report = shared.ledger.verify().await?;
     let verdict = match report.fault {
-        None => format!("The chain of {} entries is whole.", report.checked),
-        Some(fault) => format!("The chain is broken: {fault:?}"),
+        None => format!("The chain of {} entries is whole and sealed.", report.checked),
+        Some(fault) => format!("The chain is broken: {fault}."),
     };
     let entries = shared.ledger.audit_log(None, 200).await?;
     let entries = entries.into_iter().map(|entry| {

@@ -6,11 +6,11 @@ use crate::runs::{Shown, began, causes, finished, is_mark, shown, text, took};
 use crate::state::Shared;
 use askama::Template;
 use axum::Form;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use futures::StreamExt;
 use herder_jobs::{Cause, JobView, RunId, RunRequest};
-use herder_ledger::RunRow;
+use herder_ledger::{Actor, RunRow};
 use std::collections::BTreeMap;
 
 /// Lines of a log that a page holds; the rest is in the plain text.
@@ -240,6 +240,7 @@ async fn run(shared: &Shared, id: RunId) -> Result<Response, Failure> {
 /// `POST /runs/JOB`: starts a run.
 pub(crate) async fn start(
     State(shared): State<Shared>,
+    Extension(who): Extension<Actor>,
     Path(job): Path<String>,
     Form(parameters): Form<BTreeMap<String, String>>,
 ) -> Result<Response, Failure> {
@@ -247,10 +248,9 @@ pub(crate) async fn start(
         job: job.clone(),
         parameters,
         commits: None,
-        cause: Cause::Manual {
-            by: "the board".to_owned(),
-        },
+        cause: Cause::Manual { by: who.name() },
     };
     let run = shared.jobs.trigger(request).await?;
+    shared.audit(&who, "run.start", &run.to_string(), "").await?;
     Ok(Redirect::to(&format!("/runs/{job}/{}", run.number)).into_response())
 }

@@ -3,7 +3,7 @@
 use crate::api::Failure;
 use crate::state::Shared;
 use herder_fleet::{Environment, EnvironmentKind};
-use herder_ledger::Lease;
+use herder_ledger::{Actor, Lease};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ impl Shared {
         &self,
         name: &str,
         lease: Option<Duration>,
-        by: &str,
+        who: &Actor,
     ) -> Result<Value, Failure> {
         let (_, bounds) = self.developer_environment(name).await?;
         let wanted = lease.unwrap_or(bounds.default);
@@ -54,23 +54,23 @@ impl Shared {
         self.ledger
             .put_lease(&Lease {
                 environment: name.to_owned(),
-                by: by.to_owned(),
+                by: who.name(),
                 since: now,
                 until,
             })
             .await?;
-        self.audit(by, "environment.up", name, &format!("until {until}"))
+        self.audit(who, "environment.up", name, &format!("until {until}"))
             .await?;
         self.pass_over(self.bell.pass_again()).await?;
         Ok(json!({"name": name, "until": until}))
     }
 
     /// Ends an environment's lease.
-    pub(crate) async fn environment_down(&self, name: &str, by: &str) -> Result<Value, Failure> {
+    pub(crate) async fn environment_down(&self, name: &str, who: &Actor) -> Result<Value, Failure> {
         self.developer_environment(name).await?;
         let ended = self.ledger.end_lease(name).await?;
         self.audit(
-            by,
+            who,
             "environment.down",
             name,
             if ended { "" } else { "it was not up" },

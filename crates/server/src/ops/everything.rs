@@ -3,6 +3,7 @@
 use crate::api::Failure;
 use crate::state::Shared;
 use herder_jobs::Removed;
+use herder_ledger::Actor;
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -16,10 +17,10 @@ impl Shared {
 
     /// Removes all workloads, jobs, policies and namespaces, and waits until they are gone. State stays: Vault's data,
     /// volumes marked as state, the ledger.
-    pub(crate) async fn down_everything(&self) -> Result<Value, Failure> {
+    pub(crate) async fn down_everything(&self, who: &Actor) -> Result<Value, Failure> {
         let fleet = self.known().await?.fleet.name.clone();
         self.everything_down.store(true, Ordering::SeqCst);
-        self.audit("", "down.everything", "", "").await?;
+        self.audit(who, "down.everything", "", "").await?;
         self.jobs
             .reconcile(Vec::new(), Removed::Delete, true)
             .await

@@ -14,19 +14,21 @@ pub(crate) use promote::PromoteRequest;
 use crate::api::Failure;
 use crate::reading::Reading;
 use crate::state::Shared;
-use herder_ledger::AuditEntry;
+use herder_ledger::{Actor, AuditEntry};
 use std::sync::Arc;
 
 impl Shared {
     /// Records who did what to what.
-    async fn audit(&self, actor: &str, action: &str, subject: &str, detail: &str) -> Result<(), Failure> {
+    pub(crate) async fn audit(
+        &self,
+        who: &Actor,
+        action: &str,
+        subject: &str,
+        detail: &str,
+    ) -> Result<(), Failure> {
         let entry = AuditEntry {
             at: self.clock.now(),
-            actor: if actor.is_empty() {
-                "somebody".to_owned()
-            } else {
-                actor.to_owned()
-            },
+            actor: who.clone(),
             action: action.to_owned(),
             subject: subject.to_owned(),
             detail: detail.to_owned(),

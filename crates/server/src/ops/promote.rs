@@ -4,7 +4,7 @@ use crate::api::Failure;
 use crate::state::Shared;
 use herder_base::{AllowList, Namer};
 use herder_git::{Change, Signature};
-use herder_ledger::NewPromotion;
+use herder_ledger::{Actor, NewPromotion};
 use herder_plan::Promotion;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ pub(crate) struct PromoteRequest {
 
 impl Shared {
     /// Decides the commit, makes it, and wakes the flow.
-    pub(crate) async fn promote(&self, request: &PromoteRequest) -> Result<Value, Failure> {
+    pub(crate) async fn promote(&self, request: &PromoteRequest, who: &Actor) -> Result<Value, Failure> {
         // The pins may have moved since git was last read.
         if !request.dry_run {
             self.pass_over(self.bell.read_again()).await?;
@@ -58,13 +58,9 @@ impl Shared {
                 ),
             ));
         }
-        let by = if request.by.is_empty() {
-            "somebody"
-        } else {
-            &request.by
-        };
+        let by = who.name();
         let author = Signature {
-            name: by.to_owned(),
+            name: by.clone(),
             email: "herder@localhost".to_owned(),
             time: self.clock.now(),
         };
@@ -103,13 +99,13 @@ impl Shared {
                     .unwrap_or_default()
             }),
             commit: commit.to_string(),
-            author: by.to_owned(),
+            author: by,
             detail: moves.join("; "),
             at: self.clock.now(),
         };
         self.ledger.record_promotion(&record).await?;
         self.audit(
-            by,
+            who,
             "promote",
             &format!("{} to {}", promotion.application, promotion.to),
             &format!("commit {}", commit.short()),

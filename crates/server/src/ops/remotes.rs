@@ -4,8 +4,9 @@ use crate::state::Shared;
 use herder_base::Url;
 
 impl Shared {
-    /// Looks at once at the known remotes that these addresses mean. Returns the ones that were woken.
-    pub(crate) async fn notify_remotes(&self, urls: &[&str]) -> Vec<Url> {
+    /// Looks at once at the known remotes that these addresses mean. Returns how many: which they are, and what opens
+    /// them, is nobody's business who only rings.
+    pub(crate) async fn notify_remotes(&self, urls: &[&str]) -> usize {
         let jobs = self.jobs.list().await.unwrap_or_default();
         let sources = jobs.iter().flat_map(|job| &job.definition.sources);
         let mut known: Vec<Url> = sources.map(|source| source.url.clone()).collect();
@@ -22,7 +23,18 @@ impl Shared {
         if !known.is_empty() {
             self.bell.read_again();
         }
-        known
+        known.len()
+    }
+
+    /// Looks at once at every remote that jobs and the fleet are read from.
+    pub(crate) async fn look_again(&self) {
+        for job in self.jobs.list().await.unwrap_or_default() {
+            for source in &job.definition.sources {
+                // A dispatcher that is stopping needs no notice.
+                let _woken = self.jobs.notify(source.url.expose()).await;
+            }
+        }
+        self.bell.read_again();
     }
 }
 

@@ -1,0 +1,119 @@
+//! `herder audit`: whether the record of who did what is whole, and the record itself.
+
+use crate::args::Global;
+use crate::platform::{Platform, find_dir};
+use anyhow::{Context, Result, bail};
+use clap::Subcommand;
+use futures::StreamExt;
+use herder_ledger::{AuditRecord, SealedHead};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+/// Arguments of `herder audit`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check every entry, the chain they form and its seal
+    Verify {
+        /// An export to check instead of what runs; nothing else is needed for it
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// The public key that must have sealed it, as an earlier export or the entry `audit.sealed` says
+        #[arg(long, value_name = "HEX")]
+        key: Option<String>,
+    },
+    /// Print every entry as a line of JSON, oldest first, and at last the sealed head
+    Export,
+}
+
+pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
+    match args.command {
+        Command::Verify {
+            file: Some(file),
+            key,
+        } => verify_file(global, &file, key.as_deref()),
+        Command::Verify { file: None, key } => verify(global, key.as_deref()).await,
+        Command::Export => export(global).await,
+    }
+}
+
+async fn verify(global: &Global, key: Option<&str>) -> Result<()> {
+    let platform = Platform::of(&find_dir(global.dir.as_deref()))?;
+    let report = platform.get("/api/v1/audit?limit=1").await?;
+    let head = report.get("head").cloned().unwrap_or_default();
+    let head: Option<SealedHead> = serde_json::from_value(head).ok();
+    let fault = report.get("fault").and_then(Value::as_str).map(str::to_owned);
+    let checked = report.get("checked").and_then(Value::as_u64).unwrap_or_default();
+    say(global, checked, fault, head.as_ref(), key)
+}
+
+fn verify_file(global: &Global, file: &Path, key: Option<&str>) -> Result<()> {
+    let open = std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let mut records: Vec<AuditRecord> = Vec::new();
+    let mut head = None;
+    for (number, line) in BufReader::new(open).lines().enumerate() {
+        let line = line.with_context(|| format!("cannot read {}", file.display()))?;
+        let value: Value = serde_json::from_str(&line)
+            .with_context(|| format!("{}:{} is no JSON", file.display(), number + 1))?;
+        if let Some(found) = value.get("head") {
+            head = serde_json::from_value(found.clone()).ok();
+        } else {
+            let record = serde_json::from_value(value)
+                .with_context(|| format!("{}:{} is no entry", file.display(), number + 1))?;
+            records.push(record);
+        }
+    }
+    let Some(head) = head else {
+        bail!(
+            "{} does not end with a sealed head: it was cut off, or exported from a chain with a fault",
+            file.display()
+        );
+    };
+    let report = herder_ledger::check(&records, &head);
+    let fault = report.fault.map(|fault| fault.to_string());
+    say(global, report.checked, fault, report.head.as_ref(), key)
+}
+
+fn say(
+    global: &Global,
+    checked: u64,
+    fault: Option<String>,
+    head: Option<&SealedHead>,
+    key: Option<&str>,
+) -> Result<()> {
+    let other = key.zip(head).filter(|(key, head)| *key != head.key);
+    let fault = fault.or_else(|| other.map(|(_, head)| format!("it is sealed by another key, {}", head.key)));
+    if global.json {
+        println!(
+            "{}",
+            json!({"checked": checked, "whole": fault.is_none(), "fault": fault, "head": head})
+        );
+    }
+    if let Some(fault) = fault {
+        bail!("the audit chain cannot be believed: {fault}");
+    }
+    if !global.json {
+        println!("{checked} entries, whole and in order");
+        if let Some(head) = head {
+            println!("sealed at entry {} by {}", head.seq, head.key);
+        }
+    }
+    Ok(())
+}
+
+async fn export(global: &Global) -> Result<()> {
+    let platform = Platform::of(&find_dir(global.dir.as_deref()))?;
+    let mut body = platform.stream("/api/v1/audit/export").await?.into_data_stream();
+    let mut out = std::io::stdout().lock();
+    while let Some(bytes) = body.next().await {
+        out.write_all(&bytes.context("the export broke off")?)?;
+    }
+    Ok(())
+}
