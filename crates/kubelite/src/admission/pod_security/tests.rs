@@ -1,3 +1,5 @@
+//! Every control of the standards, and the labels that choose among them.
+
 use super::*;
 use serde_json::{Value, json};
 

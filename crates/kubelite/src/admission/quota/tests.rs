@@ -1,3 +1,5 @@
+//! What quotas count, and in which words they refuse.
+
 use super::*;
 use crate::registry::Catalog;
 use serde_json::json;
@@ -152,7 +154,8 @@ fn the_status_counts_the_same() {
         json!({"hard": {"pods": "5", "limits.memory": "1Gi", "count/jobs.batch": "3", "secrets": "1"}}),
     );
     let catalog = Catalog::new(std::iter::empty());
-    let pods = vec![Arc::new(pod(json!({"limits": {"memory": "64Mi"}}))); 2];
+    let pod = Arc::new(pod(json!({"limits": {"memory": "64Mi"}})));
+    let pods = vec![Arc::clone(&pod), pod];
     let used = used(
         &quotas[0],
         catalog.resources().iter().map(|r| &**r),

@@ -16,12 +16,10 @@ pub(crate) fn usage(resource: &Resource, object: &Value) -> Amounts {
         *used.entry(what.to_owned()).or_default() += amount;
     };
     match resource.storage_name.as_str() {
-        "pods" => {
-            // What has ended uses nothing any more, but is still an object.
-            if !ended(object) {
-                add("pods", ONE);
-                of_containers(object, &mut add);
-            }
+        // What has ended uses nothing any more, but is still an object.
+        "pods" if !ended(object) => {
+            add("pods", ONE);
+            of_containers(object, &mut add);
         }
         "services" => {
             add("services", ONE);
