@@ -6,6 +6,7 @@
 mod catalog;
 mod default;
 mod delete;
+mod endpoint_rules;
 mod event;
 mod index;
 mod kinds;
