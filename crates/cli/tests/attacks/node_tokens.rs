@@ -49,6 +49,7 @@ fn rights_end_where_they_were_given() {
         nodes_change_their_own(&cluster);
         tokens_for_pods_of_the_node(&cluster);
         a_namespace_is_not_the_cluster(&cluster);
+        services_lead_to_pods(&cluster, &attacker);
         nobody_grants_what_they_have_not(&cluster);
         nothing_is_read_from_strangers(&cluster);
     });
@@ -365,6 +366,24 @@ fn a_namespace_is_not_the_cluster(cluster: &Cluster) {
         &secret("watched", "hidden").to_string(),
     );
     refused(&said, &["could not find the requested resource"]);
+}
+
+/// The network's proxy and the edge connect to where services lead: that is not for their owners to say.
+fn services_lead_to_pods(cluster: &Cluster, attacker: &str) {
+    let slice = |address: &str| {
+        json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+            "metadata": {"name": "s", "namespace": "attacker", "labels": {"kubernetes.io/service-name": "s"}},
+            "endpoints": [{"addresses": [address]}], "ports": [{"port": 80}]})
+    };
+    let create = ["create", "-f", "-"];
+    let said = cluster.kubectl_with(attacker, &create, &slice("10.42.1.9").to_string());
+    refused(&said, &["cannot create resource \"endpointslices\""]);
+    let said = cluster.kubectl(&create, &slice("127.0.0.1").to_string());
+    refused(&said, &["may not be in the loopback range"]);
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "vault", "namespace": "attacker"},
+        "spec": {"clusterIP": "10.96.0.2", "ports": [{"port": 8200}]}});
+    let said = cluster.kubectl_with(attacker, &create, &service.to_string());
+    refused(&said, &["kept for the control plane's own services"]);
 }
 
 fn nobody_grants_what_they_have_not(cluster: &Cluster) {

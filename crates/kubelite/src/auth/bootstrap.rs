@@ -38,9 +38,10 @@ const CORE_READ: &[&str] = &[
     "services",
     "services/status",
 ];
+/// Not among them, as in Kubernetes: where services lead. Whoever writes that could make the network's proxy connect to
+/// what their own pods may not reach.
 const CORE_WRITE: &[&str] = &[
     "configmaps",
-    "endpoints",
     "events",
     "persistentvolumeclaims",
     "pods",
@@ -56,6 +57,7 @@ const CORE_WRITE: &[&str] = &[
     "services",
     "services/proxy",
 ];
+const SLICES: &str = "discovery.k8s.io";
 const WORKLOADS: &[(&str, &[&str])] = &[
     (
         "apps",
@@ -80,7 +82,7 @@ const WORKLOADS: &[(&str, &[&str])] = &[
         &["horizontalpodautoscalers", "horizontalpodautoscalers/status"],
     ),
     ("batch", &["cronjobs", "cronjobs/status", "jobs", "jobs/status"]),
-    ("discovery.k8s.io", &["endpointslices"]),
+    (SLICES, &["endpointslices"]),
     (
         "networking.k8s.io",
         &["ingresses", "ingresses/status", "networkpolicies"],
@@ -128,9 +130,27 @@ fn edit() -> Vec<Value> {
     rules.extend(
         WORKLOADS
             .iter()
+            .filter(|(group, _)| *group != SLICES)
             .map(|(group, resources)| rule(&[group], resources, WRITE)),
     );
     rules
+}
+
+/// Takes the right to write endpoints from the rules of a role that an earlier version made.
+fn without_endpoints(role: &mut Value) -> bool {
+    let Some(rules) = role.get_mut("rules").and_then(Value::as_array_mut) else {
+        return false;
+    };
+    let before = rules.clone();
+    rules.retain(|own| *own != rule(&[SLICES], &["endpointslices"], WRITE));
+    for own in rules.iter_mut() {
+        let writes = own.get("verbs") == Some(&json!(WRITE)) && own.get("apiGroups") == Some(&json!([""]));
+        let resources = own.get_mut("resources").and_then(Value::as_array_mut);
+        if let Some(resources) = resources.filter(|_| writes) {
+            resources.retain(|resource| resource != "endpoints");
+        }
+    }
+    *rules != before
 }
 
 fn admin() -> Vec<Value> {
@@ -283,6 +303,12 @@ pub async fn bootstrap_roles(registry: &Registry) -> Result<(), Status> {
         registry
             .delete(BINDINGS, "", "system:node", DeleteOptions::default())
             .await?;
+    }
+    for name in ["system:aggregate-to-edit", "system:aggregate-to-admin"] {
+        const ROLES: &str = "clusterroles.rbac.authorization.k8s.io";
+        if registry.get(ROLES, "", name).is_some() {
+            registry.modify(ROLES, "", name, without_endpoints).await?;
+        }
     }
     let missing = default_objects()
         .into_iter()

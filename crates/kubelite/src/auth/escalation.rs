@@ -199,7 +199,7 @@ fn has_resource(own: &Value, resource: &str) -> bool {
 /// The part of a right that names an object no rule speaks of; `None` if all are spoken of.
 fn first_unnamed(own: &[&Value], names: &[&str]) -> Option<String> {
     let whole = |own: &&Value| items(own, "resourceNames").next().is_none();
-    if own.iter().any(|own| whole(own)) {
+    if own.iter().any(whole) {
         return None;
     }
     if names.is_empty() {
@@ -250,7 +250,7 @@ mod tests {
     }
 
     fn grants(own: &Value, wanted: &Value) -> bool {
-        let missing = holder(own.clone()).missing(&[wanted.clone()]);
+        let missing = holder(own.clone()).missing(std::slice::from_ref(wanted));
         matches!(missing, Ok(None))
     }
 

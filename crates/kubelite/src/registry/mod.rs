@@ -6,7 +6,7 @@
 mod catalog;
 mod default;
 mod delete;
-mod endpoints;
+mod endpoint_rules;
 mod event;
 mod index;
 mod kinds;

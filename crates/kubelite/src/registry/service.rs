@@ -41,6 +41,10 @@ pub(super) fn allocate(
     let had_type = current
         .map(|current| text(current, "/spec/type").to_owned())
         .unwrap_or_default();
+    let place = (
+        text(object, "/metadata/namespace").to_owned(),
+        text(object, "/metadata/name").to_owned(),
+    );
     let Some(spec) = super::meta::section(object, "spec") else {
         return Ok(());
     };
@@ -76,6 +80,13 @@ pub(super) fn allocate(
             );
             return Err(invalid(resource, object, "spec.clusterIPs", message));
         }
+        if parsed.is_some_and(|parsed| u32::from(parsed) < FIRST) && !may_have_low(&place) {
+            let message = format!(
+                "Invalid value: {}: failed to allocate IP {address}: it is kept for the control plane's own services",
+                json!([address])
+            );
+            return Err(invalid(resource, object, "spec.clusterIPs", message));
+        }
         if addresses(index).contains(address.as_str()) {
             let message = format!(
                 "Invalid value: {}: failed to allocate IP {address}: provided IP is already allocated",
@@ -88,6 +99,15 @@ pub(super) fn allocate(
     spec.insert("clusterIPs".to_owned(), json!([address]));
     node_ports(index, object, &kind, current);
     Ok(())
+}
+
+/// Whether a service may ask for one of the addresses that are not given out.
+fn may_have_low((namespace, name): &(String, String)) -> bool {
+    match namespace.as_str() {
+        "kube-system" | "herder-system" => true,
+        "default" => name == "kubernetes",
+        _ => false,
+    }
 }
 
 fn addresses(index: &Index) -> HashSet<&str> {

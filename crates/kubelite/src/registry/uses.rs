@@ -153,6 +153,24 @@ mod tests {
         }})
     }
 
+    /// What asking and noting cost with as many pods as a machine takes; printed, not judged: machines differ.
+    #[test]
+    fn asking_is_cheap() {
+        let mut uses = Uses::default();
+        let pods: Vec<Value> = (0..1000)
+            .map(|n| pod(&format!("p{n}"), &format!("n{}", n % 3)))
+            .collect();
+        let started = std::time::Instant::now();
+        for pod in &pods {
+            uses.note(None, Some(pod));
+        }
+        let noted = started.elapsed() / 1000;
+        let started = std::time::Instant::now();
+        let found = (0..10_000).filter(|n| uses.has(&format!("n{}", n % 4), "secrets", "shop", "plain"));
+        assert_eq!(found.count(), 7500);
+        println!("noting a pod {noted:?}, asking {:?}", started.elapsed() / 10_000);
+    }
+
     #[test]
     fn a_node_has_what_its_pods_mention_while_they_are_there() {
         let mut uses = Uses::default();

@@ -3,7 +3,7 @@
 use super::meta::text;
 use super::names::{LABEL, SUBDOMAIN, forbidden, invalid, is_label, is_subdomain, key, required};
 use super::pod_rules::{self, items};
-use super::{Cause, Resource, storage_rules};
+use super::{Cause, Resource, endpoint_rules, storage_rules};
 use crate::api::select::matches_structured;
 use serde_json::{Value, json};
 
@@ -65,8 +65,9 @@ pub(super) fn check(resource: &Resource, object: &Value, current: Option<&Value>
             let spec = object.pointer("/template/spec");
             pod_rules::check(spec.unwrap_or(&Value::Null), "template.spec", &mut causes);
         }
+        "endpoints" => endpoint_rules::endpoints(object, &mut causes),
+        "endpointslices.discovery.k8s.io" => endpoint_rules::slice(object, &mut causes),
         "services" => service(object, &mut causes),
-        "endpoints" | "endpointslices.discovery.k8s.io" => causes.extend(super::endpoints::check(object)),
         "configmaps" | "secrets" => {
             if let Some(current) = current {
                 let immutable = current.get("immutable").and_then(Value::as_bool) == Some(true);
