@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::Instant;
 
-const ROOT: &str = "root-of-the-attacked";
+pub(crate) const ROOT: &str = "root-of-the-attacked";
 
 /// A server for development that ends with the value.
 pub(crate) struct Vault {
@@ -46,13 +46,30 @@ impl Vault {
         assert!(started.elapsed() < PATIENCE);
         // Whatever it says later must not block it.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { _process: process, address }
+        Self {
+            _process: process,
+            address,
+        }
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     /// A request with the path byte for byte.
     pub(crate) fn ask(&self, token: &str, method: &str, path: &str, body: &Value) -> Answer {
-        let kind = if method == "PATCH" { "merge-patch+json" } else { "json" };
-        self.send(token, method, path, &format!("Content-Type: application/{kind}\r\n"), &body.to_string())
+        let kind = if method == "PATCH" {
+            "merge-patch+json"
+        } else {
+            "json"
+        };
+        self.send(
+            token,
+            method,
+            path,
+            &format!("Content-Type: application/{kind}\r\n"),
+            &body.to_string(),
+        )
     }
 
     pub(crate) fn send(&self, token: &str, method: &str, path: &str, headers: &str, body: &str) -> Answer {
@@ -66,7 +83,11 @@ impl Vault {
         );
         let (head, body) = said.split_once("\r\n\r\n").unwrap_or((&said, ""));
         Answer {
-            status: head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0),
+            status: head
+                .split(' ')
+                .nth(1)
+                .and_then(|status| status.parse().ok())
+                .unwrap_or(0),
             head: head.to_owned(),
             body: serde_json::from_str(body).unwrap_or(Value::Null),
         }
@@ -81,8 +102,16 @@ impl Vault {
 
     /// A token with one policy.
     pub(crate) fn token(&self, name: &str, policy: &str) -> String {
-        self.set("PUT", &format!("sys/policies/acl/{name}"), json!({ "policy": policy }));
-        let made = self.set("POST", "auth/token/create", json!({ "policies": [name], "no_default_policy": true }));
+        self.set(
+            "PUT",
+            &format!("sys/policies/acl/{name}"),
+            json!({ "policy": policy }),
+        );
+        let made = self.set(
+            "POST",
+            "auth/token/create",
+            json!({ "policies": [name], "no_default_policy": true }),
+        );
         made["auth"]["client_token"].as_str().unwrap().to_owned()
     }
 }
@@ -145,8 +174,16 @@ fn spellings(csr: &str) -> Vec<(&'static str, &'static str, Value)> {
         ("GET", "transit//backup/k", none()),
         ("GET", "transit/keys//k", none()),
         ("GET", "transit/keys/k//", none()),
-        ("POST", "transit//keys/k/config", json!({ "deletion_allowed": true })),
-        ("POST", "transit/keys/k//config", json!({ "deletion_allowed": true })),
+        (
+            "POST",
+            "transit//keys/k/config",
+            json!({ "deletion_allowed": true }),
+        ),
+        (
+            "POST",
+            "transit/keys/k//config",
+            json!({ "deletion_allowed": true }),
+        ),
         ("POST", "transit/encrypt//k", plain()),
         ("POST", "transit/datakey//plaintext/k", empty()),
         ("POST", "transit/datakey/plaintext//k", empty()),
@@ -161,9 +198,17 @@ fn spellings(csr: &str) -> Vec<(&'static str, &'static str, Value)> {
         ("GET", "auth/approle//role/admin/role-id", none()),
         ("POST", "auth/approle/role//admin", role()),
         ("POST", "auth/approle/role//admin/secret-id", empty()),
-        ("POST", "auth/userpass//users/boss/password", json!({ "password": "mine" })),
+        (
+            "POST",
+            "auth/userpass//users/boss/password",
+            json!({ "password": "mine" }),
+        ),
         ("GET", "auth/jwt/role//admin", none()),
-        ("POST", "auth/github/map//teams/admins", json!({ "value": "strong" })),
+        (
+            "POST",
+            "auth/github/map//teams/admins",
+            json!({ "value": "strong" }),
+        ),
         ("GET", "sys//key-status", none()),
         ("POST", "sys/tools//random", empty()),
         ("GET", "identity//entity/name/boss", none()),
@@ -189,9 +234,21 @@ fn spellings(csr: &str) -> Vec<(&'static str, &'static str, Value)> {
         ("POST", "auth/approle/role/ADMIN", role()),
         ("POST", "auth/approle/role/Admin/secret-id", empty()),
         ("GET", "auth/approle/role/admiN/role-id", none()),
-        ("POST", "auth/userpass/users/Boss/password", json!({ "password": "mine" })),
-        ("POST", "auth/userpass/users/BOSS", json!({ "password": "mine", "token_policies": "strong" })),
-        ("POST", "auth/github/map/teams/Admins", json!({ "value": "strong" })),
+        (
+            "POST",
+            "auth/userpass/users/Boss/password",
+            json!({ "password": "mine" }),
+        ),
+        (
+            "POST",
+            "auth/userpass/users/BOSS",
+            json!({ "password": "mine", "token_policies": "strong" }),
+        ),
+        (
+            "POST",
+            "auth/github/map/teams/Admins",
+            json!({ "value": "strong" }),
+        ),
         ("PUT", "sys/policy/Strong", policy()),
         ("PUT", "sys/policies/acl/STRONG", policy()),
         ("GET", "sys/policies/acl/str%4Fng", none()),
@@ -212,24 +269,55 @@ fn furnish(vault: &Vault) -> String {
     }
     let key = json!({ "exportable": true, "allow_plaintext_backup": true });
     vault.set("POST", "transit/keys/k", key);
-    vault.set("POST", "pki/root/generate/internal", json!({ "common_name": "ca", "key_type": "ec", "ttl": "700h" }));
-    vault.set("POST", "pki/roles/web", json!({ "allow_any_name": true, "key_type": "ec", "ttl": "1h" }));
-    vault.set("POST", "auth/approle/role/admin", json!({ "token_policies": "strong" }));
-    vault.set("POST", "auth/userpass/users/boss", json!({ "password": "a secret of the boss" }));
+    vault.set(
+        "POST",
+        "pki/root/generate/internal",
+        json!({ "common_name": "ca", "key_type": "ec", "ttl": "700h" }),
+    );
+    vault.set(
+        "POST",
+        "pki/roles/web",
+        json!({ "allow_any_name": true, "key_type": "ec", "ttl": "1h" }),
+    );
+    vault.set(
+        "POST",
+        "auth/approle/role/admin",
+        json!({ "token_policies": "strong" }),
+    );
+    vault.set(
+        "POST",
+        "auth/userpass/users/boss",
+        json!({ "password": "a secret of the boss" }),
+    );
     let role = json!({ "role_type": "jwt", "user_claim": "sub", "bound_audiences": "x" });
     vault.set("POST", "auth/jwt/role/admin", role);
-    vault.set("POST", "auth/github/map/teams/admins", json!({ "value": "strong" }));
-    vault.set("PUT", "sys/policies/acl/strong", json!({ "policy": "path \"a\" { capabilities = [\"read\"] }" }));
+    vault.set(
+        "POST",
+        "auth/github/map/teams/admins",
+        json!({ "value": "strong" }),
+    );
+    vault.set(
+        "PUT",
+        "sys/policies/acl/strong",
+        json!({ "policy": "path \"a\" { capabilities = [\"read\"] }" }),
+    );
     vault.set("POST", "identity/entity", json!({ "name": "boss" }));
     vault.set("POST", "identity/group", json!({ "name": "admins" }));
-    let made = vault.set("POST", "pki/intermediate/generate/internal", json!({ "common_name": "evil.example", "key_type": "ec" }));
+    let made = vault.set(
+        "POST",
+        "pki/intermediate/generate/internal",
+        json!({ "common_name": "evil.example", "key_type": "ec" }),
+    );
     made["data"]["csr"].as_str().unwrap().to_owned()
 }
 
 /// The spelled paths as policies mean them, to show that the policy holds there.
 fn plain(path: &str) -> String {
     let path = path.replace("%2f", "/").replace("%2F", "/");
-    path.split('/').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
+    path.split('/')
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join("/")
 }
 
 #[test]
@@ -247,14 +335,25 @@ fn no_spelling_goes_around_a_policy() {
             ("LIST", "transit/keys/", Value::Null),
             ("GET", "transit/keys?list=true", Value::Null),
             ("GET", "transit%2Fkeys%2fother", Value::Null),
-            ("POST", "auth/approle/role/Mixed", json!({ "token_policies": "strong" })),
+            (
+                "POST",
+                "auth/approle/role/Mixed",
+                json!({ "token_policies": "strong" }),
+            ),
             ("GET", "auth/approle/role/mixed/role-id", Value::Null),
-            ("PUT", "secret/data/a%20b/%C3%A9/%2a", json!({ "data": { "k": "v" } })),
+            (
+                "PUT",
+                "secret/data/a%20b/%C3%A9/%2a",
+                json!({ "data": { "k": "v" } }),
+            ),
             ("GET", "secret/data/a%20b/%c3%a9/*", Value::Null),
             ("POST", "auth/token/create", json!({ "ttl": "1h" })),
         ] {
             let answer = vault.ask(&token, method, path, &body);
-            assert!((200..300).contains(&answer.status), "{who:?} {method} {path}: {answer:?}");
+            assert!(
+                (200..300).contains(&answer.status),
+                "{who:?} {method} {path}: {answer:?}"
+            );
         }
         let mut through = Vec::new();
         let spellings = spellings(&csr);
@@ -264,13 +363,19 @@ fn no_spelling_goes_around_a_policy() {
             let told = match answer.status {
                 301 => {
                     // Where it leads to is refused, too.
-                    let place = answer.head.lines().find_map(|line| line.strip_prefix("location: /v1/"));
+                    let place = answer
+                        .head
+                        .lines()
+                        .find_map(|line| line.strip_prefix("location: /v1/"));
                     let place = place.unwrap_or_else(|| panic!("{answer:?}"));
                     place == plain(path)
                         && words.contains("; write ")
                         && vault.ask(&token, method, place, body).status == 403
                 }
-                400 => words.contains("invalid request path") || words.contains("cannot write to a path ending in '/'"),
+                400 => {
+                    words.contains("invalid request path")
+                        || words.contains("cannot write to a path ending in '/'")
+                }
                 403 => words.contains("permission denied"),
                 404 => words.contains("unsupported path"),
                 _ => false,
@@ -316,13 +421,18 @@ fn a_spelling_that_is_refused_is_on_record() {
             assert!(matches!(answer.status, 301 | 400), "{method} {path}: {answer:?}");
         }
         let text = std::fs::read_to_string(&log).unwrap();
-        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let lines: Vec<Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
         for (_, path, shown) in &paths {
             let of = |kind: &str| {
                 lines.iter().any(|line| {
                     line["type"] == kind
                         && line["request"]["path"] == *shown
-                        && line["request"]["client_token"].as_str().is_some_and(|token| token.starts_with("hmac-sha256:"))
+                        && line["request"]["client_token"]
+                            .as_str()
+                            .is_some_and(|token| token.starts_with("hmac-sha256:"))
                         && line["error"].as_str().is_some_and(|error| !error.is_empty())
                 })
             };
