@@ -51,6 +51,18 @@ pub enum StartError {
     /// The storage.
     #[error("the secrets' storage cannot be opened")]
     Open(#[from] herder_store::OpenError),
+    /// The storage is not there, but its key is.
+    #[error(
+        "the secrets' storage {} is missing or empty, but {} and the root token are there, so it once held secrets: restore it from a backup, or move both files away to begin with no secrets at all",
+        storage.display(),
+        key.display()
+    )]
+    Lost {
+        /// The storage.
+        storage: PathBuf,
+        /// The key file, which is left as it is.
+        key: PathBuf,
+    },
     /// The unseal key does not fit the storage.
     #[error("cannot unseal the secrets with the key in {}", path.display())]
     Unseal {
@@ -94,12 +106,36 @@ impl Embedded {
                 source,
             })?;
         let (key_file, token_file) = (state.join("vault.unseal-key"), state.join("vault.root-token"));
+        let storage = state.join("vault.redb");
+        let lost = || StartError::Lost {
+            storage: storage.clone(),
+            key: key_file.clone(),
+        };
+        // Both are there only once a first start has come to its end.
+        let before = key_file.exists() && token_file.exists();
+        if before && fs::metadata(&storage).map_or(0, |file| file.len()) == 0 {
+            // Not even opened: that would make a new one.
+            return Err(lost());
+        }
         let server = Server::open(Config {
-            storage: Storage::File(state.join("vault.redb")),
+            storage: Storage::File(storage.clone()),
             clock,
             api_addr: config.api_addr,
         })?;
-        server.unseal_with_files(&key_file, &token_file).await?;
+        let initialised = server
+            .core
+            .seal_config()
+            .map_err(|source| StartError::Setup {
+                step: "reading the seal",
+                source,
+            })?
+            .is_some();
+        if before && !initialised {
+            return Err(lost());
+        }
+        server
+            .unseal_with_files(initialised, &key_file, &token_file)
+            .await?;
         let embedded = Self { server, token_file };
         embedded.mounts(config.kubernetes).await?;
         Ok(embedded)
@@ -203,21 +239,29 @@ impl Embedded {
 impl Server {
     /// Initialises if need be, and unseals with a key file. A first start interrupted half way is begun again: nothing
     /// can be in a storage whose key was never written.
-    async fn unseal_with_files(&self, key_file: &Path, token_file: &Path) -> Result<(), StartError> {
+    async fn unseal_with_files(
+        &self,
+        initialised: bool,
+        key_file: &Path,
+        token_file: &Path,
+    ) -> Result<(), StartError> {
         let setup = |step| move |source| StartError::Setup { step, source };
-        let initialised = self
-            .core
-            .seal_config()
-            .map_err(setup("reading the seal"))?
-            .is_some();
         if !initialised {
             let one = SealConfig {
                 shares: 1,
                 threshold: 1,
             };
-            // The key's file is written before anything is sealed with it.
-            let key = crate::core::barrier::random(32).map_err(setup("making the unseal key"))?;
-            write(key_file, &hex::encode(&*key))?;
+            // The key's file is written before anything is sealed with it, and never again: whatever it may open besides.
+            let key = if key_file.exists() {
+                crate::core::seal::read_share(&read(key_file)?).map_err(|source| StartError::Unseal {
+                    path: key_file.to_owned(),
+                    source,
+                })?
+            } else {
+                let key = crate::core::barrier::random(32).map_err(setup("making the unseal key"))?;
+                write(key_file, &hex::encode(&*key))?;
+                key
+            };
             let result = self
                 .core
                 .init_with(one, None, key)

@@ -613,3 +613,53 @@ async fn embedded_starts_again_with_what_it_had() {
         "the token is not stored in clear"
     );
 }
+
+#[tokio::test]
+async fn a_key_whose_storage_is_gone_is_never_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = EmbeddedConfig {
+        dir: dir.path().to_owned(),
+        api_addr: String::new(),
+        kubernetes: None,
+    };
+    let clock: Arc<dyn Clock> = Arc::new(herder_base::SystemClock);
+    let start = || herder_secrets::Embedded::start(config.clone(), Arc::clone(&clock));
+    drop(start().await.unwrap());
+    let state = dir.path().join("state");
+    let read = |name: &str| std::fs::read_to_string(state.join(name)).unwrap();
+    let (key, token) = (read("vault.unseal-key"), read("vault.root-token"));
+    let kept = state.join("kept.redb");
+    std::fs::rename(state.join("vault.redb"), &kept).unwrap();
+    for damage in ["missing", "emptied", "another"] {
+        let storage = state.join("vault.redb");
+        match damage {
+            "missing" => {}
+            "emptied" => std::fs::write(&storage, "").unwrap(),
+            _ => {
+                std::fs::remove_file(&storage).unwrap();
+                drop(herder_secrets::Server::open(Config {
+                    storage: Storage::File(storage.clone()),
+                    clock: Arc::clone(&clock),
+                    api_addr: String::new(),
+                }));
+            }
+        }
+        let refused = start().await.unwrap_err().to_string();
+        assert!(
+            refused.contains("restore it from a backup"),
+            "{damage}: {refused}"
+        );
+        assert_eq!(
+            (read("vault.unseal-key"), read("vault.root-token")),
+            (key.clone(), token.clone()),
+            "{damage}"
+        );
+    }
+    std::fs::rename(&kept, state.join("vault.redb")).unwrap();
+    drop(start().await.unwrap());
+    // A first start that was interrupted goes on with the key it had written.
+    std::fs::remove_file(state.join("vault.redb")).unwrap();
+    std::fs::remove_file(state.join("vault.root-token")).unwrap();
+    drop(start().await.unwrap());
+    assert_eq!(read("vault.unseal-key"), key);
+}

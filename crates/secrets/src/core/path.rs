@@ -109,7 +109,7 @@ pub struct NotCanonical {
 impl NotCanonical {
     fn new(op: Op, mut path: String, fault: Fault) -> Self {
         let meant = matches!(fault, Fault::Empty | Fault::Dots)
-            .then(|| cleaned(&path))
+            .then(|| cleaned(op, &path))
             .flatten();
         if fault == Fault::Long {
             let end = path.floor_char_boundary(256);
@@ -212,7 +212,7 @@ fn printable(letter: char) -> bool {
 }
 
 /// As Go's mux cleans a path; `None` if that leaves nothing or leads out.
-fn cleaned(path: &str) -> Option<String> {
+fn cleaned(op: Op, path: &str) -> Option<String> {
     let mut kept: Vec<&str> = Vec::new();
     for segment in path.split('/') {
         match segment {
@@ -223,7 +223,7 @@ fn cleaned(path: &str) -> Option<String> {
             segment => kept.push(segment),
         }
     }
-    let open = if path.ends_with('/') { "/" } else { "" };
+    let open = if op == Op::List { "/" } else { "" };
     let text = kept.join("/") + open;
     fault(&text).is_none().then_some(text)
 }
@@ -317,7 +317,8 @@ mod tests {
     fn says_what_was_meant_but_leads_nobody_out() {
         for (op, text, meant) in [
             (Op::Read, "transit//export/x", Some("transit/export/x")),
-            (Op::List, "/secret/metadata/", Some("secret/metadata/")),
+            (Op::List, "/secret/metadata", Some("secret/metadata/")),
+            (Op::Read, "secret/data/x//", Some("secret/data/x")),
             (Op::Write, "sys//seal", None),
             (Op::Read, "secret/../sys/raw", None),
             (Op::Read, "a//../../evil", None),

@@ -71,19 +71,18 @@ pub(crate) fn handle(cx: &mut Cx<'_>, request: &Request, path: &str) -> Result<R
             }
             Ok(Response::empty())
         }
-        (Op::Write, "tidy") => {
+        (Op::Write, "tidy") if rest.is_empty() => {
             let mut response = Response::empty()
                 .warn("Tidy operation successfully started. Any information from the operation will be printed to Vault's server logs.");
             response.status = Some(202);
             Ok(response)
         }
-        (Op::Read, "count") => Ok(Response::data(json!({
+        (Op::Read, "count") if rest.is_empty() => Ok(Response::data(json!({
             "lease_count": lease::ids(&cx.txn, "").len(),
             "counts": {},
         }))),
-        (_, "lookup" | "renew" | "revoke" | "revoke-prefix" | "revoke-force" | "tidy") => {
-            Err(Error::Unsupported)
-        }
+        (_, "lookup" | "renew" | "revoke" | "revoke-prefix" | "revoke-force") => Err(Error::Unsupported),
+        (_, "tidy" | "count") if rest.is_empty() => Err(Error::Unsupported),
         _ => Err(crate::engines::unsupported_path()),
     }
 }

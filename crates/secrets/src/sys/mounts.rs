@@ -200,7 +200,7 @@ const MOVED_KEPT: usize = 32;
 type Moved = VecDeque<(String, String, String)>;
 
 fn remount(cx: &mut Cx<'_>, request: &Request, rest: &str) -> Result<Response> {
-    if let Some(id) = rest.strip_prefix("status/") {
+    if let Some(id) = rest.strip_prefix("status/").filter(|_| request.op == Op::Read) {
         let moved: Moved = cx.txn.get(MOVED)?.unwrap_or_default();
         let (_, from, to) = moved
             .iter()
@@ -210,6 +210,9 @@ fn remount(cx: &mut Cx<'_>, request: &Request, rest: &str) -> Result<Response> {
         return Ok(Response::data(
             json!({ "migration_id": id, "migration_info": info }),
         ));
+    }
+    if request.op != Op::Write || !rest.is_empty() {
+        return Err(engines::unsupported_path());
     }
     let side = |key: &str| -> Result<(bool, String)> {
         let text = request.data.need(key)?;

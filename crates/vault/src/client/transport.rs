@@ -280,11 +280,18 @@ fn tls(wanted: bool, config: &Config) -> Result<rustls::ClientConfig, BuildError
     builder.with_client_auth_cert(chain, key).map_err(BuildError::Tls)
 }
 
-/// Percent-encodes what a URL path cannot hold; a query stays.
+/// Percent-encodes what a URL path cannot hold; a query stays. Slashes too many, which people write and servers refuse,
+/// are left out, as Vault's own client does.
 fn escape(path: &str) -> String {
     use std::fmt::Write;
     let mut out = String::with_capacity(path.len());
-    for byte in path.trim_start_matches('/').bytes() {
+    let (path, query) = path.split_at(path.find('?').unwrap_or(path.len()));
+    let mut last = b'/';
+    let path = path.trim_end_matches('/').bytes().filter(move |byte| {
+        let before = std::mem::replace(&mut last, *byte);
+        *byte != b'/' || before != b'/'
+    });
+    for byte in path.chain(query.bytes()) {
         match byte {
             b'A'..=b'Z'
             | b'a'..=b'z'
