@@ -30,9 +30,19 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LASTING: usize = 400;
 
 /// Everybody's shares.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Fairness {
     tenants: Mutex<HashMap<String, Arc<Share>>>,
+    patience: Duration,
+}
+
+impl Default for Fairness {
+    fn default() -> Self {
+        Self {
+            tenants: Mutex::default(),
+            patience: PATIENCE,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -127,7 +137,7 @@ impl Fairness {
         let place = Arc::clone(&share.places)
             .try_acquire_owned()
             .map_err(|_| refuse(&held))?;
-        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&share.turns).acquire_owned()).await;
+        let turn = tokio::time::timeout(self.patience, Arc::clone(&share.turns).acquire_owned()).await;
         let Ok(Ok(turn)) = turn else {
             return Err(refuse(&held));
         };
@@ -221,9 +231,12 @@ mod tests {
         User::known(format!("system:serviceaccount:{namespace}:{name}"), Vec::new())
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn one_tenants_flood_is_nobody_elses_wait() {
-        let fairness = Arc::new(Fairness::default());
+        let fairness = Arc::new(Fairness {
+            patience: Duration::from_millis(20),
+            ..Fairness::default()
+        });
         let uri = Uri::from_static("/api/v1/pods");
         let mut held = Vec::new();
         for n in 0..AT_ONCE {
