@@ -175,22 +175,24 @@ while 1: u.sendto(b'SECRET',(sys.argv[1],9000)); time.sleep(0.02)";
         let victim = pod(&cluster, "shop", "victim", &[says, &server], &same_node);
         let mut more = same_node.clone();
         merge(&mut more, &powers());
+        let mut open = Tally::default();
         let said = once(&cluster, "evil", "poisons", &[POISON, &victim, &server], &more);
-        assert!(!said.contains("STOLEN"), "{who:?}: {said:?}");
+        open.note(said.contains("STOLEN"), "another pod's packets, by ARP", &said);
 
         let said = once(&cluster, "evil", "spoofs", &[SPOOF, &victim, &server], &more);
         assert!(said.contains("sent"), "{who:?}: {said:?}");
         let heard = cluster.kubectl(&["-n", "shop", "logs", "server"], "");
         assert!(heard.out.contains("SECRET"), "the victim itself is heard");
-        assert!(
-            !heard.out.contains("SPOOFED"),
-            "{who:?}: a packet in another's name arrived"
+        open.note(
+            heard.out.contains("SPOOFED"),
+            "packets in another's name",
+            &heard.out,
         );
 
         // No second network beside the one that is watched, and no neighbours to find.
         let looks = "print(open('/proc/net/if_inet6').read())";
         let said = once(&cluster, "evil", "looks", &[looks], &json!({}));
-        assert!(!said.contains("eth0"), "{who:?}: IPv6 between pods: {said:?}");
+        open.note(said.contains("eth0"), "IPv6 between pods", &said);
 
         // The machine's side: only service addresses are there for pods.
         let tries = "import socket as s
@@ -201,17 +203,36 @@ print('dns',len(s.getaddrinfo('kubernetes.default.svc.cluster.local',443)))";
         let said = once(&cluster, "evil", "tries", &[tries], &json!({}));
         for address in ["10.42.0.1", "10.42.1.1", "10.42.2.1"] {
             // 113: no route. Anything else would mean that the address itself answered.
-            assert!(said.contains(&format!("{address} 113\n")), "{who:?}: {said:?}");
+            let there = !said.contains(&format!("{address} 113\n"));
+            open.note(there, &format!("the machine's side at {address}"), &said);
         }
         assert!(said.contains("dns "), "{who:?}: {said:?}");
 
-        starving(&cluster, who);
-        forbidden_endpoints(&cluster, who);
+        starving(&cluster, &mut open);
+        forbidden_endpoints(&cluster, &mut open);
+        assert!(
+            open.0.is_empty(),
+            "{who:?}: these attacks succeed:\n{}",
+            open.0.join("\n")
+        );
     });
 }
 
+/// Attacks that succeeded.
+#[derive(Default)]
+struct Tally(Vec<String>);
+
+impl Tally {
+    fn note(&mut self, succeeded: bool, attack: &str, seen: &str) {
+        if succeeded {
+            let seen: String = seen.chars().take(200).collect();
+            self.0.push(format!("- {attack}: {seen:?}"));
+        }
+    }
+}
+
 /// One pod holds every place of the DNS server's that it can get.
-fn starving(cluster: &Cluster, who: Who) {
+fn starving(cluster: &Cluster, open: &mut Tally) {
     let holds = "import socket as s,time
 held=[]
 for _ in range(700):
@@ -227,14 +248,15 @@ time.sleep(10000)";
     });
     let asks = "import socket as s,time; b=time.time()
 try: s.getaddrinfo('kubernetes.default.svc.cluster.local',443)
-finally: print(time.time()-b)";
+except OSError: pass
+print(time.time()-b)";
     let said = once(cluster, "shop", "asks", &[asks], &json!({}));
     let took: f64 = said.trim().parse().unwrap();
-    assert!(took < 2.0, "{who:?}: a name after {took} s");
+    open.note(took > 2.0, "names kept from others (seconds)", &said);
 }
 
 /// Endpoints that lead where pods have no business: refused where Kubernetes refuses, and never dialled.
-fn forbidden_endpoints(cluster: &Cluster, who: Who) {
+fn forbidden_endpoints(cluster: &Cluster, open: &mut Tally) {
     let token = cluster.deployer("evil");
     let service = |name: &str| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "evil"}, "spec": {"ports": [{"port": 80}]}});
     let slice = |name: &str, address: &str, port: u16| {
@@ -266,10 +288,8 @@ fn forbidden_endpoints(cluster: &Cluster, who: Who) {
         for object in objects {
             let said = cluster.kubectl_with(&token, &["create", "-f", "-"], &object.to_string());
             let denied = said.err.contains("forbidden:");
-            assert!(
-                !said.ok && (denied || said.err.contains(words)),
-                "{who:?}: {address}: {said:?}"
-            );
+            let told = !said.ok && (denied || said.err.contains(words));
+            open.note(!told, &format!("an endpoint at {address}"), &said.err);
         }
     }
     // A node's own address is no special one to Kubernetes; it is not dialled.
@@ -280,10 +300,14 @@ fn forbidden_endpoints(cluster: &Cluster, who: Who) {
         &slice("node", "10.42.1.1", 22).to_string(),
     );
     assert!(said.ok, "{said:?}");
-    until("word about the endpoint", || {
-        let said = cluster.kubectl(&["-n", "evil", "get", "events", "-o", "json"], "");
-        said.out.contains("endpoint 10.42.1.1 is not used").then_some(())
-    });
+    std::thread::sleep(Duration::from_secs(2));
+    let said = cluster.kubectl(&["-n", "evil", "get", "events", "-o", "json"], "");
+    let told = said.out.contains("endpoint 10.42.1.1 is not used");
+    open.note(
+        !told,
+        "an endpoint at a node",
+        "no event says that it is not used",
+    );
 }
 
 /// Whom a server in `shop` hears, by its own address and by its service's: the friend in `shop`, a stranger in `evil`.

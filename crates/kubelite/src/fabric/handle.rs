@@ -4,7 +4,7 @@ use super::cgroups::remove_cgroups;
 use super::policy::{PolicySnapshot, is_pod_address};
 use super::types::{FabricConfig, FabricError, NodeConfig, NodeExit, ServiceSnapshot};
 use super::wire::{Ask, Channel, Failure, Request, Say, pair};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -43,6 +43,8 @@ struct Inner {
     pid: u32,
     ended: watch::Receiver<bool>,
     cluster_id: String,
+    /// Backends at nodes' own addresses, of pods that use their node's network.
+    on_nodes: Mutex<HashSet<SocketAddr>>,
     // Dropped, and so aborted, with the last clone.
     _tasks: JoinSet<()>,
 }
@@ -101,6 +103,7 @@ impl Fabric {
             pid,
             ended,
             cluster_id: config.cluster_id,
+            on_nodes: Mutex::default(),
             _tasks: tasks,
         };
         let fabric = Self {
@@ -152,7 +155,9 @@ impl Fabric {
     /// # Errors
     /// As [`Fabric::dial`], and `PermissionDenied` for an address that is no pod's.
     pub async fn dial_backend(&self, to: SocketAddr) -> io::Result<TcpStream> {
-        if !is_backend(to.ip()) {
+        // A node's own address is a pod's only where the controllers have found it to be.
+        let of_node = || lock_set(&self.inner.on_nodes).contains(&to);
+        if !matches!(to.ip(), IpAddr::V4(v4) if is_pod_address(v4)) && !of_node() {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
                 format!(
@@ -207,6 +212,11 @@ impl Fabric {
     /// # Errors
     /// When the fabric has ended.
     pub async fn set_services(&self, services: ServiceSnapshot) -> Result<(), FabricError> {
+        let backends = services.services.iter().flat_map(|service| &service.ports);
+        let on_nodes = backends
+            .flat_map(|port| &port.backends)
+            .filter(|backend| !matches!(backend.ip(), IpAddr::V4(v4) if is_pod_address(v4)));
+        *lock_set(&self.inner.on_nodes) = on_nodes.copied().collect();
         self.ask(Ask::Services(services)).await.map(drop)
     }
 
@@ -281,6 +291,10 @@ impl Fabric {
 /// Whether something that answers for a service may be there.
 pub(super) fn is_backend(address: IpAddr) -> bool {
     matches!(address, IpAddr::V4(v4) if is_pod_address(v4) || matches!(v4.octets(), [10, 42, 1..=250, 1]))
+}
+
+fn lock_set(set: &Mutex<HashSet<SocketAddr>>) -> MutexGuard<'_, HashSet<SocketAddr>> {
+    set.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn lock(waiting: &Waiting) -> MutexGuard<'_, Option<HashMap<u64, oneshot::Sender<Answer>>>> {

@@ -180,7 +180,7 @@ fn base(most: Option<u32>) -> Vec<Command> {
     let mut add = |chain: &str, rules: Vec<Rule>| {
         commands.extend(rules.iter().map(|rule| Command::rule(chain, rule)));
     };
-    let mut input = vec![Rule::new().from_loopback().verdict(&Verdict::Accept)];
+    let mut input = vec![Rule::new().by_loopback().verdict(&Verdict::Accept)];
     input.extend(answers());
     input.push(Rule::new().towards(SERVICES, false).refuse());
     input.push(guard("guard-from"));
@@ -220,9 +220,9 @@ fn change(before: &Content, after: &Content) -> Vec<Command> {
     let mut commands = Vec::new();
     if after.enforced && !before.enforced {
         let drop = |rule: Rule| rule.verdict(&Verdict::Drop);
-        let from = drop(Rule::new().from_device_not_in(KNOWN));
+        let from = drop(Rule::new().in_by_none_of(KNOWN));
         commands.push(Command::rule("guard-from", &from));
-        let to = drop(Rule::new().to_device_not_in(KNOWN));
+        let to = drop(Rule::new().out_by_none_of(KNOWN));
         commands.push(Command::rule("guard-to", &to));
         commands.extend(Command::remove(KNOWN, &[Key::Device(OPEN.to_owned()).into()]));
     }
@@ -369,3 +369,6 @@ impl Gate {
         Ok(false)
     }
 }
+
+#[cfg(test)]
+mod tests;

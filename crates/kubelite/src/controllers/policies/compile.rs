@@ -17,6 +17,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+/// Where the control plane's own are, for policies.
+pub(super) const OWN_NAMESPACES: [&str; 2] = ["kube-system", "herder-system"];
+
 /// A pod, or something of the control plane that policies see as one.
 struct Place<'a> {
     address: Ipv4Addr,
@@ -59,7 +62,20 @@ fn built_in() -> [(Ipv4Addr, Value); 3] {
     ]
 }
 
-/// Compiles.
+/// Whether a pod has a network.
+pub(super) fn runs(pod: &Value) -> bool {
+    !pod::ended(pod) && address(pod).is_some()
+}
+
+/// A pod's own address; a pod that uses its node's network has none.
+fn address(pod: &Value) -> Option<Ipv4Addr> {
+    text(pod, "/status/podIP")
+        .parse()
+        .ok()
+        .filter(|ip| is_pod_address(*ip))
+}
+
+/// Compiles: `policies` and `namespaces` need only be those of namespaces that have one of the pods.
 pub(super) fn compile(
     policies: &[Arc<Value>],
     pods: &[Arc<Value>],
@@ -151,14 +167,8 @@ fn running(pods: &[Arc<Value>]) -> BTreeMap<Ipv4Addr, (Ipv4Addr, &Value)> {
             version,
         )
     };
-    for pod in pods.iter().filter(|pod| !pod::ended(pod)) {
-        let Some(address) = text(pod, "/status/podIP")
-            .parse()
-            .ok()
-            .filter(|ip| is_pod_address(*ip))
-        else {
-            continue;
-        };
+    for pod in pods.iter().filter(|pod| runs(pod)) {
+        let Some(address) = address(pod) else { continue };
         if running
             .get(&address)
             .is_none_or(|(_, other)| rank(other) < rank(pod))

@@ -11,6 +11,7 @@ use super::field::{deleting, text};
 use super::pod;
 use crate::registry::EventKind;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -31,11 +32,17 @@ pub(super) async fn publish(ctx: &Context) -> Outcome {
     if let Some(left) = since.and_then(|since| PAUSE.checked_sub(since)) {
         return Ok(Some(left));
     }
-    let snapshot = compile::compile(
-        &ctx.list_all(POLICIES),
-        &ctx.list_all("pods"),
-        &ctx.list_all("namespaces"),
-    );
+    // Only what concerns a pod that runs: an estate may have thousands of policies for pods of other machines.
+    let mut pods = ctx.list_all("pods");
+    pods.retain(|pod| compile::runs(pod));
+    let names: BTreeSet<&str> = pods.iter().map(|pod| text(pod, "/metadata/namespace")).collect();
+    let policies: Vec<_> = names.iter().flat_map(|name| ctx.list(POLICIES, name)).collect();
+    // With the control plane's own, which policies see as pods.
+    let namespaces = names.iter().copied().chain(compile::OWN_NAMESPACES);
+    let namespaces: Vec<_> = namespaces
+        .filter_map(|name| ctx.get("namespaces", "", name))
+        .collect();
+    let snapshot = compile::compile(&policies, &pods, &namespaces);
     let same = {
         let last = ctx.policies.lock().unwrap_or_else(PoisonError::into_inner);
         last.as_ref().is_some_and(|(last, _)| *last == snapshot)

@@ -93,7 +93,7 @@ impl Rule {
     }
 
     /// From the fabric itself.
-    pub(in super::super) fn from_loopback(self) -> Self {
+    pub(in super::super) fn by_loopback(self) -> Self {
         // Loopback is the first device of every namespace.
         self.meta(4, WORDS[0]).compare(EQUAL, &1_u32.to_ne_bytes())
     }
@@ -158,12 +158,12 @@ impl Rule {
     }
 
     /// From a device that is not in a set.
-    pub(in super::super) fn from_device_not_in(self, set: &str) -> Self {
+    pub(in super::super) fn in_by_none_of(self, set: &str) -> Self {
         self.meta(6, WORDS[0]).lookup(set, true)
     }
 
     /// To a device that is not in a set.
-    pub(in super::super) fn to_device_not_in(self, set: &str) -> Self {
+    pub(in super::super) fn out_by_none_of(self, set: &str) -> Self {
         self.meta(7, WORDS[0]).lookup(set, true)
     }
 
