@@ -2,8 +2,11 @@
 
 use crate::reading::{self, Reading};
 use crate::state::Shared;
-use crate::view::{Cell, EnvironmentView, FleetView, Health, NodeView, PassView, PodView, Row, View};
+use crate::view::{
+    Cell, EnvironmentView, Finding, FleetView, Health, NodeView, PassView, PodView, Row, View,
+};
 use crate::wire::rollouts;
+use herder_base::Diagnostic;
 use herder_cluster::AppState;
 use herder_fleet::{EnvironmentKind, Fleet, UnitOrigin};
 use herder_ledger::{Lease, NewDeployment};
@@ -55,6 +58,7 @@ impl Shared {
             view.fleet = fleet_view(&self.options.fleet, &reading);
             view.stages = stages(&reading.fleet);
             view.diagnostics = reading.findings();
+            view.diagnostics.extend(self.findings_of_hosts());
             view.applications = self.rows(&reading.fleet, &states).await;
             view.environments = self.environments(&reading.fleet, &leases, &states).await;
         }
@@ -298,6 +302,20 @@ impl Shared {
             });
         }
         shown
+    }
+
+    /// Hosts that the edge refuses, as findings; and a fault in the audit chain, which nobody may overlook.
+    fn findings_of_hosts(&self) -> Vec<Finding> {
+        let refused = self.refused_hosts.load();
+        let hosts = refused.iter().flat_map(|((namespace, name), refusal)| {
+            refusal.reasons.iter().map(move |reason| {
+                let message = format!("Ingress {namespace}/{name}: {reason}");
+                Finding::from(&Diagnostic::error("host-refused", message))
+            })
+        });
+        let fault = self.audit_fault.load_full();
+        let fault = fault.map(|reason| Finding::from(&Diagnostic::error("audit", (*reason).clone())));
+        fault.into_iter().chain(hosts).collect()
     }
 
     /// Where a unit's ingresses answer, through this platform's edge.
