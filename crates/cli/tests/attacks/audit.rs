@@ -39,7 +39,7 @@ fn forge(ledger: &Path, how: &str) {
 fn whoever_writes_the_ledger_is_seen() {
     as_both(|who: Who| {
         let dir = Dir::new("audit");
-        let fleet = fleet(&dir);
+        let fleet = fleet(who, &dir);
         let platform = Platform::start(who, &dir, &fleet, &[]);
         let (at, token) = (board(&platform), token(&platform));
         let session = cookie(&sign_in(&at, &token, "/"));

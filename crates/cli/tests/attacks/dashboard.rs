@@ -1,11 +1,21 @@
 //! The dashboard: what a page elsewhere, a neighbour on another port or somebody with an old link can do to who is
 //! signed in.
 
-use crate::attacked::{Dir, Platform, Who, as_both, commit, http};
+use crate::attacked::{Dir, Platform, Who, as_both, commit, http, run};
 use std::path::Path;
+use std::process::Command;
+
+/// Makes a repository one of whose Herder it is: git reads nobody else's.
+pub(crate) fn give(who: Who, path: &Path) {
+    if who == Who::User {
+        let said = run(Command::new("chown").args(["-R", "65534:65534"]).arg(path), "");
+        // An ordinary user who runs the tests owns it already.
+        assert!(said.ok || said.err.contains("not permitted"), "{said:?}");
+    }
+}
 
 /// A fleet of one namespace.
-pub(crate) fn fleet(dir: &Dir) -> String {
+pub(crate) fn fleet(who: Who, dir: &Dir) -> String {
     let path = dir.path().join("fleet");
     let map = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n";
     commit(
@@ -15,6 +25,7 @@ pub(crate) fn fleet(dir: &Dir) -> String {
             ("namespaces/a/map.yaml", map),
         ],
     );
+    give(who, &path);
     path.to_string_lossy().into_owned()
 }
 
@@ -76,13 +87,13 @@ pub(crate) fn cookie(answer: &str) -> String {
 fn a_browser_holds_no_token_and_does_only_what_our_pages_ask() {
     as_both(|who: Who| {
         let dir = Dir::new("dashboard");
-        let platform = Platform::start(who, &dir, &fleet(&dir), &[]);
+        let platform = Platform::start(who, &dir, &fleet(who, &dir), &[]);
         let (at, token) = (board(&platform), token(&platform));
         sessions(&platform, &at, &token);
         elsewhere(&at, &token);
         links(&platform, &at);
         redirects(&at, &token);
-        tries(&platform, &at, &token);
+        tries(&platform, &at);
     });
 }
 
@@ -290,7 +301,7 @@ fn redirects(at: &str, token: &str) {
 }
 
 /// Guessing is slow, and costs nothing: no body is read for it.
-fn tries(platform: &Platform, at: &str, token: &str) {
+fn tries(platform: &Platform, at: &str) {
     let last = (0..30)
         .map(|n| sign_in(at, &format!("guess{n}"), "/"))
         .find(|answer| status(answer) == 429);
@@ -299,7 +310,6 @@ fn tries(platform: &Platform, at: &str, token: &str) {
     assert!(header(&last, "retry-after").is_some(), "{last}");
     // The command line is not shut out by it.
     assert!(platform.herder(&["status"]).ok);
-    let _ = token;
     // Answered although the body never comes.
     let waiting = format!(
         "POST /api/v1/promote HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\nContent-Length: 900000\r\n\r\n"

@@ -1,7 +1,7 @@
 //! The front door: hosts of other namespaces, and what applications get of whoever knocks.
 
 use crate::attacked::{Dir, Platform, Who, as_both, commit, until};
-use crate::dashboard::{ask, header, status};
+use crate::dashboard::{ask, give, header, status};
 use serde_json::{Value, json};
 
 /// A web server that answers with the request's head, and sets cookies of Herder's names.
@@ -56,6 +56,7 @@ fn a_host_and_what_is_sent_to_it_are_its_owners() {
                 ("namespaces/attacker/thief.yaml", &thief.to_string()),
             ],
         );
+        give(who, &path);
         let platform = Platform::start(who, &dir, path.to_str().unwrap(), &[]);
         let edge = platform.endpoints["edge"]["http"].as_str().unwrap();
         let at = edge.trim_start_matches("http://").to_owned();

@@ -1,7 +1,7 @@
 //! Notices of git servers: who may ring, and what the answer tells.
 
 use crate::attacked::{Dir, Platform, Who, as_both, commit, run, until};
-use crate::dashboard::{ask, board, status};
+use crate::dashboard::{ask, board, give, status};
 use std::process::Command;
 
 const SECRET: &str = "s3cr3t-of-the-remote";
@@ -17,7 +17,8 @@ fn who_rings_is_checked_and_told_nothing() {
             &path,
             &[("fleet.yaml", ""), ("environments/a.yaml", &environment)],
         );
-        let platform = Platform::start(who, &dir, path.to_str().unwrap(), &["--poll", "600s"]);
+        give(who, &path);
+        let platform = Platform::start(who, &dir, path.to_str().unwrap(), &[]);
         let at = board(&platform);
         until("reading of git", || {
             let said = platform.herder(&["status", "--json"]);
