@@ -209,6 +209,19 @@ impl Cluster {
             .1)
     }
 
+    /// Changes an object's status by a merge patch.
+    ///
+    /// # Errors
+    /// An [`Error`].
+    pub async fn patch_status(&self, key: &Key, patch: &Value) -> Result<Value, Error> {
+        let path = self.kinds_with(&key.gvk).await?.object(key)?;
+        Ok(self
+            .wire
+            .patch(&format!("{path}/status?fieldManager=herder"), Patch::Merge, patch)
+            .await?
+            .1)
+    }
+
     /// Makes an object so by server-side apply, taking fields over from other managers.
     ///
     /// # Errors

@@ -481,3 +481,92 @@ async fn tls_by_name_with_http2() {
     }
     door.close().await;
 }
+
+/// Bytes as they are, and everything that comes back.
+async fn raw(address: SocketAddr, bytes: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let reading = stream.read_to_end(&mut answer);
+    let _ = tokio::time::timeout(Duration::from_millis(500), reading).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn one_request_is_one_request() {
+    let door = Door::open().await;
+    let server = Server::start();
+    door.edge.set_routes(routes(&[server.address]));
+    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: shop.test\r\n\r\n";
+    for (name, head, body) in [
+        (
+            "CL.TE",
+            "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+            "0\r\n\r\n",
+        ),
+        (
+            "TE.CL",
+            "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+            "0\r\n\r\n",
+        ),
+        ("two lengths", "Content-Length: 0\r\nContent-Length: 44\r\n", ""),
+        ("a list of lengths", "Content-Length: 0, 44\r\n", ""),
+        ("a signed length", "Content-Length: +0\r\n", ""),
+        ("unknown coding", "Transfer-Encoding: xchunked\r\n", "0\r\n\r\n"),
+        (
+            "chunked not last",
+            "Transfer-Encoding: chunked, identity\r\n",
+            "0\r\n\r\n",
+        ),
+        (
+            "space before the colon",
+            "Transfer-Encoding : chunked\r\n",
+            "0\r\n\r\n",
+        ),
+        ("folded", "X: a\r\n Transfer-Encoding: chunked\r\n", ""),
+        ("bad chunk", "Transfer-Encoding: chunked\r\n", "g\r\n\r\n"),
+        (
+            "huge chunk",
+            "Transfer-Encoding: chunked\r\n",
+            "ffffffffffffffff1\r\nx\r\n0\r\n\r\n",
+        ),
+    ] {
+        let request = format!("POST /first HTTP/1.1\r\nHost: shop.test\r\n{head}\r\n{body}{smuggled}");
+        let answer = raw(door.address, &request).await;
+        // With both, the coding counts and nothing after it does.
+        let fine = matches!(name, "CL.TE" | "TE.CL") && answer.starts_with("HTTP/1.1 200");
+        let refused =
+            answer.is_empty() || answer.starts_with("HTTP/1.1 4") || answer.starts_with("HTTP/1.1 502");
+        assert!(refused || fine, "{name}: {answer}");
+        assert!(!answer.contains("/smuggled"), "{name}: {answer}");
+        assert!(!answer.contains("content-length: 5\n"), "{name}: {answer}");
+    }
+    // HTTP/1.0 knows no chunks.
+    let old = format!(
+        "POST /first HTTP/1.0\r\nHost: shop.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{smuggled}"
+    );
+    assert!(!raw(door.address, &old).await.contains("/smuggled"));
+    // What a client says about itself does not arrive, however it is spelt; nor does a session of the dashboard.
+    let answer = raw(
+        door.address,
+        "GET http://shop.test/x HTTP/1.1\r\nHost: shop.test\r\nX_Forwarded_For: 6.6.6.6\r\nX-Real_IP: 6.6.6.6\r\n\
+         Forwarded: for=6.6.6.6\r\nX-Original-URL: /6.6.6.6\r\nTrue-Client-IP: 6.6.6.6\r\nX-Forwarded-Prefix: /6.6.6.6\r\n\
+         Proxy: 6.6.6.6\r\nCookie: a=1; herder_session=6.6.6.6; b=2\r\nConnection: close, x-forwarded-for, cookie2\r\n\r\n",
+    )
+    .await;
+    assert!(
+        answer.contains("GET /x\n") && answer.contains("x-forwarded-for: 127.0.0.1"),
+        "{answer}"
+    );
+    assert!(
+        answer.contains("cookie: a=1; b=2\n") && !answer.contains("6.6.6.6"),
+        "{answer}"
+    );
+    let two = raw(
+        door.address,
+        "GET http://shop.test/x HTTP/1.1\r\nHost: other.test\r\n\r\n",
+    )
+    .await;
+    assert!(two.starts_with("HTTP/1.1 400"), "{two}");
+    door.close().await;
+}

@@ -8,8 +8,15 @@
     reason = "a test ends where it fails"
 )]
 
-use herder_edge::routes::build;
+use herder_edge::Routes;
+use herder_edge::routes::{Owners, build as build_for};
 use serde_json::{Value, json};
+
+/// As if nobody owned any host.
+fn build<'a>(objects: impl IntoIterator<Item = &'a Value>) -> (Routes, Vec<herder_base::Diagnostic>) {
+    let built = build_for(objects, &Owners::anyone());
+    (built.routes, built.diagnostics)
+}
 
 fn service(namespace: &str, name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": namespace},
@@ -236,4 +243,102 @@ fn nonsense_is_reported_and_the_rest_works() {
         assert!(codes.contains(&code), "{code} in {codes:?}");
     }
     assert_eq!(codes.iter().filter(|code| **code == "bad-host").count(), 3);
+}
+
+fn rcgen_pair() -> (String, String) {
+    use base64::Engine as _;
+    let made = rcgen::generate_simple_self_signed(vec!["shop.example.org".to_owned()]).unwrap();
+    let encode = |text: String| base64::engine::general_purpose::STANDARD.encode(text);
+    (encode(made.cert.pem()), encode(made.signing_key.serialize_pem()))
+}
+
+#[test]
+fn another_namespace_s_hosts_are_refused_with_the_reason() {
+    let of = |namespace: &str, mut ingress: Value| {
+        ingress["metadata"]["namespace"] = json!(namespace);
+        ingress
+    };
+    let victim = of(
+        "shop",
+        ingress(
+            "web",
+            "2024-01-01T00:00:00Z",
+            &[("Shop.example.org", "/", "Prefix", "shop")],
+        ),
+    );
+    let mut thief = of(
+        "attacker",
+        ingress(
+            "steal",
+            "2025-01-01T00:00:00Z",
+            &[
+                ("shop.EXAMPLE.org", "/login", "Exact", "thief"),
+                ("*.example.org", "/", "Prefix", "thief"),
+                ("", "/", "Prefix", "thief"),
+                ("own.example.org", "/", "Prefix", "thief"),
+            ],
+        ),
+    );
+    thief["spec"]["defaultBackend"] = json!({"service": {"name": "thief", "port": {"number": 80}}});
+    thief["spec"]["tls"] =
+        json!([{"hosts": ["shop.example.org"], "secretName": "cert"}, {"secretName": "shop/cert"}]);
+    let rcgen = rcgen_pair();
+    let secret = json!({"kind": "Secret", "apiVersion": "v1", "type": "kubernetes.io/tls",
+        "metadata": {"name": "cert", "namespace": "attacker"}, "data": {"tls.crt": rcgen.0, "tls.key": rcgen.1}});
+    let owners = Owners {
+        known: true,
+        ..Owners::default()
+    };
+    let built = build_for([&thief, &victim, &secret], &owners);
+    for (host, path) in [
+        ("shop.example.org", "/login"),
+        ("SHOP.example.org.", "/login"),
+        ("shop.example.org", "/"),
+    ] {
+        let route = built.routes.find(host, path).unwrap();
+        assert!(route.backend.name.starts_with("shop/"), "{host}{path}");
+    }
+    for host in ["other.example.org", "", "192.0.2.1"] {
+        assert!(built.routes.find(host, "/").is_none(), "{host}");
+    }
+    assert!(built.routes.find("own.example.org", "/").is_some());
+    assert!(built.routes.certificate("shop.example.org").is_none());
+    let refusal = &built.refused[&("attacker".to_owned(), "steal".to_owned())];
+    assert!(refusal.serves);
+    let reasons = refusal.reasons.join("\n");
+    for part in [
+        "`shop.example.org` belongs to namespace shop, which had it first",
+        "`*.example.org` is a wildcard",
+        "it has a rule for every host",
+    ] {
+        assert!(reasons.contains(part), "{reasons}");
+    }
+    assert_eq!(built.refused.len(), 1);
+}
+
+#[test]
+fn hosts_that_are_none() {
+    let strange = [
+        "a.b:80",
+        "127.0.0.1",
+        "[::1]",
+        "b\u{fc}cher.example",
+        "a.b.",
+        "a..b",
+        "*",
+        "*.*.b",
+        "a.*.b",
+        "a b",
+    ];
+    let rules: Vec<(&str, &str, &str, &str)> =
+        strange.iter().map(|host| (*host, "/", "Prefix", "x")).collect();
+    let (routes, diagnostics) = build(&[ingress("i", "", &rules)]);
+    assert_eq!(routes.iter().count(), 0);
+    assert_eq!(
+        diagnostics
+            .iter()
+            .filter(|found| found.code == "bad-host")
+            .count(),
+        strange.len()
+    );
 }

@@ -243,6 +243,7 @@ async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir
         history: History::default(),
         bell: FlowBell::default(),
         everything_down: AtomicBool::new(false),
+        refused_hosts: ArcSwap::default(),
         edge_http: http_at,
         token,
         webhook_secret,

@@ -55,6 +55,8 @@ pub(crate) struct Inner {
     pub(crate) bell: FlowBell,
     /// Everything is to be gone until the next `up`.
     pub(crate) everything_down: AtomicBool,
+    /// Ingresses of which the edge refuses a host.
+    pub(crate) refused_hosts: ArcSwap<crate::wire::hosts::Refused>,
     /// The edge's addresses, for links.
     pub(crate) edge_http: std::net::SocketAddr,
     /// The platform's token: of the command line, and for signing in.

@@ -7,7 +7,7 @@ use crate::state::Shared;
 use crate::view::{
     Cell, EnvironmentView, Finding, FleetView, Health, NodeView, PassView, PodView, Refusal, Row, View,
 };
-use herder_base::Url;
+use herder_base::{Diagnostic, Url};
 use herder_cluster::{AppState, NodeState};
 use herder_fleet::{EnvironmentKind, Fleet, UnitOrigin};
 use herder_ledger::{Lease, Rollout};
@@ -33,6 +33,8 @@ struct Seen<'a> {
     rollouts: Known<Vec<Rollout>>,
     /// What Vault refused, and why.
     refused: Vec<(Change, String)>,
+    /// Hosts that the edge refuses, and a fault of the audit chain.
+    alarms: Vec<Finding>,
     pass: PassView,
     edge_port: u16,
     now: Timestamp,
@@ -96,6 +98,7 @@ impl Shared {
                 .load_full()
                 .map(|policies| policies.refused.clone())
                 .unwrap_or_default(),
+            alarms: self.alarms(),
             pass: pass.unwrap_or_else(|| self.view().pass.clone()),
             edge_port: self.edge_http.port(),
             now: self.clock.now(),
@@ -110,6 +113,22 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Hosts that the edge refuses, as findings; and a fault in the audit chain, which nobody may overlook.
+    fn alarms(&self) -> Vec<Finding> {
+        let refused = self.refused_hosts.load();
+        let hosts = refused.iter().flat_map(|((namespace, name), refusal)| {
+            refusal.reasons.iter().map(move |reason| {
+                let message = format!("Ingress {namespace}/{name}: {reason}");
+                Finding::from(&Diagnostic::error("host-refused", message))
+            })
+        });
+        let fault = self.audit_fault.load_full();
+        let fault = fault.map(|reason| Finding::from(&Diagnostic::error("audit", (*reason).clone())));
+        fault.into_iter().chain(hosts).collect()
+    }
+}
+
 fn view(seen: &Seen<'_>) -> View {
     let mut view = View {
         pass: seen.pass.clone(),
@@ -120,6 +139,7 @@ fn view(seen: &Seen<'_>) -> View {
         view.stages = stages(&reading.fleet);
         view.diagnostics = reading.findings();
         view.diagnostics.extend(refusals(seen, &reading.fleet));
+        view.diagnostics.extend(seen.alarms.iter().cloned());
         view.applications = rows(seen, &reading.fleet);
         view.environments = environments(seen, &reading.fleet);
     }

@@ -1,12 +1,47 @@
-//! Header hygiene: what belongs to one connection stays on it; the endpoint learns who asked and how.
+//! Header hygiene: what belongs to one connection stays on it; the endpoint learns who asked and how, from us alone.
 
-use super::Client;
+use super::{Client, cookies};
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{Request, Response, Uri, Version};
 use hyper::upgrade::OnUpgrade;
+
+/// What clients say about where a request came from, for whom it is and what it is for, in words that some application
+/// or framework takes from a proxy. Besides these everything that begins with `x-forwarded-`.
+const CLAIMS: [&str; 25] = [
+    "cf-connecting-ip",
+    "client-ip",
+    "fastly-client-ip",
+    "forwarded",
+    "forwarded-for",
+    "forwarded-for-ip",
+    "front-end-https",
+    "proxy",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-envoy-external-address",
+    "x-envoy-original-path",
+    "x-forwarded",
+    "x-host",
+    "x-http-host-override",
+    "x-original-host",
+    "x-original-url",
+    "x-originating-ip",
+    "x-real-ip",
+    "x-remote-addr",
+    "x-remote-ip",
+    "x-rewrite-url",
+    "x-scheme",
+    "x-url-scheme",
+];
+/// Whether a header is such a claim. Gateways turn `-` and `_` into one (`HTTP_X_REAL_IP`), so they are one here.
+fn is_claim(name: &str) -> bool {
+    let plain = name.replace('_', "-");
+    plain.starts_with("x-forwarded-") || CLAIMS.binary_search(&plain.as_str()).is_ok()
+}
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -15,22 +50,45 @@ const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// The host asked for, with its port if it had one; `None` if it is missing where it must not be, or is given twice.
 pub(super) fn host<B>(request: &Request<B>) -> Option<String> {
-    if let Some(authority) = request.uri().authority() {
-        return Some(authority.as_str().to_owned());
-    }
     let mut hosts = request.headers().get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
+    let (first, second) = (hosts.next(), hosts.next());
+    if let Some(authority) = request.uri().authority() {
+        let authority = authority.as_str();
+        // Two names for one request: whoever reads the other one would be led astray.
+        let same = first.is_none_or(|host| host.as_bytes().eq_ignore_ascii_case(authority.as_bytes()));
+        return (second.is_none() && same && is_authority(authority)).then(|| authority.to_owned());
+    }
+    match (first, second) {
         (Some(host), None) => {
             let host = host.to_str().ok()?;
-            (host.is_empty()
-                || host
-                    .parse::<http::uri::Authority>()
-                    .is_ok_and(|found| !found.as_str().contains('@')))
-            .then(|| host.to_owned())
+            (host.is_empty() || is_authority(host)).then(|| host.to_owned())
         }
         (None, _) if request.version() == Version::HTTP_10 => Some(String::new()),
         _ => None,
     }
+}
+
+/// A name or an address, and perhaps a port; nothing that another reader could take apart differently.
+fn is_authority(text: &str) -> bool {
+    let parsed = text.parse::<http::uri::Authority>();
+    let Ok(parsed) = parsed else { return false };
+    let name = without_port(text);
+    let port = text.get(name.len()..).unwrap_or_default();
+    let port_fits = port.is_empty()
+        || port
+            .strip_prefix(':')
+            .is_some_and(|port| port.parse::<u16>().is_ok());
+    let bare = name.strip_suffix('.').unwrap_or(name);
+    let name_fits = match bare.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => bare.split('.').all(|label| {
+            !label.is_empty()
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        }),
+    };
+    parsed.as_str() == text && port_fits && name_fits
 }
 
 /// The host alone.
@@ -71,7 +129,15 @@ pub(super) fn outgoing<B>(
     let headers = request.headers_mut();
     strip(headers);
     headers.remove(PROXY_AUTHORIZATION);
-    headers.remove(FORWARDED);
+    let claims: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| is_claim(name.as_str()))
+        .cloned()
+        .collect();
+    for name in claims {
+        headers.remove(name);
+    }
+    cookies::take_out(headers);
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
@@ -100,6 +166,7 @@ pub(super) fn outgoing<B>(
 /// Makes the answer for the client out of the endpoint's.
 pub(super) fn incoming<B>(response: &mut Response<B>) {
     *response.version_mut() = Version::default();
+    cookies::refuse(response.headers_mut());
     if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
         return;
     }
@@ -162,6 +229,48 @@ mod tests {
         assert_eq!(host(&request(&["a b"])), None);
         assert_eq!(host(&request(&["u@a"])), None);
         assert_eq!(host(&request(&[])), None);
+        for strange in [
+            "a:", "a:x", "a:99999", "a:80:80", "a..b", ".a", "a/b", "[::1", "[x]", "a:80 ", "a,b",
+        ] {
+            assert_eq!(host(&request(&[strange])), None, "{strange}");
+        }
+        for fine in ["a.", "a_b.c:65535", "[::1]:1", "xn--bcher-kva.example"] {
+            assert_eq!(host(&request(&[fine])).as_deref(), Some(fine));
+        }
+        let absolute = |hosts: &[&str]| {
+            let mut request = request(hosts);
+            *request.uri_mut() = "http://a.b/x".parse().unwrap();
+            host(&request)
+        };
+        assert_eq!(absolute(&["A.b"]).as_deref(), Some("a.b"));
+        assert_eq!(absolute(&[]).as_deref(), Some("a.b"));
+        assert_eq!(absolute(&["other"]), None);
+        assert_eq!(absolute(&["a.b", "a.b"]), None);
+    }
+
+    #[test]
+    fn claims_of_clients() {
+        assert!(CLAIMS.is_sorted());
+        for name in [
+            "x-forwarded-for",
+            "x_forwarded_for",
+            "x-forwarded-anything",
+            "x_real-ip",
+            "forwarded",
+            "x-scheme",
+        ] {
+            assert!(is_claim(name), "{name}");
+        }
+        for name in [
+            "host",
+            "accept",
+            "x-request-id",
+            "authorization",
+            "x-forwarder",
+            "cookie",
+        ] {
+            assert!(!is_claim(name), "{name}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One request: finds its route, tries endpoints until one answers, and passes the answer on.
 
 mod body;
+mod cookies;
 mod headers;
 mod pages;
 mod send;

@@ -88,6 +88,18 @@ pub(super) fn page(what: &Page<'_>, html: bool, head: bool) -> Response<Body> {
         ("text/plain; charset=utf-8", format!("{title}: {text}\n"))
     };
     let mut response = answer(status, kind, text, head);
+    for (name, value) in [
+        (
+            http::header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
+        ),
+        (http::header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (http::header::REFERRER_POLICY, "no-referrer"),
+    ] {
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
     if status == StatusCode::SERVICE_UNAVAILABLE {
         response
             .headers_mut()

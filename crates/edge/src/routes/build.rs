@@ -1,7 +1,7 @@
 //! Kubernetes objects → routes, with a finding for everything that cannot be served. Pure.
 
 use super::object::{PortRef, list, text};
-use super::{Backend, PathType, Route, Routes, order};
+use super::{Backend, Claim, EVERY, Owners, PathType, Route, Routes, normalise_host, order};
 use crate::tls::certified_key;
 use base64::Engine as _;
 use herder_base::Diagnostic;
@@ -19,10 +19,37 @@ struct Objects<'a> {
     secrets: BTreeMap<(&'a str, &'a str), &'a Value>,
 }
 
+/// What was made of the objects.
+#[derive(Debug, Default)]
+pub struct Built {
+    /// The ways in.
+    pub routes: Routes,
+    /// What cannot be served, and why.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Ingresses of which a host is another's, by namespace and name.
+    pub refused: BTreeMap<(String, String), Refusal>,
+    /// Whose the hosts were found to be.
+    pub claims: BTreeMap<String, Claim>,
+}
+
+/// Why hosts of an Ingress are not served.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Refusal {
+    /// The Ingress's identity.
+    pub uid: String,
+    /// The application it belongs to, if it says so.
+    pub application: String,
+    /// Each reason once, sentences for people.
+    pub reasons: Vec<String>,
+    /// Whether other rules of it are served.
+    pub serves: bool,
+}
+
 /// Builds the routes from Ingress, Service, EndpointSlice and Secret objects, in any order and mixed with others.
 ///
-/// Rules of one host and path that contradict each other: the older Ingress wins, then the first by name.
-pub fn build<'a>(objects: impl IntoIterator<Item = &'a Value>) -> (Routes, Vec<Diagnostic>) {
+/// A host is served for the namespaces whose it is. Rules of one host and path that contradict each other: the older
+/// Ingress wins, then the first by name.
+pub fn build<'a>(objects: impl IntoIterator<Item = &'a Value>, owners: &Owners) -> Built {
     let mut ingresses = Vec::new();
     let mut found = Objects {
         services: BTreeMap::new(),
@@ -53,7 +80,19 @@ pub fn build<'a>(objects: impl IntoIterator<Item = &'a Value>) -> (Routes, Vec<D
             name(ingress),
         )
     });
+    let live: Vec<(String, String)> = ingresses
+        .iter()
+        .flat_map(|ingress| {
+            list(ingress, "/spec/rules")
+                .map(|rule| text(rule, "/host"))
+                .filter(|host| valid_host(host))
+                .map(|host| (normalise_host(host), namespace(ingress).to_owned()))
+        })
+        .collect();
     let mut builder = Builder {
+        owners,
+        claims: owners.claims(&live),
+        refused: BTreeMap::new(),
         objects: found,
         routes: Routes::default(),
         diagnostics: Vec::new(),
@@ -71,10 +110,18 @@ pub fn build<'a>(objects: impl IntoIterator<Item = &'a Value>) -> (Routes, Vec<D
     {
         list.sort_by(|a, b| order(a, b));
     }
-    (routes, builder.diagnostics)
+    Built {
+        routes,
+        diagnostics: builder.diagnostics,
+        refused: builder.refused,
+        claims: builder.claims,
+    }
 }
 
 struct Builder<'a> {
+    owners: &'a Owners,
+    claims: BTreeMap<String, Claim>,
+    refused: BTreeMap<(String, String), Refusal>,
     objects: Objects<'a>,
     routes: Routes,
     diagnostics: Vec<Diagnostic>,
@@ -84,7 +131,11 @@ struct Builder<'a> {
 impl<'a> Builder<'a> {
     fn ingress(&mut self, ingress: &'a Value) {
         let here = format!("{}/{}", namespace(ingress), name(ingress));
-        if let Some(backend) = ingress.pointer("/spec/defaultBackend") {
+        let mut serves = false;
+        if let Some(backend) = ingress.pointer("/spec/defaultBackend")
+            && self.may(ingress, EVERY)
+        {
+            serves = true;
             let route = self.route(ingress, &here, "", "/", PathType::Prefix, backend);
             if self.routes.default.is_some() {
                 self.warn(
@@ -102,10 +153,18 @@ impl<'a> Builder<'a> {
                 self.error(
                     "bad-host",
                     &here,
-                    &format!("`{host}` is no hostname; a wildcard is `*.` and a domain"),
+                    &format!("`{host}` is no hostname: no port, no address; a wildcard is `*.` and a domain, other letters are written `xn--…`"),
                 );
                 continue;
             }
+            let key = match normalise_host(host) {
+                none if none.is_empty() => EVERY.to_owned(),
+                host => host,
+            };
+            if !self.may(ingress, &key) {
+                continue;
+            }
+            serves = true;
             for entry in list(rule, "/http/paths") {
                 let path = match text(entry, "/path") {
                     "" => "/",
@@ -141,10 +200,38 @@ impl<'a> Builder<'a> {
             }
         }
         self.certificates(ingress, &here);
+        let key = (namespace(ingress).to_owned(), name(ingress).to_owned());
+        if let Some(refusal) = self.refused.get_mut(&key) {
+            refusal.serves = serves;
+        }
+    }
+
+    /// Whether an Ingress may have a host; if not, the reason is kept with it.
+    fn may(&mut self, ingress: &Value, host: &str) -> bool {
+        let (namespace, name) = (namespace(ingress), name(ingress));
+        let Err(reason) = self.owners.check(&self.claims, host, namespace) else {
+            return true;
+        };
+        let refusal = self
+            .refused
+            .entry((namespace.to_owned(), name.to_owned()))
+            .or_insert_with(|| Refusal {
+                uid: text(ingress, "/metadata/uid").to_owned(),
+                application: text(ingress, "/metadata/labels/herder.dev~1application").to_owned(),
+                ..Refusal::default()
+            });
+        if !refusal.reasons.contains(&reason) {
+            self.diagnostics.push(Diagnostic::error(
+                "host-refused",
+                format!("Ingress {namespace}/{name}: {reason}"),
+            ));
+            refusal.reasons.push(reason);
+        }
+        false
     }
 
     fn insert(&mut self, here: &str, host: &str, route: Route) {
-        let host = super::normalise_host(host);
+        let host = normalise_host(host);
         let list = if host.is_empty() {
             &mut self.routes.any
         } else if let Some(suffix) = host.strip_prefix('*') {
@@ -222,9 +309,14 @@ impl<'a> Builder<'a> {
                             .collect();
                     }
                     for host in hosts {
+                        let host = normalise_host(host);
+                        // A certificate for another's host would be shown to its clients.
+                        if host.is_empty() || !self.may(ingress, &host) {
+                            continue;
+                        }
                         self.routes
                             .certificates
-                            .entry(super::normalise_host(host))
+                            .entry(host)
                             .or_insert_with(|| Arc::clone(&key));
                     }
                 }

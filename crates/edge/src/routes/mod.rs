@@ -2,8 +2,10 @@
 
 mod build;
 mod object;
+mod owners;
 
-pub use build::build;
+pub use build::{Built, Refusal, build};
+pub use owners::{Claim, EVERY, Owners};
 
 use rustls::sign::CertifiedKey;
 use std::collections::BTreeMap;
@@ -156,7 +158,8 @@ impl Route {
     }
 }
 
-/// Lower case, without the root's dot.
-fn normalise_host(host: &str) -> String {
+/// Lower case, without the root's dot: the form in which hosts are compared.
+#[must_use]
+pub fn normalise_host(host: &str) -> String {
     host.trim_end_matches('.').to_ascii_lowercase()
 }

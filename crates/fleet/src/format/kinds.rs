@@ -70,6 +70,11 @@ pub(crate) const FLEET: Kind = Kind {
         ),
         field("domains", List(&Text), "Host names of the edge."),
         field(
+            "hosts",
+            Map(&TEXTS),
+            "Whose hosts of the edge are: a host, `*.domain` for all below it, or `*` for rules without a host; to one or more namespaces (`*` in a name is anything). The most specific entry counts, and nobody else may have its hosts. A host that is not here belongs to the namespace that had it first; wildcards and rules without a host are only served for whom they are given to here.",
+        ),
+        field(
             "pruneLimit",
             Integer(0, 100),
             "The largest share of the fleet's objects that one pass may delete without being told to, in percent. Default: 30.",

@@ -12,7 +12,7 @@ use crate::job::Job;
 use herder_base::{AllowList, Commit, Location, Url};
 use herder_object::Gvk;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Everything that is to exist, as one commit of the fleet repository and its sources say.
@@ -122,6 +122,8 @@ pub struct Settings {
     pub agent_image: String,
     /// Host names of the edge, for people and defaults.
     pub domains: Vec<String>,
+    /// To which namespaces hosts of the edge are given.
+    pub hosts: BTreeMap<String, Vec<String>>,
     /// The largest share of the fleet's objects one plan may delete without being told to, in percent.
     pub prune_limit_percent: u8,
     /// The kubeconfig file of the cluster it runs on; `None` is the embedded one.
@@ -156,6 +158,7 @@ impl Default for Settings {
             vault_mount: "kubernetes".to_owned(),
             agent_image: "host".to_owned(),
             domains: Vec::new(),
+            hosts: BTreeMap::new(),
             prune_limit_percent: 30,
             kubeconfig: None,
             context: None,

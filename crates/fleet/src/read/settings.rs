@@ -79,6 +79,12 @@ pub(crate) fn read(
         image.clone_into(&mut settings.agent_image);
     }
     settings.domains = texts(fleet.get("domains"));
+    if let Some(hosts) = fleet.get("hosts").and_then(Value::as_object) {
+        settings.hosts = hosts
+            .iter()
+            .map(|(host, namespaces)| (host.clone(), texts(Some(namespaces))))
+            .collect();
+    }
     if let Some(limit) = fleet.get("pruneLimit").and_then(Value::as_u64) {
         settings.prune_limit_percent = u8::try_from(limit.min(100)).unwrap_or(100);
     }

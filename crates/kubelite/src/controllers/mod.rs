@@ -67,7 +67,7 @@ pub struct Deps {
     pub volumes: PathBuf,
     /// The cluster's root certificate in PEM, for `kube-root-ca.crt`.
     pub root_ca: String,
-    /// The addresses at which the edge serves Ingresses; none leaves their status alone.
+    /// The addresses at which the edge serves Services of type LoadBalancer; none leaves their status alone.
     pub ingress: Vec<IpAddr>,
 }
 
@@ -82,7 +82,6 @@ pub(crate) enum Task {
     CronJob(String, String),
     Endpoints(String, String),
     LoadBalancer(String, String),
-    Ingress(String, String),
     Claim(String, String),
     Volume(String),
     Namespace(String),
@@ -268,7 +267,6 @@ async fn reconcile(ctx: &Context, task: &Task) -> Outcome {
         Task::CronJob(ns, name) => cronjob::reconcile(ctx, ns, name).await,
         Task::Endpoints(ns, name) => endpoints::reconcile(ctx, ns, name).await,
         Task::LoadBalancer(ns, name) => ingress::reconcile_service(ctx, ns, name).await,
-        Task::Ingress(ns, name) => ingress::reconcile(ctx, ns, name).await,
         Task::Claim(ns, name) => volumes::reconcile_claim(ctx, ns, name).await,
         Task::Volume(name) => volumes::reconcile_volume(ctx, name).await,
         Task::Namespace(name) => namespace::reconcile(ctx, name).await,

@@ -52,7 +52,6 @@ pub(super) fn route(
                 tasks.push(Task::Endpoints(namespace.clone(), service.to_owned()));
             }
         }
-        "ingresses.networking.k8s.io" => tasks.push(Task::Ingress(namespace.clone(), name.clone())),
         "persistentvolumeclaims" => {
             if kind == EventKind::Deleted {
                 tasks.push(Task::Volume(text(object, "/spec/volumeName").to_owned()));

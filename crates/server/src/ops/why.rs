@@ -54,10 +54,12 @@ impl Shared {
             detail: step.detail,
             bad: step.bad,
         }));
+        let hosts = self.refused_hosts(application, &namespace);
+        chain.extend(hosts.iter().cloned());
         let mut shown = WhyView {
             application: application.to_owned(),
             namespace,
-            healthy: why.healthy && held.is_none() && refused.is_none(),
+            healthy: why.healthy && held.is_none() && refused.is_none() && hosts.is_empty(),
             cause: why.cause,
             remedy: why.remedy,
             chain,
@@ -70,8 +72,27 @@ impl Shared {
         } else if let Some(reason) = refused {
             shown.remedy = "change the object as the cluster asks".to_owned();
             shown.cause = format!("the cluster refused a change: {reason}");
+        } else if let Some(step) = hosts.first().filter(|_| why.healthy) {
+            shown.remedy = "give the host to this namespace in fleet.yaml, or use another one".to_owned();
+            shown.cause = format!("the edge does not serve Ingress {}: {}", step.name, step.detail);
         }
         Ok(shown)
+    }
+
+    /// The application's Ingresses of which the edge refuses a host, and the namespace's that say no application.
+    fn refused_hosts(&self, application: &str, namespace: &str) -> Vec<StepView> {
+        let refused = self.refused_hosts.load();
+        let ours = refused.iter().filter(|((place, _), refusal)| {
+            place == namespace && (refusal.application == application || refusal.application.is_empty())
+        });
+        ours.map(|((_, name), refusal)| StepView {
+            kind: "Ingress".to_owned(),
+            name: name.clone(),
+            state: "refused".to_owned(),
+            detail: refusal.reasons.join("; "),
+            bad: true,
+        })
+        .collect()
     }
 
     /// The commits and files an application's objects come from.

@@ -3,10 +3,12 @@
 //! Certificates come from Vault's PKI engine like everybody else's; until Vault has signed one the edge shows a
 //! self-signed certificate rather than none.
 
+use super::hosts;
+use super::hosts::Verdicts;
 use crate::state::Shared;
 use arc_swap::ArcSwapOption;
 use futures::future::BoxFuture;
-use herder_edge::{Dial, Edge};
+use herder_edge::{Dial, Edge, routes};
 use herder_kubelite::fabric::Fabric;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -18,6 +20,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -69,7 +72,26 @@ pub(crate) async fn run(
     own: Arc<OwnCertificate>,
     cancel: CancellationToken,
 ) -> Result<(), Infallible> {
+    let (verdicts, news) = watch::channel(Arc::new(Verdicts::default()));
+    let writing = hosts::tell(&shared, news);
+    let routing = keep(&shared, &edge, &own, &verdicts, &cancel);
+    tokio::select! {
+        () = routing => {}
+        () = writing => {}
+    }
+    Ok(())
+}
+
+async fn keep(
+    shared: &Shared,
+    edge: &Edge,
+    own: &OwnCertificate,
+    verdicts: &watch::Sender<Arc<Verdicts>>,
+    cancel: &CancellationToken,
+) {
     let mut changes = shared.cluster.changes();
+    let mut bell = shared.live.listen();
+    let mut owners = hosts::Keeper::load(shared).await;
     let mut known = Vec::new();
     let mut hosts = BTreeSet::new();
     let mut signed = BTreeSet::new();
@@ -81,11 +103,19 @@ pub(crate) async fn run(
                 .iter()
                 .zip(&known)
                 .all(|(now, before)| Arc::ptr_eq(now, before));
-        if !same {
-            let (routes, diagnostics) = herder_edge::routes::build(objects.iter().map(|object| &**object));
-            for diagnostic in &diagnostics {
+        if owners.refresh(shared) || !same {
+            let built = routes::build(objects.iter().map(|object| &**object), owners.owners());
+            for diagnostic in &built.diagnostics {
                 debug!("{diagnostic}");
             }
+            owners.record(shared, built.claims).await;
+            let refused = Arc::new(built.refused);
+            shared.refused_hosts.store(Arc::clone(&refused));
+            verdicts.send_replace(Arc::new(Verdicts {
+                refused,
+                objects: objects.clone(),
+            }));
+            let routes = built.routes;
             known = objects;
             hosts = routes
                 .hosts()
@@ -94,7 +124,7 @@ pub(crate) async fn run(
             edge.set_routes(routes);
         }
         if !hosts.is_empty() && (hosts != signed || Instant::now() >= due) {
-            match issue(&shared, &hosts).await {
+            match issue(shared, &hosts).await {
                 Ok(key) => {
                     own.signed.store(Some(Arc::new(key)));
                     signed.clone_from(&hosts);
@@ -108,11 +138,14 @@ pub(crate) async fn run(
             }
         }
         tokio::select! {
-            () = cancel.cancelled() => return Ok(()),
-            changed = changes.changed() => if changed.is_err() { return Ok(()) },
+            () = cancel.cancelled() => return,
+            changed = changes.changed() => if changed.is_err() { return },
+            // The fleet may say something else of hosts.
+            changed = bell.changed() => if changed.is_err() { return },
             () = sleep_until(due.max(Instant::now() + RETRY)) => {}
         }
         changes.borrow_and_update();
+        bell.borrow_and_update();
     }
 }
 

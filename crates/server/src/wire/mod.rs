@@ -3,6 +3,7 @@
 pub(crate) mod actions;
 pub(crate) mod definitions;
 pub(crate) mod edge;
+pub(crate) mod hosts;
 pub(crate) mod journal;
 pub(crate) mod pods;
 pub(crate) mod remotes;
