@@ -23,11 +23,11 @@ fn a_pod_reaches_no_device_and_no_id_of_the_machine() {
         let cluster = Cluster::start(who, &dir, 1);
         cluster.deployer("shop");
 
-        // Device nodes of its own: the machine's disk, its memory, a network tunnel.
+        // Device nodes of its own: the machine's disk, a file of it as a disk, its memory, a network tunnel.
         let (major, minor) = disk();
         let script = format!(
-            "for node in 'b {major} {minor}' 'c 1 1' 'c 10 200'; do rm -f /tmp/d; mknod /tmp/d $node 2>&1 \
-             && head -c 512 /tmp/d >/dev/null && echo \"opened $node\"; done; \
+            "for node in 'b {major} {minor}' 'b 7 0' 'c 1 1' 'c 10 200'; do rm -f /tmp/d; \
+             mknod /tmp/d $node 2>&1 && ( : < /tmp/d ) 2>&1 && echo \"opened $node\"; done; \
              for d in null zero full random urandom tty ptmx pts/ptmx; do test -e /dev/$d || echo \"no $d\"; done; \
              head -c 8 /dev/urandom >/dev/null && : >/dev/null && echo usual; ls /dev"
         );

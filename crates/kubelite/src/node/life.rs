@@ -228,32 +228,18 @@ impl Life {
             }
         }
         let mut wait = Duration::from_millis(100);
-        while shares_network {
-            match self.own_users() {
-                Ok(()) => break,
-                Err(why) => {
-                    self.explain(&why);
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(Duration::from_secs(10));
-                }
-            }
-        }
-        if !shares_network {
-            loop {
-                match self.sandbox().await {
-                    Ok(()) => break,
-                    Err(why) => {
-                        self.event(
-                            true,
-                            "FailedCreatePodSandBox",
-                            format!("Failed to create pod sandbox: {why}"),
-                        );
-                        self.explain(&why);
-                        tokio::time::sleep(wait).await;
-                        wait = (wait * 2).min(Duration::from_secs(10));
-                    }
-                }
-            }
+        loop {
+            let made = if shares_network {
+                self.own_users()
+            } else {
+                self.sandbox().await
+            };
+            let Err(why) = made else { break };
+            let text = format!("Failed to create pod sandbox: {why}");
+            self.event(true, "FailedCreatePodSandBox", text);
+            self.explain(&why);
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(10));
         }
         let address = context.address();
         context.change(|record| record.ip = Some(address));

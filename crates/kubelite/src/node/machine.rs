@@ -20,8 +20,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
+
+/// How old the list of the machine's secrets may be.
+const MASKED: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// The node, shared by everything that runs on it.
 #[derive(Debug)]
@@ -46,8 +49,8 @@ pub(crate) struct Machine {
     pub(crate) exe: PathBuf,
     /// Names of tools the machine has none of: the binary's further names in containers.
     pub(crate) names: Vec<String>,
-    /// Machine files pods must not see.
-    pub(crate) masks: Vec<String>,
+    /// Machine files pods must not see, and when they were found.
+    masks: Mutex<(std::time::Instant, Arc<Vec<String>>)>,
     /// Time.
     pub(crate) clock: Arc<dyn Clock>,
     /// Events about pods.
@@ -140,6 +143,18 @@ impl Machine {
         }
     }
 
+    /// Machine files pods must not see. Looked for again when that was a while ago: the machine's people make new ones.
+    pub(crate) fn masks(&self) -> Arc<Vec<String>> {
+        let mut known = self.masks.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.0.elapsed() > MASKED {
+            *known = (
+                std::time::Instant::now(),
+                Arc::new(masks::machine_secrets(&self.config.dir)),
+            );
+        }
+        Arc::clone(&known.1)
+    }
+
     /// A number that was not given out before.
     pub(crate) fn number(&self) -> u64 {
         self.counter.fetch_add(1, Ordering::Relaxed)
@@ -201,7 +216,10 @@ impl Machine {
                 .filter(|name| missing(name))
                 .map(str::to_owned)
                 .collect(),
-            masks: masks::machine_secrets(&config.dir),
+            masks: Mutex::new((
+                std::time::Instant::now(),
+                Arc::new(masks::machine_secrets(&config.dir)),
+            )),
             clock: Arc::new(SystemClock),
             events,
             launches: Semaphore::new(4),

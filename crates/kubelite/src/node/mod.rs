@@ -4,6 +4,7 @@
 mod agent;
 mod client;
 mod container;
+mod devices;
 mod enter;
 pub(crate) mod env;
 mod events;

@@ -209,8 +209,8 @@ fn devices(plan: &RootPlan) -> Result<(), RootError> {
     let dev = Path::new("root/dev");
     let first = plan.ids.as_ref().map_or(0, |ids| ids.first);
     let options = format!("mode=0755,size=65536k,uid={first},gid={first}");
-    // Without a user namespace the runtime makes the nodes here.
-    let nodes = if plan.ids.is_some() {
+    // Without any user namespace the runtime makes the nodes here; with one it mounts the machine's.
+    let nodes = if plan.ids.is_some() || plan.user {
         MsFlags::MS_NODEV
     } else {
         MsFlags::empty()

@@ -1,6 +1,7 @@
 //! The launcher: `herder internal shim`. Assembles a container's root in a mount namespace of its own, has the runtime
 //! start the container, and ends; the container is then the agent's child.
 
+use super::devices;
 use super::enter::{self, Process};
 use super::launch::{Job, Start, Task};
 use super::root;
@@ -18,7 +19,6 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use thiserror::Error as ThisError;
@@ -179,7 +179,7 @@ fn begin(job: &Job, start: &Start) -> Result<Process, ShimError> {
         .build()
         .map_err(ShimError::Runtime)?;
     if let Some(cgroup) = &start.devices {
-        deny_devices(cgroup).map_err(ShimError::Devices)?;
+        devices::close(cgroup).map_err(ShimError::Devices)?;
     }
     let pid = container.pid().map(|pid| pid.as_raw());
     let pid = pid.ok_or(ShimError::Runtime(LibcontainerError::NoDirectory))?;
@@ -187,19 +187,6 @@ fn begin(job: &Job, start: &Start) -> Result<Process, ShimError> {
     let process = Process::of(pid).map_err(ShimError::Ended)?;
     container.start().map_err(ShimError::Runtime)?;
     Ok(process)
-}
-
-/// The runtime lets every container make device nodes and open network tunnels, whatever it is told.
-fn deny_devices(cgroup: &str) -> io::Result<()> {
-    let group = Path::new("/sys/fs/cgroup/devices").join(cgroup);
-    if !group.is_dir() {
-        // The unified hierarchy has no such file; see `devices`.
-        return Ok(());
-    }
-    for rule in ["b *:* m", "c *:* m", "c 10:200 rwm"] {
-        fs::write(group.join("devices.deny"), rule)?;
-    }
-    Ok(())
 }
 
 mod signals {

@@ -108,6 +108,7 @@ impl Supervisor {
         };
         let own = self.pod.users();
         let system = own.is_some() && self.pod.sandbox.get().is_none();
+        let masks = machine.masks();
         let decided = Decided {
             container,
             args,
@@ -119,7 +120,7 @@ impl Supervisor {
             binds,
             namespaces: self.pod.namespaces(),
             cgroup: cgroup.as_ref().map(|path| format!("/{path}")),
-            masks: &machine.masks,
+            masks: &masks,
             defaults: machine.defaults,
             system,
         };
