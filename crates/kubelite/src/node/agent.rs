@@ -50,6 +50,7 @@ async fn run(config: AgentConfig, pid: Option<i32>) -> Result<(), String> {
         .add_node_address(machine.address())
         .await
         .map_err(|error| chain(&error).to_string())?;
+    super::machine::bound(&machine);
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     let running: Arc<Mutex<HashSet<i32>>> = Arc::default();
     let (objects, changed) = mpsc::channel(256);

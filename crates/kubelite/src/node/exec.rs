@@ -1,13 +1,12 @@
 //! Runs a command inside a started container and collects what it says: probes and hooks.
 
+use super::enter::{Command, Enter, Process};
 use super::launch::{Job, LaunchError, Task, launch};
 use super::machine::Machine;
 use super::reaper::Exit;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
 use std::fs;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,8 +23,12 @@ pub(crate) struct Inside {
     pub(crate) id: String,
     /// Its bundle.
     pub(crate) bundle: PathBuf,
-    /// Its process, whose arguments the command replaces.
-    pub(crate) process: Value,
+    /// Its control group, if it has one.
+    pub(crate) cgroup: Option<String>,
+    /// Its first process.
+    pub(crate) first: Process,
+    /// What that runs; commands differ from it in their arguments only.
+    pub(crate) command: Command,
 }
 
 /// How a command went.
@@ -44,28 +47,26 @@ pub(crate) async fn run(
     args: &[String],
     timeout: Duration,
 ) -> Result<Ran, LaunchError> {
-    let mut process = inside.process.clone();
-    if let Value::Object(map) = &mut process {
-        map.insert("args".to_owned(), Value::from(args.to_vec()));
-    }
     // A directory of its own: the container's holds the launcher's report of the start.
     let bundle = inside.bundle.join(format!("exec-{}", machine.number()));
-    let write = || -> io::Result<PathBuf> {
-        fs::create_dir(&bundle)?;
-        let file = bundle.join("process.json");
-        fs::write(&file, serde_json::to_vec(&process)?)?;
-        Ok(file)
+    fs::create_dir(&bundle).map_err(LaunchError::Prepare)?;
+    let enter = Enter {
+        first: inside.first,
+        cgroup: inside.cgroup.clone(),
+        command: Command {
+            args: args.to_vec(),
+            ..inside.command.clone()
+        },
     };
-    let process = write().map_err(LaunchError::Prepare)?;
     let job = Job {
         id: inside.id.clone(),
         state: machine.runtime_state(),
         bundle: bundle.clone(),
-        task: Task::Exec { process },
+        task: Task::Enter(Box::new(enter)),
     };
     let ran = async {
         let launched = launch(&machine.reaper, &machine.exe, &job).await?;
-        let pid = Pid::from_raw(launched.pid);
+        let pid = Pid::from_raw(launched.process.pid);
         let (out, err) = launched.output;
         let ended = async { tokio::join!(launched.exit, text(out), text(err)) };
         match tokio::time::timeout(timeout, ended).await {

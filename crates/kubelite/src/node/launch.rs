@@ -1,7 +1,9 @@
 //! Starts containers and commands in them through short-lived launchers: fresh single-threaded processes, because the
 //! container runtime forks by hand. A launcher leaves its container to pid 1, the agent.
 
+use super::enter::{Enter, Process};
 use super::reaper::{Exit, Reaper};
+use super::seal::Rights;
 use nix::fcntl::OFlag;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, kill};
@@ -37,31 +39,83 @@ pub(crate) struct Job {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Task {
     /// Assemble a root and start a container.
-    Start(RootPlan),
+    Start(Box<Start>),
     /// Run a command in a started container.
-    Exec {
-        /// The OCI process, as a file.
-        process: PathBuf,
-    },
+    Enter(Box<Enter>),
+}
+
+/// A container to start.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Start {
+    /// Its root.
+    pub(crate) root: RootPlan,
+    /// Namespaces of the pod that the launcher joins, and the container with it: from within the pod's user namespace
+    /// they could not be opened.
+    pub(crate) join: Vec<String>,
+    /// What its first process may do.
+    pub(crate) rights: Rights,
+    /// Its control group, if it shall open no devices but the usual ones.
+    pub(crate) devices: Option<String>,
 }
 
 /// How a root is assembled from the machine.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct RootPlan {
-    /// A directory to mount the scratch space on; the root becomes `FS/root`.
-    pub(crate) fs: PathBuf,
+    /// A directory of the machine that everyone may enter; the launcher mounts the scratch space on it where nobody else
+    /// sees it. The root becomes `STAGE/root`.
+    pub(crate) stage: PathBuf,
     /// Overlays need extended attributes of users.
     pub(crate) user: bool,
+    /// The pod's ids, if it has some of its own.
+    pub(crate) ids: Option<IdsPlan>,
     /// Files to put into `/etc`: name and text.
     pub(crate) etc: Vec<(String, String)>,
     /// The `herder` binary.
     pub(crate) binary: PathBuf,
     /// Further names for it.
     pub(crate) names: Vec<String>,
-    /// Directories and files (`true`) that mounts need to find.
-    pub(crate) targets: Vec<(String, bool)>,
+    /// Volumes and the like, in order.
+    pub(crate) binds: Vec<BindPlan>,
     /// The working directory, made if missing.
     pub(crate) cwd: Option<String>,
+    /// Bytes that may be written outside volumes.
+    pub(crate) size: u64,
+    /// The container may open devices wherever it finds them.
+    pub(crate) devices: bool,
+    /// The machine's `/sys` is shown, for want of one of the pod's own.
+    pub(crate) system: bool,
+}
+
+/// A pod's range of ids.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct IdsPlan {
+    /// Its user namespace.
+    pub(crate) users: String,
+    /// The machine's id for the pod's id 0.
+    pub(crate) first: u32,
+}
+
+/// Something to mount in a container.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct BindPlan {
+    /// A descriptor of the agent, by name: nothing is looked up again.
+    pub(crate) source: PathBuf,
+    /// Inside.
+    pub(crate) target: String,
+    /// Without the right to write.
+    pub(crate) read_only: bool,
+    /// Files' set-id bits mean nothing.
+    pub(crate) no_set_id: bool,
+    /// With what is mounted below.
+    pub(crate) deep: bool,
+}
+
+/// Where the launcher puts what is mounted late, below the stage: see `late`.
+pub(crate) const LATE: &str = "late";
+
+/// Whether something is mounted by the container runtime, after the file systems that only it can mount.
+pub(crate) fn late(target: &str) -> bool {
+    Path::new(target).starts_with("/sys")
 }
 
 /// Why a launch failed.
@@ -84,18 +138,16 @@ pub(crate) enum LaunchError {
 /// A started process.
 #[derive(Debug)]
 pub(crate) struct Launched {
-    /// Its id in the agent's pid namespace.
-    pub(crate) pid: i32,
+    /// It.
+    pub(crate) process: Process,
     /// Its end.
     pub(crate) exit: oneshot::Receiver<Exit>,
     /// The reading ends of its output and its errors.
     pub(crate) output: (OwnedFd, OwnedFd),
 }
 
-/// Writes `config.json` and the directories a start needs.
-pub(crate) fn prepare(bundle: &Path, fs_dir: &Path, config: &Value) -> io::Result<()> {
-    // The root is only there in the launcher's mounts; commands run later just need to find a directory.
-    fs::create_dir_all(fs_dir.join("root"))?;
+/// Writes `config.json`.
+pub(crate) fn prepare(bundle: &Path, config: &Value) -> io::Result<()> {
     fs::write(bundle.join("config.json"), serde_json::to_vec(config)?)
 }
 
@@ -138,14 +190,18 @@ pub(crate) async fn launch(reaper: &Reaper, exe: &Path, job: &Job) -> Result<Lau
             return Err(LaunchError::Stuck);
         }
     };
-    let pid = fs::read_to_string(job.bundle.join("pid"))
+    let process = fs::read_to_string(job.bundle.join("pid"))
         .ok()
-        .and_then(|text| text.trim().parse().ok());
-    match pid {
-        Some(pid) if exit.code == 0 => {
-            let exit = reaper.adopt(pid);
+        .and_then(|text| text.parse::<Process>().ok());
+    match process {
+        Some(process) if exit.code == 0 => {
+            let exit = reaper.adopt(process.pid);
             drop(guard);
-            Ok(Launched { pid, exit, output })
+            Ok(Launched {
+                process,
+                exit,
+                output,
+            })
         }
         _ => match fs::read_to_string(job.bundle.join("error")) {
             Ok(text) if !text.is_empty() => Err(LaunchError::Refused(text)),

@@ -5,10 +5,14 @@ use super::machine::Machine;
 use super::pod::{Desired, Order, PodContext};
 use super::sandbox::Sandbox;
 use super::state::{Doing, Role};
+use super::usage::{Budget, Watched};
+use super::users::Users;
 use super::volumes::Volumes;
+use super::{groups, names, spec};
 use crate::admission::pod_security;
 use crate::fabric::cgroups;
 use herder_base::chain;
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::fs;
@@ -17,6 +21,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+
+/// How often volumes are measured.
+const MEASURED: Duration = Duration::from_secs(1);
 
 /// Runs a pod from when it is first seen until the API server has forgotten it.
 pub(crate) async fn run(
@@ -31,6 +38,11 @@ pub(crate) async fn run(
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
         matches!(phase, Some("Succeeded" | "Failed"))
     };
+    // The name of a directory is made of it before anything else is.
+    if let Err(wrong) = names::uid(&context.uid) {
+        tracing::error!(%wrong, "a pod is ignored");
+        return;
+    }
     if !over {
         let life = Life {
             context: Arc::clone(&context),
@@ -177,16 +189,23 @@ impl Life {
 
     async fn work(&self) {
         self.context.change(|_| {});
+        if let Err(wrong) = names::check(&self.context.pod()) {
+            let text = wrong.to_string();
+            self.event(true, "InvalidPod", text.clone());
+            self.context
+                .change(|record| record.verdict = Some(("Failed", "InvalidPod".to_owned(), text)));
+            return;
+        }
         let ready = tokio::select! {
             biased;
             () = self.until_stopped() => false,
             () = self.set_up() => true,
         };
         if ready {
-            let refreshing = self.refresh();
+            let refreshing = async { tokio::join!(self.refresh(), self.watch_usage()) };
             tokio::select! {
                 () = self.containers() => {}
-                () = refreshing => {}
+                _ = refreshing => {}
             }
         }
         self.tear_down().await;
@@ -209,23 +228,28 @@ impl Life {
             // The order ends this.
             std::future::pending::<()>().await;
         }
-        let mut wait = Duration::from_millis(100);
-        if !shares_network {
-            loop {
-                match self.sandbox().await {
-                    Ok(()) => break,
-                    Err(why) => {
-                        self.event(
-                            true,
-                            "FailedCreatePodSandBox",
-                            format!("Failed to create pod sandbox: {why}"),
-                        );
-                        self.explain(&why);
-                        tokio::time::sleep(wait).await;
-                        wait = (wait * 2).min(Duration::from_secs(10));
-                    }
-                }
+        if let Some(group) = context.machine.cgroup(&context.uid) {
+            let bounds = groups::Bounds {
+                processes: Some(spec::PROCESSES),
+                memory: None,
+            };
+            if let Err(error) = groups::bound(&group, bounds) {
+                tracing::warn!(pod = context.name, %error, "a pod's processes are not bounded as a whole");
             }
+        }
+        let mut wait = Duration::from_millis(100);
+        loop {
+            let made = if shares_network {
+                self.own_users()
+            } else {
+                self.sandbox().await
+            };
+            let Err(why) = made else { break };
+            let text = format!("Failed to create pod sandbox: {why}");
+            self.event(true, "FailedCreatePodSandBox", text);
+            self.explain(&why);
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(10));
         }
         let address = context.address();
         context.change(|record| record.ip = Some(address));
@@ -296,8 +320,19 @@ impl Life {
         });
     }
 
+    /// Ids of its own for a pod that shares the node's network.
+    fn own_users(&self) -> Result<(), String> {
+        if let Some(map) = self.context.machine.ids(&self.context.pod())? {
+            let made = Users::make(map, &[]).map_err(|error| format!("its user namespace: {error}"))?;
+            // Set only here, once.
+            _ = self.context.own_users.set(made.0);
+        }
+        Ok(())
+    }
+
     async fn sandbox(&self) -> Result<(), String> {
         let (context, machine) = (&self.context, &self.context.machine);
+        let map = machine.ids(&context.pod())?;
         let address = machine.ipam.lock().unwrap_or_else(PoisonError::into_inner).take();
         let address = address.ok_or_else(|| "all addresses of this node are in use".to_owned())?;
         let hostname = context.hostname();
@@ -307,6 +342,7 @@ impl Life {
             &machine.network,
             who,
             (address, machine.address()),
+            map,
         )
         .await
         {
@@ -348,6 +384,34 @@ impl Life {
                     Duration::from_secs(10)
                 }
             };
+        }
+    }
+
+    /// Ends the pod when it takes more of the disk than it may. Never returns.
+    async fn watch_usage(&self) {
+        let budget = {
+            let volumes = self.context.volumes.lock().await;
+            budget(&self.context.pod(), volumes.watched())
+        };
+        if budget.volumes.is_empty() {
+            return std::future::pending().await;
+        }
+        let mut wait = MEASURED;
+        loop {
+            tokio::time::sleep(wait).await;
+            let begun = Instant::now();
+            let budget = budget.clone();
+            // An error means that the agent ends.
+            let exceeded = tokio::task::spawn_blocking(move || budget.exceeded()).await;
+            if let Ok(Some(text)) = exceeded {
+                self.event(true, "Evicted", text.clone());
+                self.context
+                    .change(|record| record.verdict = Some(("Failed", "Evicted".to_owned(), text)));
+                self.stop(Duration::ZERO);
+                return std::future::pending().await;
+            }
+            // A volume with very many files takes a while to measure: never more than a small part of the time.
+            wait = MEASURED.max(begun.elapsed() * 20);
         }
     }
 
@@ -442,6 +506,24 @@ impl Life {
             cgroups::remove_below(&cgroup);
         }
     }
+}
+
+/// What a pod may take of the disk.
+fn budget(pod: &Pod, volumes: Vec<Watched>) -> Budget {
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    let limits: Option<Vec<u128>> = containers
+        .map(|container| spec::limit(container, "ephemeral-storage"))
+        .collect();
+    let whole = limits.filter(|limits| !limits.is_empty()).map(|limits| {
+        let bytes = u64::try_from(limits.iter().sum::<u128>() / 1000).unwrap_or(u64::MAX);
+        let shown = match bytes {
+            bytes if bytes % (1 << 30) == 0 => format!("{}Gi", bytes >> 30),
+            bytes if bytes % (1 << 20) == 0 => format!("{}Mi", bytes >> 20),
+            bytes => bytes.to_string(),
+        };
+        (bytes, shown)
+    });
+    Budget { volumes, whole }
 }
 
 async fn join(tasks: &mut JoinSet<()>) {

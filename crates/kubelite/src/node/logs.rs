@@ -42,8 +42,8 @@ impl Log {
         line.push(b'\n');
         self.file.write_all(&line)?;
         self.written += u64::try_from(line.len()).unwrap_or(0);
-        // Never in the middle of a line: its parts must stay together.
-        if full && self.written >= SIZE {
+        // In the middle of a line as well, or one that never ends would grow without end.
+        if self.written >= SIZE {
             self.rotate()?;
         }
         Ok(())
@@ -179,5 +179,12 @@ mod tests {
             log.write("t", "stderr", true, b"full").unwrap();
         }
         assert_eq!(fs::read_dir(dir.path().join("c")).unwrap().count(), 5);
+        // A line without an end.
+        for _ in 0..100 {
+            log.write("t", "stdout", false, &vec![b'x'; 1 << 20]).unwrap();
+        }
+        let files = fs::read_dir(dir.path().join("c")).unwrap();
+        let all: u64 = files.map(|file| file.unwrap().metadata().unwrap().len()).sum();
+        assert!(all < u64::from(FILES) * (SIZE + (2 << 20)), "{all}");
     }
 }

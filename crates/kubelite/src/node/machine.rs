@@ -3,21 +3,28 @@
 use super::agent;
 use super::client::Api;
 use super::events::Events;
+use super::ids::Ids;
 use super::ipam::Ipam;
 use super::reaper::Reaper;
-use super::{AgentConfig, masks};
+use super::spec::Defaults;
+use super::users::{Map, Users};
+use super::{AgentConfig, groups, masks, mounts};
 use crate::fabric::link::Links;
 use crate::fabric::namespaces;
 use herder_base::{Clock, SystemClock, chain};
+use k8s_openapi::api::core::v1::Pod;
 use nix::mount::{MsFlags, mount};
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
+
+/// How old the list of the machine's secrets may be.
+const MASKED: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// The node, shared by everything that runs on it.
 #[derive(Debug)]
@@ -42,8 +49,8 @@ pub(crate) struct Machine {
     pub(crate) exe: PathBuf,
     /// Names of tools the machine has none of: the binary's further names in containers.
     pub(crate) names: Vec<String>,
-    /// Machine files pods must not see.
-    pub(crate) masks: Vec<String>,
+    /// Machine files pods must not see, and when they were found.
+    masks: Mutex<(std::time::Instant, Arc<Vec<String>>)>,
     /// Time.
     pub(crate) clock: Arc<dyn Clock>,
     /// Events about pods.
@@ -52,6 +59,12 @@ pub(crate) struct Machine {
     pub(crate) launches: Semaphore,
     /// This node's share of the machine.
     pub(crate) share: Share,
+    /// What containers get that ask for nothing.
+    pub(crate) defaults: Defaults,
+    /// A directory that everyone may enter, for launchers to mount on.
+    pub(crate) stage: PathBuf,
+    /// Whose ids pods have.
+    pub(crate) owners: Owners,
     counter: AtomicU64,
 }
 
@@ -64,7 +77,84 @@ pub(crate) struct Share {
     pub(crate) memory: u64,
 }
 
+/// Whose ids pods have.
+#[derive(Debug)]
+pub(crate) enum Owners {
+    /// Each pod its own, and which of the machine's directories cannot be shown that way.
+    Own(Arc<Ids>, Option<String>),
+    /// The ordinary user's, in a user namespace per pod.
+    One,
+    /// The machine's: it cannot be otherwise, and why.
+    Machine(String),
+}
+
 impl Machine {
+    /// The ids of a pod in a user namespace of its own; `None` if it shall share the machine's.
+    pub(crate) fn ids(&self, pod: &Pod) -> Result<Option<Map>, String> {
+        let shared = pod
+            .spec
+            .as_ref()
+            .is_some_and(|spec| spec.host_users == Some(true));
+        match &self.owners {
+            _ if shared => Ok(None),
+            Owners::Machine(_) => Ok(None),
+            Owners::One => Ok(Some(Map::One)),
+            Owners::Own(ids, _) => match ids.lease() {
+                Some(lease) => Ok(Some(Map::Own(lease))),
+                None => Err("all user ids of this node are in use by other pods".to_owned()),
+            },
+        }
+    }
+
+    /// What a person should know about how this node keeps pods apart: type, value, reason and message of a condition.
+    pub(crate) fn notice(&self) -> (&'static str, bool, &'static str, String) {
+        let kind = "UserNamespaces";
+        match &self.owners {
+            Owners::Own(_, None) => (
+                kind,
+                true,
+                "OwnIds",
+                "every pod has user ids of its own".to_owned(),
+            ),
+            Owners::Own(_, Some(why)) => (
+                kind,
+                true,
+                "Unmapped",
+                format!(
+                    "every pod has user ids of its own, but files of the machine belong to nobody in them: {why}"
+                ),
+            ),
+            Owners::One => (
+                kind,
+                true,
+                "OrdinaryUser",
+                "every pod has a user namespace of its own, with the one user id \
+                that Herder runs as"
+                    .to_owned(),
+            ),
+            Owners::Machine(why) => (
+                kind,
+                false,
+                "MachineIds",
+                format!(
+                    "root in a pod is root on this machine, confined by capabilities, seccomp and device rules alone: {why}"
+                ),
+            ),
+        }
+    }
+
+    /// Machine files pods must not see. Looked for again when that was a while ago: the machine's people make new ones.
+    pub(crate) fn masks(&self) -> Arc<Vec<String>> {
+        let mut known = self.masks.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.0.elapsed() > MASKED {
+            *known = (
+                std::time::Instant::now(),
+                Arc::new(masks::machine_secrets(&self.config.dir)),
+            );
+        }
+        Arc::clone(&known.1)
+    }
+
     /// A number that was not given out before.
     pub(crate) fn number(&self) -> u64 {
         self.counter.fetch_add(1, Ordering::Relaxed)
@@ -87,10 +177,12 @@ impl Machine {
 
     /// The control group of a pod, or of a container in it, if there are any.
     pub(crate) fn cgroup(&self, uid: &str) -> Option<String> {
-        let path = format!(
-            "herder-{}/{}/{uid}",
-            self.config.cluster_id, self.config.node.name
-        );
+        self.node_cgroup().map(|node| format!("{node}/{uid}"))
+    }
+
+    /// The control group of the node.
+    fn node_cgroup(&self) -> Option<String> {
+        let path = format!("herder-{}/{}", self.config.cluster_id, self.config.node.name);
         self.config.root.then_some(path)
     }
 
@@ -108,6 +200,7 @@ impl Machine {
         let dirs = ["/usr/local/bin", "/usr/bin", "/bin"];
         let missing = |name: &str| !dirs.iter().any(|dir| Path::new(dir).join(name).exists());
         let names = ["kubectl", "kustomize", "vault", "consul-template"];
+        let share = share(config.node.nodes.max(1));
         Ok(Self {
             api: Api {
                 dir: config.dir.join("kubelite"),
@@ -123,16 +216,102 @@ impl Machine {
                 .filter(|name| missing(name))
                 .map(str::to_owned)
                 .collect(),
-            masks: masks::machine_secrets(&config.dir),
+            masks: Mutex::new((
+                std::time::Instant::now(),
+                Arc::new(masks::machine_secrets(&config.dir)),
+            )),
             clock: Arc::new(SystemClock),
             events,
             launches: Semaphore::new(4),
-            share: share(config.node.nodes.max(1)),
+            share,
+            defaults: defaults(share, &state),
+            stage: stage(&config.dir)?,
+            owners: if config.root {
+                owners(&run, &state)
+            } else {
+                Owners::One
+            },
             counter: AtomicU64::new(1),
             run,
             state,
             config,
         })
+    }
+}
+
+/// Enough for what people usually run, and never all there is.
+fn defaults(share: Share, disk: &Path) -> Defaults {
+    let disk = nix::sys::statvfs::statvfs(disk).map_or(0, |fs| fs.blocks() * fs.fragment_size());
+    let memory = (share.memory / 4 * 3).max(512 << 20);
+    Defaults {
+        memory,
+        layer: (memory / 2).min(8 << 30),
+        volume: (disk / 10).clamp(1 << 30, 10 << 30),
+    }
+}
+
+/// A directory that every user may enter and that nothing else is looked for in.
+fn stage(data: &Path) -> Result<PathBuf, String> {
+    let data = data.canonicalize().unwrap_or_else(|_| data.to_owned());
+    let found = ["/mnt", "/media", "/boot", "/home", "/tmp", "/var"]
+        .into_iter()
+        .map(Path::new)
+        .find(|dir| {
+            !data.starts_with(dir)
+                && fs::symlink_metadata(dir).is_ok_and(|meta| meta.is_dir())
+                && !data.join("kubelite").starts_with(dir)
+        });
+    found
+        .map(Path::to_path_buf)
+        .ok_or_else(|| "containers need a directory /mnt to be assembled in; make one".to_owned())
+}
+
+/// Whether pods can have ids of their own here.
+fn owners(run: &Path, disk: &Path) -> Owners {
+    let tried = Ids::take()
+        .map_err(|error| format!("no user ids could be set aside in /run/herder: {error}"))
+        .and_then(|ids| {
+            let lease = ids.lease().ok_or("there are no ids")?;
+            let (users, _) = Users::make(Map::Own(lease), &[])
+                .map_err(|error| format!("the kernel makes no user namespaces: {error}"))?;
+            for (what, dir) in [("memory", run), ("the data directory", disk)] {
+                mounts::maps_ids(dir, users.fd.as_fd()).map_err(|error| {
+                    format!(
+                        "the file system of {what} ({}) has no idmapped mounts: {error}; use ext4, xfs or btrfs and Linux \
+                         6.3 or later",
+                        dir.display()
+                    )
+                })?;
+            }
+            let machine = mounts::maps_ids(Path::new("/usr"), users.fd.as_fd());
+            let unmapped = machine
+                .err()
+                .map(|error| format!("the file system of /usr has no idmapped mounts ({error})"));
+            Ok((ids, unmapped))
+        });
+    match tried {
+        Ok((ids, unmapped)) => Owners::Own(ids, unmapped),
+        Err(why) => {
+            tracing::warn!(why, "pods run with the machine's user ids");
+            Owners::Machine(why)
+        }
+    }
+}
+
+/// Bounds what all pods of this node take together: less than the machine has, so that the machine stays usable.
+pub(crate) fn bound(machine: &Machine) {
+    let Some(group) = machine.node_cgroup() else {
+        return;
+    };
+    let nodes = u64::try_from(machine.config.node.nodes.max(1)).unwrap_or(1);
+    let most = fs::read_to_string("/proc/sys/kernel/pid_max").unwrap_or_default();
+    let most: u64 = most.trim().parse().unwrap_or(32_768);
+    let bounds = groups::Bounds {
+        processes: Some((most / 2 / nodes).max(1024)),
+        memory: Some(machine.share.memory / 10 * 9),
+    };
+    if let Err(error) = groups::bound(&group, bounds) {
+        tracing::warn!(group, %error, "the node's share of the machine is not bounded");
     }
 }
 

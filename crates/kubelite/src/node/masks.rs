@@ -1,5 +1,4 @@
-//! What of the machine a pod must not see: whatever not everyone on the machine may read, and Herder's own data. Found
-//! once, at the agent's start.
+//! What of the machine a pod must not see: whatever not everyone on the machine may read, and Herder's own data.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +8,7 @@ use std::path::Path;
 const ALWAYS: [&str; 4] = ["/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-"];
 
 /// Where secrets are looked for, and how deep.
-const PLACES: [(&str, usize); 3] = [("/etc", 8), ("/opt", 2), ("/srv", 2)];
+const PLACES: [(&str, usize); 4] = [("/etc", 8), ("/opt", 2), ("/srv", 2), ("/usr/local", 3)];
 
 /// Absolute paths to mask, directories whole. `data` is the data directory.
 pub(crate) fn machine_secrets(data: &Path) -> Vec<String> {

@@ -7,6 +7,7 @@ use super::sandbox::Sandbox;
 use super::spec::Bind;
 use super::state::PodRecord;
 use super::status;
+use super::users::Users;
 use super::volumes::Volumes;
 use crate::fabric::{DNS, DOMAIN};
 use herder_base::chain;
@@ -53,6 +54,8 @@ pub(crate) struct PodContext {
     pub(crate) namespace: String,
     /// Namespaces of its own, unless it shares the node's network.
     pub(crate) sandbox: OnceLock<Sandbox>,
+    /// Its user namespace, if it has one and shares the node's network.
+    pub(crate) own_users: OnceLock<Users>,
     /// Its volumes.
     pub(crate) volumes: tokio::sync::Mutex<Volumes>,
     desired: watch::Receiver<Desired>,
@@ -96,6 +99,7 @@ impl PodContext {
             name: meta.name.clone().unwrap_or_default(),
             namespace: meta.namespace.clone().unwrap_or_default(),
             sandbox: OnceLock::new(),
+            own_users: OnceLock::new(),
             volumes: tokio::sync::Mutex::default(),
             dirty: Notify::new(),
             progress: watch::Sender::new(0),
@@ -222,16 +226,27 @@ impl PodContext {
         }
     }
 
-    /// The namespaces a container joins (with a path) or gets (without).
-    pub(crate) fn namespaces(&self) -> Vec<(&'static str, Option<String>)> {
+    /// Its user namespace, unless it has the machine's ids.
+    pub(crate) fn users(&self) -> Option<&Users> {
         match self.sandbox.get() {
-            Some(sandbox) => sandbox
-                .paths()
-                .into_iter()
-                .map(|(kind, path)| (kind, Some(path)))
-                .collect(),
-            None => vec![("ipc", None), ("uts", None)],
+            Some(sandbox) => sandbox.users.as_ref(),
+            None => self.own_users.get(),
         }
+    }
+
+    /// The namespaces the container runtime makes (without a path) or joins.
+    pub(crate) fn namespaces(&self) -> Vec<(&'static str, Option<String>)> {
+        let own = match self.sandbox.get() {
+            Some(_) => Vec::new(),
+            None => vec![("ipc", None), ("uts", None)],
+        };
+        let users = self.users().map(|users| ("user", Some(users.path())));
+        users.into_iter().chain(own).collect()
+    }
+
+    /// The namespaces the launcher joins.
+    pub(crate) fn joined(&self) -> Vec<String> {
+        self.sandbox.get().map(Sandbox::paths).unwrap_or_default()
     }
 
     /// A container's view of the volumes.

@@ -109,6 +109,8 @@ fn status(machine: &Machine) -> Value {
              root to have them",
         )
     };
+    let (kind, value, reason, message) = machine.notice();
+    let users = condition(kind, value, reason, &message);
     let read = |path: &str| {
         std::fs::read_to_string(path)
             .unwrap_or_default()
@@ -133,6 +135,7 @@ fn status(machine: &Machine) -> Value {
             condition("DiskPressure", false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
             condition("PIDPressure", false, "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
             limits,
+            users,
             condition("Ready", true, "KubeletReady", "kubelet is posting ready status"),
         ],
         "nodeInfo": {

@@ -1,10 +1,14 @@
 //! The root of a `host` container, assembled from the machine: overlays whose changes are thrown away, everything else
 //! empty. Runs in the launcher's own mount namespace; nothing it mounts is seen anywhere else.
 
-use super::launch::RootPlan;
+use super::launch::{LATE, RootPlan, late};
+use super::mounts::{self, Detached, Forbids};
 use nix::mount::{MsFlags, mount};
+use nix::unistd::{Gid, Uid, chown, setfsgid, setfsuid};
+use pathrs::flags::OpenFlags;
 use std::fs::{self, Permissions};
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Component, Path, PathBuf};
 use thiserror::Error;
@@ -57,54 +61,290 @@ fn step<'a>(what: &'static str, path: &'a Path) -> impl Fn(io::Error) -> RootErr
     }
 }
 
-/// Assembles `plan.fs/root`.
-pub(crate) fn assemble(plan: &RootPlan) -> Result<(), RootError> {
-    let fs_dir = plan.fs.as_path();
+/// The machine's directories and the agent's volumes, as a container will see them.
+#[derive(Debug)]
+pub(crate) struct Views {
+    lowers: Vec<(&'static str, Option<Detached>)>,
+    binary: Detached,
+    binds: Vec<(Detached, bool)>,
+    system: Option<Detached>,
+}
+
+/// Opens everything that will be mounted. To be called in the agent's mount namespace: from another one its descriptors
+/// cannot be mounted.
+pub(crate) fn views(plan: &RootPlan) -> Result<Views, RootError> {
+    let users = plan
+        .ids
+        .as_ref()
+        .map(|ids| mounts::users(&ids.users).map_err(step("could not open", Path::new(&ids.users))))
+        .transpose()?;
+    let users = users.as_ref().map(OwnedFd::as_fd);
+    let mut lowers = Vec::new();
+    for top in FROM_MACHINE {
+        let machine = Path::new("/").join(top);
+        let real = fs::symlink_metadata(&machine).is_ok_and(|meta| meta.is_dir());
+        if let (true, Some(users)) = (real, users) {
+            let view = Detached::of(&machine, false).map_err(step("could not open", &machine))?;
+            // Where the file system refuses, its files are nobody's, and readable as far as everyone may read them;
+            // the node says so in its conditions.
+            lowers.push((top, view.map_ids(users, false).is_ok().then_some(view)));
+        }
+    }
+    let binary = Detached::of(&plan.binary, false).map_err(step("could not open", &plan.binary))?;
+    let closed = Forbids {
+        writing: true,
+        set_id: true,
+        devices: true,
+        running: false,
+    };
+    binary
+        .forbid(closed, false)
+        .map_err(step("could not protect", &plan.binary))?;
+    let mut binds = Vec::new();
+    for bind in &plan.binds {
+        let target = Path::new(&bind.target);
+        let dir = fs::metadata(&bind.source)
+            .map_err(step("could not open what goes to", target))?
+            .is_dir();
+        let view = Detached::of(&bind.source, bind.deep && dir)
+            .map_err(step("could not open what goes to", target))?;
+        if let Some(users) = users {
+            view.map_ids(users, bind.deep && dir).map_err(step(
+                "the file system cannot show the pod's ids (it would need idmapped mounts; use another one, or \
+                 `hostUsers: true` in a privileged namespace) of what goes to",
+                target,
+            ))?;
+        }
+        let forbids = Forbids {
+            writing: bind.read_only,
+            set_id: bind.no_set_id,
+            devices: !plan.devices,
+            running: false,
+        };
+        view.forbid(forbids, bind.deep && dir)
+            .map_err(step("could not protect", target))?;
+        binds.push((view, dir));
+    }
+    let system = plan.system.then(|| {
+        let path = Path::new("/sys");
+        // The control groups below are not for pods; an ordinary user is not shown what is beneath them, and gets them.
+        let view = Detached::of(path, false)
+            .or_else(|_| Detached::of(path, true))
+            .map_err(step("could not open", path))?;
+        let forbids = Forbids {
+            writing: true,
+            set_id: true,
+            devices: true,
+            running: true,
+        };
+        view.forbid(forbids, true)
+            .map_err(step("could not protect", path))?;
+        Ok(view)
+    });
+    Ok(Views {
+        lowers,
+        binary,
+        binds,
+        system: system.transpose()?,
+    })
+}
+
+/// Assembles `plan.stage/root`.
+pub(crate) fn assemble(plan: &RootPlan, views: Views) -> Result<(), RootError> {
+    let stage = plan.stage.as_path();
+    let options = format!("mode=0755,size={},nr_inodes=524288", plan.size);
     mount(
         Some("tmpfs"),
-        fs_dir,
+        stage,
         Some("tmpfs"),
-        MsFlags::empty(),
-        Some("mode=0755"),
+        flags(plan),
+        Some(options.as_str()),
     )
-    .map_err(|errno| step("could not mount scratch space on", fs_dir)(errno.into()))?;
-    // Relative paths from here on: commas and colons in the data directory's path would be read as mount options.
-    std::env::set_current_dir(fs_dir).map_err(step("could not enter", fs_dir))?;
-    for dir in ["root", "upper", "work"] {
-        make_dir(Path::new(dir), 0o755)?;
+    .map_err(|errno| step("could not mount scratch space on", stage)(errno.into()))?;
+    std::env::set_current_dir(stage).map_err(step("could not enter", stage))?;
+    if let Some(ids) = &plan.ids {
+        let (user, group) = (Uid::from_raw(ids.first), Gid::from_raw(ids.first));
+        chown(".", Some(user), Some(group))
+            .map_err(|errno| step("could not hand over", stage)(errno.into()))?;
     }
+    as_pod(plan, || {
+        for dir in ["root", "upper", "work", "lower", LATE] {
+            make_dir(Path::new(dir), 0o755)?;
+        }
+        Ok(())
+    })?;
     for top in FROM_MACHINE {
         let machine = Path::new("/").join(top);
         let here = Path::new("root").join(top);
         match fs::symlink_metadata(&machine) {
             Ok(meta) if meta.is_symlink() => {
                 let target = fs::read_link(&machine).map_err(step("could not read", &machine))?;
-                symlink(target, &here).map_err(step("could not make", &here))?;
+                as_pod(plan, || {
+                    symlink(target, &here).map_err(step("could not make", &here))
+                })?;
             }
-            Ok(meta) if meta.is_dir() => overlay(plan, top, &here)?,
+            Ok(meta) if meta.is_dir() => {
+                let lower = views.lowers.iter().find(|(name, _)| *name == top);
+                overlay(plan, top, &here, lower.and_then(|(_, view)| view.as_ref()))?;
+            }
             _ => {}
         }
     }
-    for (dir, mode) in EMPTY {
-        make_dir(&Path::new("root").join(dir), mode)?;
-    }
-    for (link, target) in [("var/run", "/run"), ("var/lock", "/run/lock")] {
-        let link = Path::new("root").join(link);
-        symlink(target, &link).map_err(step("could not make", &link))?;
-    }
-    bind_binary(plan)?;
-    if let Some(cwd) = &plan.cwd {
-        let dir = inside(cwd);
-        if !dir.exists() {
-            fs::create_dir_all(&dir).map_err(step("could not make the working directory", Path::new(cwd)))?;
+    as_pod(plan, || {
+        for (dir, mode) in EMPTY {
+            make_dir(&Path::new("root").join(dir), mode)?;
         }
+        for (link, target) in [("var/run", "/run"), ("var/lock", "/run/lock")] {
+            let link = Path::new("root").join(link);
+            symlink(target, &link).map_err(step("could not make", &link))?;
+        }
+        Ok(())
+    })?;
+    devices(plan)?;
+    place_all(plan, &views)
+}
+
+/// `/dev` before the container runtime fills it: volumes may be mounted in it.
+fn devices(plan: &RootPlan) -> Result<(), RootError> {
+    let dev = Path::new("root/dev");
+    let first = plan.ids.as_ref().map_or(0, |ids| ids.first);
+    let options = format!("mode=0755,size=65536k,uid={first},gid={first}");
+    // Without any user namespace the runtime makes the nodes here; with one it mounts the machine's.
+    let nodes = if plan.ids.is_some() || plan.user {
+        MsFlags::MS_NODEV
+    } else {
+        MsFlags::empty()
+    };
+    mount(
+        Some("tmpfs"),
+        dev,
+        Some("tmpfs"),
+        MsFlags::MS_NOSUID | nodes,
+        Some(options.as_str()),
+    )
+    .map_err(|errno| step("could not mount", dev)(errno.into()))
+}
+
+/// Mounts everything inside the root. Whatever symbolic links the image or a volume has, nothing is made or mounted
+/// outside of it: the root is these links' `/`.
+fn place_all(plan: &RootPlan, views: &Views) -> Result<(), RootError> {
+    let here = Path::new("root");
+    let refused = |what: &'static str, path: &str| {
+        let path = path.to_owned();
+        move |error: pathrs::error::Error| RootError::Step {
+            what,
+            path: path.clone(),
+            source: io::Error::other(error),
+        }
+    };
+    let root = pathrs::Root::open(here).map_err(refused("could not open", "root"))?;
+    let herder = "/usr/local/bin/herder";
+    let at = root.resolve(herder).map_err(refused("could not find", herder))?;
+    let put = |view: &Detached, at: pathrs::Handle, target: &str| {
+        view.attach(OwnedFd::from(at).as_fd())
+            .map_err(step("could not mount", Path::new(target)))
+    };
+    put(&views.binary, at, herder)?;
+    if let Some(system) = &views.system {
+        let at = root.resolve("/sys").map_err(refused("could not find", "/sys"))?;
+        put(system, at, "/sys")?;
+    }
+    let mode = Permissions::from_mode(0o755);
+    for (index, (bind, (view, dir))) in plan.binds.iter().zip(&views.binds).enumerate() {
+        let target = bind.target.as_str();
+        if late(target) {
+            let at = Path::new(LATE).join(index.to_string());
+            as_pod(plan, || match dir {
+                true => make_dir(&at, 0o755),
+                false => fs::write(&at, "").map_err(step("could not make", &at)),
+            })?;
+            attach(view, &at)?;
+            continue;
+        }
+        let at = as_pod(plan, || {
+            let wrong = || refused("could not make the mount point", target);
+            if *dir {
+                return root.mkdir_all(target, &mode).map_err(wrong());
+            }
+            if let Ok(found) = root.resolve(target) {
+                return Ok(found);
+            }
+            if let Some(parent) = Path::new(target).parent() {
+                root.mkdir_all(parent, &mode).map_err(wrong())?;
+            }
+            root.create_file(
+                target,
+                OpenFlags::O_CREAT | OpenFlags::O_EXCL | OpenFlags::O_CLOEXEC,
+                &mode,
+            )
+            .map_err(wrong())?;
+            root.resolve(target).map_err(wrong())
+        })?;
+        put(view, at, target)?;
+    }
+    if let Some(cwd) = &plan.cwd
+        && root.resolve(cwd).is_err()
+    {
+        as_pod(plan, || {
+            root.mkdir_all(cwd, &mode)
+                .map(drop)
+                .map_err(refused("could not make the working directory", cwd))
+        })?;
     }
     Ok(())
 }
 
+/// What no file system of a container does.
+fn flags(plan: &RootPlan) -> MsFlags {
+    if plan.devices {
+        MsFlags::empty()
+    } else {
+        MsFlags::MS_NODEV
+    }
+}
+
+/// Makes files as the pod's root, so that they are the pod's.
+fn as_pod<T>(plan: &RootPlan, make: impl FnOnce() -> Result<T, RootError>) -> Result<T, RootError> {
+    let Some(ids) = &plan.ids else { return make() };
+    setfsgid(Gid::from_raw(ids.first));
+    setfsuid(Uid::from_raw(ids.first));
+    let made = make();
+    setfsuid(Uid::from_raw(0));
+    setfsgid(Gid::from_raw(0));
+    made
+}
+
+fn attach(view: &Detached, at: &Path) -> Result<(), RootError> {
+    let place = mounts::place(at).map_err(step("could not open", at))?;
+    view.attach(place.as_fd()).map_err(step("could not mount", at))
+}
+
 /// What is put into the upper layer first shows in the overlay, under directories that belong to this process: an
 /// ordinary user could not create anything in those of the machine.
-fn overlay(plan: &RootPlan, top: &str, here: &Path) -> Result<(), RootError> {
+fn overlay(plan: &RootPlan, top: &str, here: &Path, lower: Option<&Detached>) -> Result<(), RootError> {
+    let lower_dir = match lower {
+        Some(view) => {
+            let dir = Path::new("lower").join(top);
+            as_pod(plan, || make_dir(&dir, 0o755))?;
+            attach(view, &dir)?;
+            format!("lower/{top}")
+        }
+        None => format!("/{top}"),
+    };
+    as_pod(plan, || prepare_upper(plan, top, here))?;
+    let extended = if plan.user { ",userxattr" } else { "" };
+    let options = format!("lowerdir={lower_dir},upperdir=upper/{top},workdir=work/{top}{extended}");
+    mount(
+        Some("overlay"),
+        here,
+        Some("overlay"),
+        flags(plan),
+        Some(options.as_str()),
+    )
+    .map_err(|errno| step("could not lay an overlay over the machine's", Path::new(top))(errno.into()))
+}
+
+fn prepare_upper(plan: &RootPlan, top: &str, here: &Path) -> Result<(), RootError> {
     let (upper, work) = (Path::new("upper").join(top), Path::new("work").join(top));
     for dir in [here, &upper, &work] {
         make_dir(dir, 0o755)?;
@@ -125,22 +365,16 @@ fn overlay(plan: &RootPlan, top: &str, here: &Path) -> Result<(), RootError> {
             symlink("herder", &link).map_err(step("could not make", &link))?;
         }
     }
-    for (target, file) in &plan.targets {
-        let relative = target.trim_start_matches('/');
-        if Path::new(relative).starts_with(top) && !Path::new(target).exists() {
-            place(Path::new(relative), *file)?;
+    for bind in &plan.binds {
+        let relative = Path::new(bind.target.trim_start_matches('/'));
+        if let Some(parent) = relative.parent()
+            && parent.starts_with(top)
+            && !Path::new(&bind.target).exists()
+        {
+            place(parent, false)?;
         }
     }
-    let extended = if plan.user { ",userxattr" } else { "" };
-    let options = format!("lowerdir=/{top},upperdir=upper/{top},workdir=work/{top}{extended}");
-    mount(
-        Some("overlay"),
-        here,
-        Some("overlay"),
-        MsFlags::empty(),
-        Some(options.as_str()),
-    )
-    .map_err(|errno| step("could not lay an overlay over the machine's", Path::new(top))(errno.into()))
+    Ok(())
 }
 
 /// Makes a mount point in the upper layer, unless the machine has something other than directories on the way.
@@ -166,18 +400,6 @@ fn place(relative: &Path, file: bool) -> Result<(), RootError> {
     Ok(())
 }
 
-fn bind_binary(plan: &RootPlan) -> Result<(), RootError> {
-    let target = Path::new("root/usr/local/bin/herder");
-    let bind = |flags| mount(Some(&plan.binary), target, None::<&str>, flags, None::<&str>);
-    bind(MsFlags::MS_BIND)
-        .map_err(|errno| step("could not put the herder binary at", target)(errno.into()))?;
-    // A user's bind keeps the flags of the mount it comes from, and may not clear any; the layer is private anyway.
-    if let Err(errno) = bind(MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY) {
-        tracing::debug!(%errno, "the herder binary stays writable");
-    }
-    Ok(())
-}
-
 fn make_dir(dir: &Path, mode: u32) -> Result<(), RootError> {
     match fs::create_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
@@ -185,14 +407,4 @@ fn make_dir(dir: &Path, mode: u32) -> Result<(), RootError> {
     }
     // Not through create_dir's mode: the umask would have its say.
     fs::set_permissions(dir, Permissions::from_mode(mode)).map_err(step("could not make", dir))
-}
-
-fn inside(path: &str) -> PathBuf {
-    let mut out = PathBuf::from("root");
-    for part in Path::new(path).components() {
-        if let Component::Normal(name) = part {
-            out.push(name);
-        }
-    }
-    out
 }

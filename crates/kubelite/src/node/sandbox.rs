@@ -1,10 +1,12 @@
-//! A pod's network, host name and IPC namespaces, held by descriptors: no pause process, no files. Closing the
+//! A pod's user, network, host name and IPC namespaces, held by descriptors: no pause process, no files. Closing the
 //! descriptors after the containers ended makes the kernel remove them.
 
+use super::ids::EACH;
+use super::users::{Map, Users};
 use crate::fabric::link::{self, LinkError, Links};
 use crate::fabric::wall::Gate;
 use herder_base::chain;
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::sethostname;
 use std::fs::{self, File};
 use std::io;
@@ -38,19 +40,31 @@ pub(crate) enum SandboxError {
 pub(crate) struct Sandbox {
     /// The pod's address.
     pub(crate) address: Ipv4Addr,
+    /// The user namespace that the others belong to, unless that is the machine's.
+    pub(crate) users: Option<Users>,
     net: OwnedFd,
     ipc: OwnedFd,
     uts: OwnedFd,
     device: String,
 }
 
+/// Namespaces as they were made: user, network, IPC, host name.
+type Made = (Option<Users>, OwnedFd, OwnedFd, OwnedFd);
+
+const KINDS: [(&str, CloneFlags); 3] = [
+    ("net", CloneFlags::CLONE_NEWNET),
+    ("ipc", CloneFlags::CLONE_NEWIPC),
+    ("uts", CloneFlags::CLONE_NEWUTS),
+];
+
 impl Sandbox {
-    /// Makes them and connects the pod.
+    /// Makes them and connects the pod; with ids of its own if there is a `map`.
     pub(crate) async fn new(
         links: &Links,
         outside: &Arc<OwnedFd>,
         (uid, hostname): (&str, &str),
         (address, node): (Ipv4Addr, Ipv4Addr),
+        map: Option<Map>,
     ) -> Result<Self, SandboxError> {
         let device = link::device(uid, address);
         // A namespace that is just being taken apart may still hold the name.
@@ -63,19 +77,20 @@ impl Sandbox {
             .stack_size(512 << 10)
             .spawn(move || {
                 // Whoever asked may have given up; the descriptors close then.
-                _ = sender.send(make(address, &hostname, &peer, &outside));
+                _ = sender.send(make(address, &hostname, &peer, &outside, map));
             })
             .map_err(SandboxError::Make)?;
         let made = receiver
             .await
             .map_err(|_| SandboxError::Make(io::Error::other("the thread ended")))?;
-        let (net, ipc, uts) = made?;
+        let (users, net, ipc, uts) = made?;
         links
             .attach(&device, address, node)
             .await
             .map_err(SandboxError::Attach)?;
         Ok(Self {
             address,
+            users,
             net,
             ipc,
             uts,
@@ -83,14 +98,11 @@ impl Sandbox {
         })
     }
 
-    /// `(kind, path)` of each, as the container runtime wants them; valid inside the agent's pid namespace.
-    pub(crate) fn paths(&self) -> [(&'static str, String); 3] {
-        let path = |fd: &OwnedFd| format!("/proc/1/fd/{}", fd.as_raw_fd());
-        [
-            ("network", path(&self.net)),
-            ("ipc", path(&self.ipc)),
-            ("uts", path(&self.uts)),
-        ]
+    /// The network, IPC and host name namespaces; valid inside the agent's pid namespace.
+    pub(crate) fn paths(&self) -> Vec<String> {
+        [&self.net, &self.ipc, &self.uts]
+            .map(|fd| format!("/proc/1/fd/{}", fd.as_raw_fd()))
+            .into()
     }
 
     /// Waits until the pod's network policies hold, so that none of its processes runs before. Where that takes too
@@ -132,23 +144,44 @@ impl Sandbox {
     }
 }
 
+/// Enters new namespaces; those of a pod with ids of its own belong to its user namespace, which this thread stays out of.
+fn enter(map: Option<Map>) -> io::Result<Made> {
+    let wrong = || io::Error::other("the kernel made other namespaces than it was asked for");
+    let Some(map) = map else {
+        let flags = KINDS
+            .iter()
+            .fold(CloneFlags::empty(), |all, (_, flag)| all | *flag);
+        unshare(flags)?;
+        let open = |kind: &str| File::open(format!("/proc/thread-self/ns/{kind}")).map(OwnedFd::from);
+        return Ok((None, open("net")?, open("ipc")?, open("uts")?));
+    };
+    let (users, fds) = Users::make(map, &KINDS)?;
+    for (fd, (_, flag)) in fds.iter().zip(KINDS) {
+        setns(fd, flag)?;
+    }
+    let mut fds = fds.into_iter();
+    let mut next = || fds.next().ok_or_else(wrong);
+    Ok((Some(users), next()?, next()?, next()?))
+}
+
 fn make(
     address: Ipv4Addr,
     hostname: &str,
     peer: &str,
     outside: &OwnedFd,
-) -> Result<(OwnedFd, OwnedFd, OwnedFd), SandboxError> {
-    let flags = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
-    unshare(flags).map_err(|errno| SandboxError::Make(errno.into()))?;
+    map: Option<Map>,
+) -> Result<Made, SandboxError> {
+    let made = enter(map).map_err(SandboxError::Make)?;
     sethostname(hostname).map_err(|errno| SandboxError::Make(errno.into()))?;
-    let open = |kind: &str| {
-        let file = File::open(format!("/proc/thread-self/ns/{kind}")).map_err(SandboxError::Make)?;
-        Ok(OwnedFd::from(file))
-    };
-    let namespaces = (open("net")?, open("ipc")?, open("uts")?);
-    // What container runtimes set for pods; kernels without them are fine.
+    // What container runtimes set for pods; kernels without them are fine. Every group of the pod may ping: without
+    // raw sockets there is no other way.
     _ = fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
-    _ = fs::write("/proc/sys/net/ipv4/ping_group_range", "0 0");
+    let groups = match made.0.as_ref().map(|users| &users.map) {
+        Some(map @ Map::Own(_)) => format!("{} {}", map.first(), map.first() + EACH - 1),
+        Some(Map::One) => "0 0".to_owned(),
+        None => "0 2147483647".to_owned(),
+    };
+    _ = fs::write("/proc/sys/net/ipv4/ping_group_range", groups);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -158,5 +191,5 @@ fn make(
         let links = Links::open().map_err(inside)?;
         links.build_pod(address, peer, outside).await.map_err(inside)
     })?;
-    Ok(namespaces)
+    Ok(made)
 }

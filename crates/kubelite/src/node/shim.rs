@@ -1,20 +1,24 @@
 //! The launcher: `herder internal shim`. Assembles a container's root in a mount namespace of its own, has the runtime
 //! start the container, and ends; the container is then the agent's child.
 
-use super::launch::{Job, Task};
+use super::devices;
+use super::enter::{self, Process};
+use super::launch::{Job, Start, Task};
 use super::root;
+use super::seal::Sealed;
 use herder_base::chain;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::error::LibcontainerError;
 use libcontainer::syscall::syscall::SyscallType;
+use nix::fcntl::OFlag;
 use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::stat::Mode;
 use nix::unistd::dup;
 use std::error::Error;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, Read};
-use std::path::Path;
+use std::io::{self, Read, Write};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use thiserror::Error as ThisError;
@@ -27,12 +31,20 @@ enum ShimError {
     Job(#[source] io::Error),
     #[error("its mounts could not be made private")]
     Namespace(#[source] io::Error),
+    #[error("its pod's namespaces could not be joined")]
+    Namespaces(#[source] io::Error),
     #[error("its root could not be assembled")]
     Root(#[source] root::RootError),
     #[error("the container runtime refused")]
     Runtime(#[source] LibcontainerError),
     #[error("its standard streams could not be set up")]
     Streams(#[source] io::Error),
+    #[error("the machine's devices could not be closed to it")]
+    Devices(#[source] io::Error),
+    #[error("{0}")]
+    Entered(String),
+    #[error("it ended at once")]
+    Ended(#[source] io::Error),
 }
 
 /// Runs the job on standard input.
@@ -56,8 +68,16 @@ pub(crate) fn main(_args: &[OsString]) -> ExitCode {
             .with_level(false)
             .try_init();
     }
+    // Opened now: a launcher that has entered a container does not see the directory any more.
+    let report = match File::open(&job.bundle) {
+        Ok(dir) => dir,
+        Err(error) => {
+            tracing::error!(%error, "the launcher's report");
+            return ExitCode::FAILURE;
+        }
+    };
     match run(&job) {
-        Ok(pid) => match fs::write(job.bundle.join("pid"), pid.to_string()) {
+        Ok(process) => match write_to(&report, "pid", &process.to_string()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
         },
@@ -69,10 +89,21 @@ pub(crate) fn main(_args: &[OsString]) -> ExitCode {
                 text = format!("{text} ({})", first.trim());
             }
             // Without it the agent says that the launcher was silent.
-            _ = fs::write(job.bundle.join("error"), text);
+            _ = write_to(&report, "error", &text);
             ExitCode::FAILURE
         }
     }
+}
+
+fn write_to(dir: &File, name: &str, text: &str) -> io::Result<()> {
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+    let mut file = File::from(nix::fcntl::openat(
+        dir,
+        name,
+        flags,
+        Mode::from_bits_truncate(0o600),
+    )?);
+    file.write_all(text.as_bytes())
 }
 
 fn describe(error: &ShimError) -> String {
@@ -100,63 +131,62 @@ fn read_job() -> Result<Job, ShimError> {
     serde_json::from_slice(&body).map_err(|error| ShimError::Job(error.into()))
 }
 
-fn run(job: &Job) -> Result<i32, ShimError> {
+fn run(job: &Job) -> Result<Process, ShimError> {
     signals::default_pipe();
-    let errno = |errno: nix::errno::Errno| ShimError::Streams(errno.into());
     // A session of its own: no signal meant for the agent's group reaches the container.
-    nix::unistd::setsid().map_err(errno)?;
-    let null = File::open("/dev/null").map_err(ShimError::Streams)?;
-    let builder = ContainerBuilder::new(job.id.clone(), SyscallType::default())
-        .with_root_path(&job.state)
-        .and_then(ContainerBuilder::validate_id)
-        .map_err(ShimError::Runtime)?
-        .with_stdin(null)
-        .with_stdout(dup(io::stdout()).map_err(errno)?)
-        .with_stderr(dup(io::stderr()).map_err(errno)?);
+    nix::unistd::setsid().map_err(|errno| ShimError::Streams(errno.into()))?;
     match &job.task {
-        Task::Start(plan) => {
-            unshare(CloneFlags::CLONE_NEWNS).map_err(|errno| ShimError::Namespace(errno.into()))?;
-            mount(
-                None::<&str>,
-                "/",
-                None::<&str>,
-                MsFlags::MS_REC | MsFlags::MS_PRIVATE,
-                None::<&str>,
-            )
-            .map_err(|errno| ShimError::Namespace(errno.into()))?;
-            root::assemble(plan).map_err(ShimError::Root)?;
-            let mut container = builder
-                .as_init(&job.bundle)
-                .with_systemd(false)
-                .with_detach(true)
-                .build()
-                .map_err(ShimError::Runtime)?;
-            container.start().map_err(ShimError::Runtime)?;
-            let pid = container.pid().map(|pid| pid.as_raw());
-            pid.ok_or(ShimError::Runtime(LibcontainerError::NoDirectory))
-        }
-        Task::Exec { process } => {
-            let pid = builder
-                .as_tenant()
-                .with_detach(false)
-                .with_process(Some(process))
-                .build()
-                .map_err(ShimError::Runtime)?;
-            forget_sockets(&job.state.join(&job.id));
-            Ok(pid.as_raw())
+        Task::Start(start) => begin(job, start),
+        Task::Enter(what) => {
+            let pid = enter::run(what).map_err(ShimError::Entered)?;
+            // Unreaped, so it is there. This process is in the namespaces of the container by now, where it has
+            // another number: only the number matters for a command.
+            Ok(Process { pid, started: 0 })
         }
     }
 }
 
-/// The runtime leaves a socket behind for every command.
-fn forget_sockets(state: &Path) {
-    let Ok(entries) = fs::read_dir(state) else { return };
-    for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with("tenant-") {
-            // Another launcher may have been quicker.
-            _ = fs::remove_file(entry.path());
-        }
+fn begin(job: &Job, start: &Start) -> Result<Process, ShimError> {
+    let errno = |errno: nix::errno::Errno| ShimError::Streams(errno.into());
+    let null = File::open("/dev/null").map_err(ShimError::Streams)?;
+    // Before this process leaves the agent's mount namespace: what the agent has opened belongs to that.
+    let views = root::views(&start.root).map_err(ShimError::Root)?;
+    unshare(CloneFlags::CLONE_NEWNS).map_err(|errno| ShimError::Namespace(errno.into()))?;
+    mount(
+        None::<&str>,
+        "/",
+        None::<&str>,
+        MsFlags::MS_REC | MsFlags::MS_PRIVATE,
+        None::<&str>,
+    )
+    .map_err(|errno| ShimError::Namespace(errno.into()))?;
+    root::assemble(&start.root, views).map_err(ShimError::Root)?;
+    for path in &start.join {
+        let namespace = File::open(path).map_err(ShimError::Namespaces)?;
+        setns(namespace, CloneFlags::empty()).map_err(|errno| ShimError::Namespaces(errno.into()))?;
     }
+    let mut container = ContainerBuilder::new(job.id.clone(), SyscallType::default())
+        .with_root_path(&job.state)
+        .and_then(ContainerBuilder::validate_id)
+        .map_err(ShimError::Runtime)?
+        .with_executor(Sealed::new(start.rights.clone()))
+        .with_stdin(null)
+        .with_stdout(dup(io::stdout()).map_err(errno)?)
+        .with_stderr(dup(io::stderr()).map_err(errno)?)
+        .as_init(&job.bundle)
+        .with_systemd(false)
+        .with_detach(true)
+        .build()
+        .map_err(ShimError::Runtime)?;
+    if let Some(cgroup) = &start.devices {
+        devices::close(cgroup).map_err(ShimError::Devices)?;
+    }
+    let pid = container.pid().map(|pid| pid.as_raw());
+    let pid = pid.ok_or(ShimError::Runtime(LibcontainerError::NoDirectory))?;
+    // It waits to be started, so it is the one that was just made.
+    let process = Process::of(pid).map_err(ShimError::Ended)?;
+    container.start().map_err(ShimError::Runtime)?;
+    Ok(process)
 }
 
 mod signals {

@@ -1,19 +1,39 @@
 //! A container as the runtime wants it: the OCI `config.json`. Pure: everything it needs is handed in.
 
 use super::env::millis;
+use super::launch::{LATE, late};
+use super::seal::Rights;
 use super::user::User;
 use k8s_openapi::api::core::v1::Container;
 use serde_json::{Value, json};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
 
 /// A directory or file of the machine (or of a volume) inside the container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Bind {
-    /// Outside.
-    pub(crate) source: String,
+    /// Outside: opened when it was checked, and nothing is looked up again.
+    pub(crate) place: Arc<OwnedFd>,
     /// Inside.
     pub(crate) target: String,
     /// Without the right to write.
     pub(crate) read_only: bool,
+    /// Files' set-id bits mean nothing.
+    pub(crate) no_set_id: bool,
+    /// With what is mounted below.
+    pub(crate) deep: bool,
+}
+
+/// What a container without limits of its own gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Defaults {
+    /// Bytes of memory.
+    pub(crate) memory: u64,
+    /// Bytes written outside volumes; they are in memory.
+    pub(crate) layer: u64,
+    /// Bytes of an `emptyDir`.
+    pub(crate) volume: u64,
 }
 
 /// Everything decided about a container before it starts.
@@ -29,8 +49,10 @@ pub(crate) struct Decided<'a> {
     pub(crate) cwd: String,
     /// Identity.
     pub(crate) user: &'a User,
-    /// The assembled root.
-    pub(crate) root: String,
+    /// What it may do.
+    pub(crate) rights: &'a Rights,
+    /// Where the launcher assembles the root.
+    pub(crate) stage: &'a Path,
     /// Volumes and the like, in order.
     pub(crate) binds: Vec<Bind>,
     /// The pod's namespaces, by path, or new ones.
@@ -39,10 +61,38 @@ pub(crate) struct Decided<'a> {
     pub(crate) cgroup: Option<String>,
     /// Machine files to hide.
     pub(crate) masks: &'a [String],
+    /// What it gets without asking.
+    pub(crate) defaults: Defaults,
+    /// The launcher mounts `/sys`.
+    pub(crate) system: bool,
+}
+
+/// Processes of a container, and of a pod as a whole.
+pub(crate) const PROCESSES: u64 = 4096;
+
+/// A limit of a container in thousandths, if it has it.
+pub(crate) fn limit(container: &Container, name: &str) -> Option<u128> {
+    let limits = container.resources.as_ref()?.limits.as_ref()?;
+    millis(&limits.get(name)?.0)
+}
+
+/// Bytes of memory that a container may have.
+pub(crate) fn memory(container: &Container, defaults: Defaults) -> u64 {
+    let own = limit(container, "memory").map(|limit| u64::try_from(limit / 1000).unwrap_or(u64::MAX));
+    own.filter(|limit| *limit > 0).unwrap_or(defaults.memory)
+}
+
+/// Bytes that a container may write outside volumes.
+pub(crate) fn layer(container: &Container, defaults: Defaults) -> u64 {
+    let own = limit(container, "ephemeral-storage").map(|l| u64::try_from(l / 1000).unwrap_or(u64::MAX));
+    // A size of nothing means no bound to the kernel.
+    own.map_or(defaults.layer, |limit| {
+        limit.clamp(4096, defaults.layer.max(1 << 30))
+    })
 }
 
 /// The control group settings of a container, `{}` for none.
-pub(crate) fn resources(container: &Container) -> Value {
+pub(crate) fn resources(container: &Container, privileged: bool, defaults: Defaults) -> Value {
     let given = container.resources.clone().unwrap_or_default();
     let amount = |map: &Option<std::collections::BTreeMap<String, _>>, name: &str| {
         map.as_ref().and_then(|map| map.get(name)).and_then(
@@ -50,7 +100,7 @@ pub(crate) fn resources(container: &Container) -> Value {
         )
     };
     let signed = |value: u128| i64::try_from(value).unwrap_or(i64::MAX);
-    let mut resources = json!({"pids": {"limit": 4096}});
+    let mut resources = json!({"pids": {"limit": PROCESSES}});
     let mut cpu = serde_json::Map::new();
     let limit = amount(&given.limits, "cpu");
     if let Some(limit) = limit.filter(|limit| *limit > 0) {
@@ -71,18 +121,18 @@ pub(crate) fn resources(container: &Container) -> Value {
         if !cpu.is_empty() {
             map.insert("cpu".to_owned(), Value::Object(cpu));
         }
-        if let Some(limit) = amount(&given.limits, "memory")
-            .map(|limit| signed(limit / 1000))
-            .filter(|l| *l > 0)
-        {
-            map.insert("memory".to_owned(), json!({"limit": limit}));
+        let limit = signed(u128::from(memory(container, defaults)));
+        map.insert("memory".to_owned(), json!({"limit": limit}));
+        if !privileged {
+            // The runtime then allows the usual ones.
+            map.insert("devices".to_owned(), json!([{"allow": false, "access": "rwm"}]));
         }
     }
     resources
 }
 
-/// The process part, also used for commands run in a started container.
-pub(crate) fn process(args: &[String], env: &[(String, String)], cwd: &str, user: &User) -> Value {
+fn process(decided: &Decided<'_>) -> Value {
+    let (user, env) = (decided.user, &decided.env);
     let env: Vec<String> = env
         .iter()
         .map(|(name, value)| format!("{name}={value}"))
@@ -91,13 +141,14 @@ pub(crate) fn process(args: &[String], env: &[(String, String)], cwd: &str, user
     if let (Value::Object(id), false) = (&mut id, user.groups.is_empty()) {
         id.insert("additionalGids".to_owned(), json!(user.groups));
     }
-    let capabilities = &user.capabilities;
+    // What is left until the process has given up the rest by itself.
+    let capabilities = decided.rights.until_sealed();
     json!({
         "terminal": false,
         "user": id,
-        "args": args,
+        "args": decided.args,
         "env": env,
-        "cwd": cwd,
+        "cwd": decided.cwd,
         "noNewPrivileges": user.no_new_privileges,
         "capabilities": {
             "bounding": capabilities, "effective": capabilities, "permitted": capabilities,
@@ -110,21 +161,30 @@ pub(crate) fn process(args: &[String], env: &[(String, String)], cwd: &str, user
 pub(crate) fn document(decided: &Decided<'_>) -> Value {
     let mut mounts = vec![
         json!({"destination": "/proc", "type": "proc", "source": "proc"}),
-        json!({"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
-               "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]}),
         json!({"destination": "/dev/pts", "type": "devpts", "source": "devpts",
                "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]}),
         json!({"destination": "/dev/shm", "type": "tmpfs", "source": "shm",
                "options": ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]}),
         json!({"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue",
                "options": ["nosuid", "noexec", "nodev"]}),
-        json!({"destination": "/sys", "type": "sysfs", "source": "sysfs",
-               "options": ["nosuid", "noexec", "nodev", "ro"]}),
     ];
-    mounts.extend(decided.binds.iter().map(|bind| {
+    if !decided.system {
+        mounts.push(json!({"destination": "/sys", "type": "sysfs", "source": "sysfs",
+               "options": ["nosuid", "noexec", "nodev", "ro"]}));
+    }
+    for (index, bind) in decided
+        .binds
+        .iter()
+        .enumerate()
+        .filter(|(_, bind)| late(&bind.target))
+    {
+        let source = decided.stage.join(LATE).join(index.to_string());
+        // The launcher's mount forbids what is to be forbidden already.
         let mode = if bind.read_only { "ro" } else { "rw" };
-        json!({"destination": bind.target, "type": "bind", "source": bind.source, "options": ["rbind", mode]})
-    }));
+        mounts.push(
+            json!({"destination": bind.target, "type": "bind", "source": source, "options": ["rbind", mode]}),
+        );
+    }
     let mut namespaces = vec![json!({"type": "pid"}), json!({"type": "mount"})];
     namespaces.extend(decided.namespaces.iter().map(|(kind, path)| match path {
         Some(path) => json!({"type": kind, "path": path}),
@@ -157,6 +217,9 @@ pub(crate) fn document(decided: &Decided<'_>) -> Value {
     };
     let mut masked: Vec<String> = masked.into_iter().map(str::to_owned).collect();
     masked.extend(decided.masks.iter().cloned());
+    if decided.system {
+        masked.push("/sys/fs/cgroup".to_owned());
+    }
     let mut linux = json!({
         "namespaces": namespaces,
         "maskedPaths": masked,
@@ -165,12 +228,15 @@ pub(crate) fn document(decided: &Decided<'_>) -> Value {
     });
     if let (Some(cgroup), Value::Object(linux)) = (&decided.cgroup, &mut linux) {
         linux.insert("cgroupsPath".to_owned(), json!(cgroup));
-        linux.insert("resources".to_owned(), resources(decided.container));
+        linux.insert(
+            "resources".to_owned(),
+            resources(decided.container, decided.user.privileged, decided.defaults),
+        );
     }
     json!({
         "ociVersion": "1.0.2",
-        "root": {"path": decided.root, "readonly": decided.user.read_only},
-        "process": process(&decided.args, &decided.env, &decided.cwd, decided.user),
+        "root": {"path": decided.stage.join("root"), "readonly": decided.user.read_only},
+        "process": process(decided),
         "mounts": mounts,
         "linux": linux,
     })
@@ -185,12 +251,26 @@ mod tests {
         let container: Container = serde_json::from_value(json!({"name": "c", "resources": {
             "requests": {"cpu": "250m"}, "limits": {"cpu": "0.5", "memory": "64Mi"}}}))
         .unwrap();
+        let defaults = Defaults {
+            memory: 1 << 30,
+            layer: 1 << 30,
+            volume: 1 << 30,
+        };
+        let closed = json!([{"allow": false, "access": "rwm"}]);
         assert_eq!(
-            resources(&container),
+            resources(&container, false, defaults),
             json!({"pids": {"limit": 4096}, "cpu": {"period": 100_000, "quota": 50_000, "shares": 256},
-                   "memory": {"limit": 67_108_864}})
+                   "memory": {"limit": 67_108_864}, "devices": closed})
         );
         let plain: Container = serde_json::from_value(json!({"name": "c"})).unwrap();
-        assert_eq!(resources(&plain), json!({"pids": {"limit": 4096}}));
+        assert_eq!(
+            resources(&plain, true, defaults),
+            json!({"pids": {"limit": 4096}, "memory": {"limit": 1 << 30}})
+        );
+        assert_eq!(layer(&plain, defaults), 1 << 30);
+        let small: Container = serde_json::from_value(json!({"name": "c", "resources":
+            {"limits": {"ephemeral-storage": "1Mi"}}}))
+        .unwrap();
+        assert_eq!(layer(&small, defaults), 1 << 20);
     }
 }

@@ -1,7 +1,7 @@
 //! Who a container runs as: security contexts of pod and container, joined. Pure.
 
 use super::env::ConfigError;
-use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSecurityContext, SELinuxOptions, SecurityContext};
 
 /// The identity and rights of a container's first process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,19 +16,21 @@ pub(crate) struct User {
     pub(crate) capabilities: Vec<String>,
     /// Everything allowed.
     pub(crate) privileged: bool,
-    /// `allowPrivilegeEscalation: false`.
+    /// Unless `allowPrivilegeEscalation: true` is asked for.
     pub(crate) no_new_privileges: bool,
+    /// System calls are filtered: unless privileged, or admitted without.
+    pub(crate) filtered: bool,
     /// `readOnlyRootFilesystem`.
     pub(crate) read_only: bool,
 }
 
-const DEFAULT: [&str; 14] = [
+/// No `MKNOD` and no `NET_RAW`: nobody needs device nodes of their own, and who may write raw packets may speak in the
+/// name of others.
+const DEFAULT: [&str; 12] = [
     "CHOWN",
     "DAC_OVERRIDE",
     "FSETID",
     "FOWNER",
-    "MKNOD",
-    "NET_RAW",
     "SETGID",
     "SETUID",
     "SETFCAP",
@@ -116,6 +118,7 @@ pub(crate) fn user(pod: &Pod, container: &Container, root: bool) -> Result<User,
         groups.extend(id(Some(group), "supplementalGroups")?);
     }
     let privileged = inner.privileged == Some(true);
+    let filtered = confined(pod, &outer, container, &inner)? && !privileged;
     if !root {
         let needs_root = |what: &str| {
             ConfigError::Wrong(format!(
@@ -162,9 +165,71 @@ pub(crate) fn user(pod: &Pod, container: &Container, root: bool) -> Result<User,
             .map(|name| format!("CAP_{name}"))
             .collect(),
         privileged,
-        no_new_privileges: inner.allow_privilege_escalation == Some(false),
+        no_new_privileges: !privileged && inner.allow_privilege_escalation != Some(true),
+        filtered,
         read_only: inner.read_only_root_filesystem == Some(true),
     })
+}
+
+/// Whether system calls are filtered; refuses what is asked for and cannot be had, rather than to leave it out.
+fn confined(
+    pod: &Pod,
+    outer: &PodSecurityContext,
+    container: &Container,
+    inner: &SecurityContext,
+) -> Result<bool, ConfigError> {
+    let wrong = |text: String| Err(ConfigError::Wrong(text));
+    if let Some(profile) = inner
+        .app_armor_profile
+        .as_ref()
+        .or(outer.app_armor_profile.as_ref())
+        && profile.type_ != "Unconfined"
+    {
+        return wrong(format!(
+            "appArmorProfile: Cannot enforce AppArmor: this node does not load AppArmor profiles (type {:?}); remove the \
+             field, the container is confined by a user namespace, capabilities and seccomp",
+            profile.type_
+        ));
+    }
+    let annotation = format!(
+        "container.apparmor.security.beta.kubernetes.io/{}",
+        container.name
+    );
+    let annotated = pod
+        .metadata
+        .annotations
+        .as_ref()
+        .and_then(|all| all.get(&annotation));
+    if let Some(value) = annotated.filter(|value| value.as_str() != "unconfined") {
+        return wrong(format!(
+            "annotation {annotation}: {value}: Cannot enforce AppArmor: this node does not load AppArmor profiles; \
+             remove the annotation"
+        ));
+    }
+    if let Some(options) = inner
+        .se_linux_options
+        .as_ref()
+        .or(outer.se_linux_options.as_ref())
+        && *options != SELinuxOptions::default()
+    {
+        return wrong(
+            "seLinuxOptions: this node does not label containers for SELinux; remove the field".to_owned(),
+        );
+    }
+    match inner.seccomp_profile.as_ref().or(outer.seccomp_profile.as_ref()) {
+        None => Ok(true),
+        Some(profile) => match profile.type_.as_str() {
+            "RuntimeDefault" => Ok(true),
+            "Unconfined" => Ok(false),
+            "Localhost" => wrong(format!(
+                "seccompProfile: Localhost profile {:?}: this node has no profiles of its own; use RuntimeDefault",
+                profile.localhost_profile.as_deref().unwrap_or_default()
+            )),
+            other => wrong(format!(
+                "seccompProfile: unknown type {other:?}; use RuntimeDefault"
+            )),
+        },
+    }
 }
 
 #[cfg(test)]
@@ -185,8 +250,22 @@ mod tests {
         let plain = try_user(json!({}), json!({}), false).unwrap();
         assert_eq!(
             (plain.uid, plain.capabilities.len(), plain.no_new_privileges),
-            (0, 14, false)
+            (0, 12, true)
         );
+        assert!(plain.filtered);
+        assert!(
+            plain
+                .capabilities
+                .iter()
+                .all(|name| name != "CAP_MKNOD" && name != "CAP_NET_RAW")
+        );
+        let open = try_user(
+            json!({"seccompProfile": {"type": "Unconfined"}}),
+            json!({"allowPrivilegeEscalation": true}),
+            false,
+        )
+        .unwrap();
+        assert!(!open.filtered && !open.no_new_privileges);
         let joined = try_user(
             json!({"runAsUser": 1, "runAsGroup": 2, "fsGroup": 3, "supplementalGroups": [4]}),
             json!({"runAsUser": 5, "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]},
@@ -212,6 +291,24 @@ mod tests {
                 "needs Herder to run as root",
             ),
             (json!({"runAsUser": -1}), json!({}), true, "no user or group id"),
+            (
+                json!({}),
+                json!({"seccompProfile": {"type": "Localhost", "localhostProfile": "p.json"}}),
+                true,
+                "no profiles of its own",
+            ),
+            (
+                json!({"appArmorProfile": {"type": "RuntimeDefault"}}),
+                json!({}),
+                true,
+                "Cannot enforce AppArmor",
+            ),
+            (
+                json!({"seLinuxOptions": {"type": "spc_t"}}),
+                json!({}),
+                true,
+                "SELinux",
+            ),
             (
                 json!({}),
                 json!({"capabilities": {"add": ["FLY"]}}),

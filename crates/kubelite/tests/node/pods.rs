@@ -2,6 +2,7 @@
 
 use super::cluster::{Cluster, sh};
 use serde_json::{Value, json};
+use std::path::Path;
 use std::time::Instant;
 
 impl Cluster {
@@ -267,6 +268,96 @@ impl Cluster {
         self.remove("late").await;
     }
 
+    /// The API server of these tests checks nothing: what comes through is the agent's to refuse.
+    pub(crate) async fn names(&self) {
+        let marker = format!("herder-of-a-test-{}", std::process::id());
+        for (index, (volume, container, mount)) in [
+            ("/etc", "c", "/data"),
+            ("../../../../../etc", "c", "/data"),
+            ("v", "../../../../c", "/data"),
+            ("v", "c", "/data/../../etc"),
+            ("v", "c", "/proc/sys"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let mut spec = json!({"restartPolicy": "Never", "containers": [sh("true")],
+                "volumes": [{"name": volume, "emptyDir": {}}]});
+            spec["containers"][0]["name"] = json!(container);
+            spec["containers"][0]["volumeMounts"] = json!([{"name": volume, "mountPath": mount}]);
+            let name = format!("named{index}");
+            self.api.pod(&name, "n1", spec);
+            let status = self.phase(&name, "Failed").await;
+            assert_eq!(status["reason"], "InvalidPod", "{status:#}");
+            assert!(
+                status["message"]
+                    .as_str()
+                    .unwrap()
+                    .contains("no name that this node"),
+                "{status:#}"
+            );
+            self.remove(&name).await;
+        }
+        assert!(Path::new("/etc/passwd").exists());
+
+        // Links of the image and of a volume lead nowhere but into the container.
+        let mut container = sh("pwd; ls /");
+        container["workingDir"] = json!(format!("/var/run/{marker}"));
+        let log = self.script("cwd", json!({"containers": [container]})).await;
+        assert!(log.starts_with(&format!("/run/{marker}\n")), "{log}");
+        assert!(!Path::new("/run").join(&marker).exists());
+        self.remove("cwd").await;
+        let mut container = sh("true");
+        container["volumeMounts"] = json!([{"name": "v", "mountPath": "/v", "subPath": "out/etc"}]);
+        let mut first = sh("ln -s / /v/out");
+        first["name"] = json!("i");
+        first["volumeMounts"] = json!([{"name": "v", "mountPath": "/v"}]);
+        let spec = json!({"containers": [container], "initContainers": [first],
+            "volumes": [{"name": "v", "emptyDir": {}}]});
+        self.api.pod("out", "n1", spec);
+        let refused = |status: &Value| {
+            let message = status["containerStatuses"][0]["state"]["waiting"]["message"].as_str();
+            message.is_some_and(|message| message.contains("leads out of the volume"))
+        };
+        self.until("a refusal", || Some(self.api.status("out")).filter(refused))
+            .await;
+        self.remove("out").await;
+    }
+
+    pub(crate) async fn bounds(&self) {
+        // A volume on disk, a message, the writable layer and a line without an end.
+        let mut container = sh("head -c 3000000 /dev/zero > /v/big; sleep 100");
+        container["volumeMounts"] = json!([{"name": "v", "mountPath": "/v"}]);
+        let spec = json!({"restartPolicy": "Never", "containers": [container],
+            "volumes": [{"name": "v", "emptyDir": {"sizeLimit": "1Mi"}}]});
+        self.api.pod("big", "n1", spec);
+        let status = self.phase("big", "Failed").await;
+        assert_eq!(status["reason"], "Evicted", "{status:#}");
+        assert_eq!(
+            status["message"].as_str().unwrap().trim(),
+            "Usage of EmptyDir volume \"v\" exceeds the limit \"1Mi\"."
+        );
+        self.remove("big").await;
+        let mut container = sh(
+            "head -c 1000000 /dev/zero > /dev/termination-log 2>/dev/null || echo words full; \
+             head -c 9000000 /dev/zero > /tmp/x 2>/dev/null || echo layer full; \
+             head -c 80000000 /dev/zero | tr '\\0' x",
+        );
+        container["resources"] = json!({"limits": {"ephemeral-storage": "4Mi"}});
+        let log = self.script("full", json!({"containers": [container]})).await;
+        let pod = self.api.get("/api/v1/namespaces/test/pods/full").unwrap();
+        let logs = self.dir.join(format!(
+            "kubelite/pods/{}/c",
+            pod["metadata"]["uid"].as_str().unwrap()
+        ));
+        let files: Vec<_> = std::fs::read_dir(&logs).unwrap().flatten().collect();
+        let size: u64 = files.iter().map(|file| file.metadata().unwrap().len()).sum();
+        assert!((30 << 20..60 << 20).contains(&size), "{size}");
+        assert_eq!(files.len(), 5);
+        assert!(log.contains("xxx"));
+        self.remove("full").await;
+    }
+
     pub(crate) async fn memory(&self) {
         if !self.root {
             return;
@@ -328,7 +419,7 @@ impl Cluster {
     pub(crate) async fn claims(&self) {
         let volume = self.dir.join("volumes/test/data");
         let pv = json!({"metadata": {"name": "pv1"}, "spec": {"hostPath": {"path": volume},
-            "claimRef": {"namespace": "test", "name": "data", "uid": "the-claim"}}});
+            "claimRef": {"namespace": "test", "name": "data", "uid": "claim-1"}}});
         self.api.put("/api/v1/persistentvolumes/pv1", pv);
         let mut container = sh("echo kept >> /data/file; cat /data/sub/../file; echo in > /part/x");
         container["volumeMounts"] = json!([{"name": "d", "mountPath": "/data"}, {"name": "d", "mountPath": "/part", "subPath": "sub"}]);
@@ -353,16 +444,20 @@ impl Cluster {
             Some(self.api.status("claims")).filter(waits)
         })
         .await;
-        // One that says it is bound is not believed while the volume says otherwise.
-        let mut bound = json!({"metadata": {"name": "data", "namespace": "test", "uid": "another-claim"},
+        let bound = json!({"metadata": {"name": "data", "namespace": "test", "uid": "claim-2"},
             "spec": {"volumeName": "pv1"}, "status": {"phase": "Bound"}});
+        // Another claim of the name than the one that the volume is bound to.
         self.api.put(claim, bound.clone());
-        let waits = |status: &Value| status.to_string().contains("is not bound to this claim");
-        self.until("the volume to be refused", || {
-            Some(self.api.status("claims")).filter(waits)
+        let wrong = |status: &Value| {
+            let message = status["containerStatuses"][0]["state"]["waiting"]["message"].as_str();
+            message.is_some_and(|message| message.contains("is not bound to this claim"))
+        };
+        self.until("the claim to be refused", || {
+            Some(self.api.status("claims")).filter(wrong)
         })
         .await;
-        bound["metadata"]["uid"] = json!("the-claim");
+        let mut bound = bound;
+        bound["metadata"]["uid"] = json!("claim-1");
         self.api.put(claim, bound);
         self.phase("claims", "Succeeded").await;
         self.remove("claims").await;

@@ -28,6 +28,8 @@ pub(crate) async fn run(dir: &Path, root: bool, only: Option<&str>) {
         crashes,
         bad_pods,
         ends,
+        names,
+        bounds,
         memory,
         users,
         node_network,

@@ -7,6 +7,7 @@ use crate::node::pod::Order;
 use crate::node::probe::Target;
 use crate::node::reaper::Exit;
 use crate::node::state::{Doing, Ended, Role};
+use crate::node::words;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Probe};
 use nix::sys::signal::{Signal, kill};
@@ -138,9 +139,8 @@ impl Supervisor {
         if let Some(cgroup) = &running.cgroup {
             cgroups::remove_below(cgroup);
         }
-        let mut message = fs::read(&running.words)
-            .map(|words| cut(&String::from_utf8_lossy(&words)))
-            .unwrap_or_default();
+        let mut message = cut(&words::read(&running.inside.bundle));
+        words::forget(&running.inside.bundle);
         let from_log =
             running.container.termination_message_policy.as_deref() == Some("FallbackToLogsOnError");
         if message.is_empty() && exit.code != 0 && from_log {

@@ -62,7 +62,6 @@ struct Running {
     container: Container,
     since: Timestamp,
     log: PathBuf,
-    words: PathBuf,
     copying: JoinSet<()>,
     cgroup: Option<String>,
 }

@@ -2,14 +2,19 @@
 
 use super::{NotStarted, Running, Supervisor};
 use crate::fabric::cgroups;
+use crate::node::enter::Command;
 use crate::node::env::{ConfigError, Sources, environment, expand};
 use crate::node::exec::Inside;
-use crate::node::launch::{Job, LaunchError, Launched, RootPlan, Task, launch, prepare};
+use crate::node::launch::{
+    BindPlan, IdsPlan, Job, LaunchError, Launched, RootPlan, Start, Task, launch, prepare,
+};
 use crate::node::logs::{self, Log};
-use crate::node::spec::{Bind, Decided, document, process};
-use crate::node::user;
+use crate::node::seal::Rights;
+use crate::node::spec::{self, Bind, Decided, document};
+use crate::node::{user, words};
 use k8s_openapi::api::core::v1::Container;
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex};
 use tokio::task::JoinSet;
 
@@ -17,7 +22,22 @@ use tokio::task::JoinSet;
 const LAST_WORDS: &str = "/dev/termination-log";
 
 impl Supervisor {
+    /// Starts it, or leaves nothing behind.
     pub(super) async fn start(&self, container: &Container) -> Result<Running, NotStarted> {
+        let started = self.try_start(container).await;
+        if started.is_err() {
+            words::forget(&self.bundle(container));
+        }
+        started
+    }
+
+    fn bundle(&self, container: &Container) -> std::path::PathBuf {
+        let restart = self.pod.restarts(self.index);
+        let id = format!("{}_{}_{restart}", self.pod.uid, container.name);
+        self.pod.machine.run.join("c").join(id)
+    }
+
+    async fn try_start(&self, container: &Container) -> Result<Running, NotStarted> {
         let (pod, machine) = (self.pod.pod(), &self.pod.machine);
         let mut sources = Sources::new(&machine.api, &self.pod.namespace);
         let identity = user::user(&pod, container, machine.config.root)?;
@@ -52,23 +72,24 @@ impl Supervisor {
             move |error: std::io::Error| NotStarted::Runtime(LaunchError::Refused(format!("{what}: {error}")))
         };
         // A start that failed half way leaves them behind.
+        words::forget(&bundle);
         _ = fs::remove_dir_all(&bundle);
         _ = fs::remove_dir_all(machine.runtime_state().join(&id));
         fs::create_dir_all(&bundle).map_err(io("its directory"))?;
-        let last_words = bundle.join("termination");
-        fs::write(&last_words, "").map_err(io("its termination message"))?;
-        open_to_all(&last_words);
+        let last_words = words::make(&bundle).map_err(io("its termination message"))?;
 
         let mut binds = self.pod.binds(&pod, container, &env).await?;
         binds.push(Bind {
-            source: last_words.to_string_lossy().into_owned(),
+            place: last_words,
             target: container
                 .termination_message_path
                 .clone()
+                .filter(|path| !path.is_empty())
                 .unwrap_or_else(|| LAST_WORDS.to_owned()),
             read_only: false,
+            no_set_id: true,
+            deep: false,
         });
-        let fs_dir = bundle.join("fs");
         let cwd = container
             .working_dir
             .clone()
@@ -77,38 +98,63 @@ impl Supervisor {
         let cgroup = machine
             .cgroup(&self.pod.uid)
             .map(|pod| format!("{pod}/{}", container.name));
+        let user = !machine.config.root;
+        let rights = Rights {
+            capabilities: identity.capabilities.clone(),
+            no_new_privileges: identity.no_new_privileges,
+            filtered: identity.filtered,
+            processes: user.then_some(spec::PROCESSES),
+            data: user.then(|| spec::memory(container, machine.defaults)),
+        };
+        let own = self.pod.users();
+        let system = own.is_some() && self.pod.sandbox.get().is_none();
+        let masks = machine.masks();
         let decided = Decided {
             container,
             args,
             env,
             cwd: cwd.clone(),
             user: &identity,
-            root: fs_dir.join("root").to_string_lossy().into_owned(),
+            rights: &rights,
+            stage: &machine.stage,
             binds,
             namespaces: self.pod.namespaces(),
             cgroup: cgroup.as_ref().map(|path| format!("/{path}")),
-            masks: &machine.masks,
+            masks: &masks,
+            defaults: machine.defaults,
+            system,
         };
         let config = document(&decided);
-        prepare(&bundle, &fs_dir, &config).map_err(io("its configuration"))?;
+        prepare(&bundle, &config).map_err(io("its configuration"))?;
         let in_volume = decided
             .binds
             .iter()
             .any(|bind| std::path::Path::new(&cwd).starts_with(&bind.target));
-        let plan = RootPlan {
-            fs: fs_dir,
-            user: !machine.config.root,
+        let root = RootPlan {
+            stage: machine.stage.clone(),
+            user,
+            ids: own.filter(|users| users.map.first() != 0).map(|users| IdsPlan {
+                users: users.path(),
+                first: users.map.first(),
+            }),
             etc: self.pod.etc(),
             binary: machine.exe.clone(),
             names: machine.names.clone(),
-            targets: decided
-                .binds
-                .iter()
-                .map(|bind| (bind.target.clone(), !std::path::Path::new(&bind.source).is_dir()))
-                .collect(),
+            binds: decided.binds.iter().map(bind_plan).collect(),
             cwd: (!in_volume).then_some(cwd),
+            size: spec::layer(container, machine.defaults),
+            devices: identity.privileged,
+            system,
         };
-        let process = process(&decided.args, &decided.env, &decided.cwd, &identity);
+        let command = Command {
+            args: Vec::new(),
+            env: decided.env.clone(),
+            cwd: decided.cwd.clone(),
+            uid: identity.uid,
+            gid: identity.gid,
+            groups: identity.groups.clone(),
+            rights: rights.clone(),
+        };
         let log = machine
             .logs(&self.pod.uid)
             .join(&container.name)
@@ -119,7 +165,12 @@ impl Supervisor {
             id: id.clone(),
             state: machine.runtime_state(),
             bundle: bundle.clone(),
-            task: Task::Start(plan),
+            task: Task::Start(Box::new(Start {
+                root,
+                join: self.pod.joined(),
+                rights: rights.clone(),
+                devices: cgroup.clone().filter(|_| !identity.privileged),
+            })),
         };
         if let Some(cgroup) = &cgroup {
             cgroups::remove_below(cgroup);
@@ -133,7 +184,7 @@ impl Supervisor {
         let since = machine.now();
         let mut copying = JoinSet::new();
         let Launched {
-            pid,
+            process: first,
             exit,
             output: (out, err),
         } = launched;
@@ -144,19 +195,24 @@ impl Supervisor {
             Arc::clone(&machine.clock),
         ));
         copying.spawn(logs::copy(err, "stderr", file, Arc::clone(&machine.clock)));
-        self.pod.pids(|pids| _ = pids.insert(pid));
+        self.pod.pids(|pids| _ = pids.insert(first.pid));
         self.record(|record| record.id.clone_from(&id));
         let name = &container.name;
         self.event(false, "Created", format!("Created container: {name}"));
         self.event(false, "Started", format!("Started container {name}"));
         Ok(Running {
-            pid,
+            pid: first.pid,
             exit,
-            inside: Inside { id, bundle, process },
+            inside: Inside {
+                id,
+                bundle,
+                cgroup: cgroup.clone(),
+                first,
+                command,
+            },
             container: container.clone(),
             since,
             log,
-            words: last_words,
             copying,
             cgroup,
         })
@@ -177,8 +233,12 @@ impl Supervisor {
     }
 }
 
-fn open_to_all(path: &std::path::Path) {
-    use std::os::unix::fs::PermissionsExt;
-    // The container may run as anyone.
-    _ = fs::set_permissions(path, fs::Permissions::from_mode(0o666));
+fn bind_plan(bind: &Bind) -> BindPlan {
+    BindPlan {
+        source: format!("/proc/1/fd/{}", bind.place.as_raw_fd()).into(),
+        target: bind.target.clone(),
+        read_only: bind.read_only,
+        no_set_id: bind.no_set_id,
+        deep: bind.deep,
+    }
 }

@@ -31,6 +31,11 @@ impl AtomicDir {
         }
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Shows exactly `payload`; the same one again writes nothing.
     pub(crate) fn write(&mut self, payload: &Payload) -> io::Result<()> {
         if self.shown.as_ref() == Some(payload) {

@@ -3,20 +3,24 @@
 
 mod atomic;
 mod payload;
+mod place;
 
+use self::place::{claim_place, claimed, give_to_group, host_path, within};
 use super::env::{ConfigError, Downward, Sources};
 use super::machine::Machine;
+use super::mounts::place;
 use super::spec::Bind;
+use super::usage::Watched;
 use atomic::AtomicDir;
 use k8s_openapi::api::core::v1::{Container, Pod, Volume};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::unistd::{Gid, chown};
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -52,12 +56,33 @@ pub(crate) enum VolumeError {
 
 #[derive(Debug)]
 struct Made {
-    path: PathBuf,
+    /// What was checked is what is mounted.
+    place: Arc<OwnedFd>,
     read_only: bool,
     /// To be unmounted at the end.
-    mounted: bool,
+    mounted: Option<PathBuf>,
     /// Kept current.
     content: Option<(AtomicDir, payload::Recipe)>,
+    /// Files come from where set-id bits may be meant.
+    set_id: bool,
+    /// With what is mounted below.
+    deep: bool,
+    /// Watched for its size.
+    watched: Option<(u64, String)>,
+}
+
+impl Made {
+    fn new(place: OwnedFd) -> Self {
+        Self {
+            place: Arc::new(place),
+            read_only: false,
+            mounted: None,
+            content: None,
+            set_id: true,
+            deep: false,
+            watched: None,
+        }
+    }
 }
 
 /// The volumes of one pod.
@@ -133,7 +158,7 @@ impl Volumes {
                     volume: name.clone(),
                     source,
                 })?;
-            dir.write(&payload).map_err(files(name, &made.path))?;
+            dir.write(&payload).map_err(files(name, dir.path()))?;
             next = next.min(recipe.next_token().unwrap_or(next));
         }
         Ok(next)
@@ -159,24 +184,27 @@ impl Volumes {
                 (_, Some(expr)) => super::env::expand(expr, env),
                 _ => String::new(),
             };
-            let source = if sub.is_empty() {
-                made.path.clone()
+            let place = if sub.is_empty() {
+                Arc::clone(&made.place)
             } else {
-                within(&made.path, &sub, made.read_only)?
+                Arc::new(within(made.place.as_fd(), &sub, made.read_only)?)
             };
             binds.push(Bind {
-                source: source.to_string_lossy().into_owned(),
+                place,
                 target: wanted.mount_path.clone(),
                 read_only: made.read_only || wanted.read_only == Some(true),
+                no_set_id: !made.set_id,
+                deep: made.deep,
             });
         }
         let token = self.made.get(TOKEN_VOLUME).filter(|_| wants_token(pod));
         if let Some(made) = token.filter(|_| !binds.iter().any(|bind| bind.target == TOKEN_PATH)) {
-            let source = made.path.to_string_lossy().into_owned();
             binds.push(Bind {
-                source,
+                place: Arc::clone(&made.place),
                 target: TOKEN_PATH.to_owned(),
                 read_only: true,
+                no_set_id: true,
+                deep: false,
             });
         }
         // Outer mounts first: a volume may be mounted inside another.
@@ -184,11 +212,27 @@ impl Volumes {
         Ok(binds)
     }
 
+    /// Volumes whose size is to be watched.
+    pub(crate) fn watched(&self) -> Vec<Watched> {
+        self.made
+            .iter()
+            .filter_map(|(name, made)| {
+                let (limit, shown) = made.watched.clone()?;
+                Some(Watched {
+                    name: name.clone(),
+                    place: Arc::clone(&made.place),
+                    limit,
+                    shown,
+                })
+            })
+            .collect()
+    }
+
     /// Unmounts and removes everything that was the pod's own.
     pub(crate) fn remove(&mut self) {
         for (name, made) in std::mem::take(&mut self.made) {
-            if made.mounted
-                && let Err(errno) = umount2(&made.path, MntFlags::MNT_DETACH)
+            if let Some(path) = &made.mounted
+                && let Err(errno) = umount2(path, MntFlags::MNT_DETACH)
             {
                 tracing::warn!(volume = name, %errno, "a volume could not be unmounted");
             }
@@ -201,27 +245,6 @@ impl Volumes {
                 _ => {}
             }
         }
-    }
-}
-
-/// A path inside a volume, made if missing; symbolic links that lead out are refused.
-fn within(volume: &Path, sub: &str, read_only: bool) -> Result<PathBuf, ConfigError> {
-    let wrong = |why: &str| ConfigError::Wrong(format!("subPath {sub:?}: {why}"));
-    let relative = Path::new(sub);
-    if relative.is_absolute() || relative.components().any(|part| part.as_os_str() == "..") {
-        return Err(wrong("must be a relative path without .."));
-    }
-    let path = volume.join(relative);
-    if !path.exists() {
-        if read_only {
-            return Err(wrong("is not in the volume"));
-        }
-        fs::create_dir_all(&path).map_err(|error| wrong(&format!("could not be made: {error}")))?;
-    }
-    let (real, base) = (path.canonicalize(), volume.canonicalize());
-    match (real, base) {
-        (Ok(real), Ok(base)) if real.starts_with(&base) => Ok(real),
-        _ => Err(wrong("leads out of the volume")),
     }
 }
 
@@ -248,15 +271,17 @@ async fn make_one(
         let in_memory = empty.medium.as_deref() == Some("Memory");
         let path = if in_memory { memory } else { disk }.join(name);
         fs::create_dir_all(&path).map_err(files(name, &path))?;
+        let declared = empty.size_limit.as_ref().and_then(|limit| {
+            let bytes = super::env::millis(&limit.0)? / 1000;
+            let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+            (bytes > 0).then(|| (bytes, limit.0.clone()))
+        });
         if in_memory {
-            let size = empty
-                .size_limit
+            let most = machine.defaults.memory;
+            let size = declared
                 .as_ref()
-                .and_then(|limit| super::env::millis(&limit.0));
-            let options = size.map_or_else(
-                || "mode=0777".to_owned(),
-                |size| format!("mode=0777,size={}", size / 1000),
-            );
+                .map_or(most / 2, |(bytes, _)| (*bytes).min(most));
+            let options = format!("mode=0777,size={size},nr_inodes=131072");
             mount(
                 Some("tmpfs"),
                 &path,
@@ -266,36 +291,35 @@ async fn make_one(
             )
             .map_err(|errno| files(name, &path)(errno.into()))?;
         }
-        fs::set_permissions(&path, Permissions::from_mode(0o777)).map_err(files(name, &path))?;
-        give_to_group(name, &path, group)?;
-        return Ok(Made {
-            path,
-            read_only: false,
-            mounted: in_memory,
-            content: None,
-        });
+        let mut made = Made::new(place(&path).map_err(files(name, &path))?);
+        made.mounted = in_memory.then(|| path.clone());
+        let most = machine.defaults.volume;
+        made.watched = (!in_memory).then(|| declared.unwrap_or_else(|| (most, format!("{}Mi", most >> 20))));
+        let ready = fs::set_permissions(&path, Permissions::from_mode(0o777))
+            .and_then(|()| give_to_group(made.place.as_fd(), group));
+        if let Err(error) = ready {
+            if made.mounted.is_some() {
+                // What is left is memory, until the agent ends.
+                _ = umount2(&path, MntFlags::MNT_DETACH);
+            }
+            return Err(files(name, &path)(error));
+        }
+        return Ok(made);
     }
     if let Some(host) = &volume.host_path {
         let path = PathBuf::from(&host.path);
-        host_path(&path, host.type_.as_deref().unwrap_or_default())
+        let opened = host_path(&path, host.type_.as_deref().unwrap_or_default())
             .map_err(|why| source(ConfigError::Wrong(format!("hostPath {}: {why}", host.path))))?;
-        return Ok(Made {
-            path,
-            read_only: false,
-            mounted: false,
-            content: None,
-        });
+        let mut made = Made::new(opened);
+        made.deep = true;
+        return Ok(made);
     }
     if let Some(claim) = &volume.persistent_volume_claim {
         let path = claimed(machine, pod, &claim.claim_name).await.map_err(source)?;
-        fs::create_dir_all(&path).map_err(files(name, &path))?;
-        give_to_group(name, &path, group)?;
-        return Ok(Made {
-            path,
-            read_only: claim.read_only == Some(true),
-            mounted: false,
-            content: None,
-        });
+        let mut made = Made::new(claim_place(machine, &path).map_err(files(name, &path))?);
+        give_to_group(made.place.as_fd(), group).map_err(files(name, &path))?;
+        made.read_only = claim.read_only == Some(true);
+        return Ok(made);
     }
     let Some(mut recipe) = payload::Recipe::of(volume) else {
         let kinds = "emptyDir, configMap, secret, projected, downwardAPI, hostPath and persistentVolumeClaim";
@@ -310,94 +334,11 @@ async fn make_one(
         .map_err(source)?;
     let mut dir = AtomicDir::new(path.clone(), group);
     dir.write(&payload).map_err(files(name, &path))?;
-    Ok(Made {
-        path,
-        read_only: true,
-        mounted: false,
-        content: Some((dir, recipe)),
-    })
-}
-
-/// `fsGroup`: files belong to the group, and new ones will.
-fn give_to_group(volume: &str, path: &Path, group: Option<u32>) -> Result<(), VolumeError> {
-    let Some(group) = group else { return Ok(()) };
-    let meta = fs::symlink_metadata(path).map_err(files(volume, path))?;
-    if meta.is_symlink() {
-        return Ok(());
-    }
-    if meta.gid() != group {
-        chown(path, None, Some(Gid::from_raw(group))).map_err(|errno| files(volume, path)(errno.into()))?;
-    }
-    let add = if meta.is_dir() { 0o2070 } else { 0o060 };
-    let mode = meta.permissions().mode();
-    fs::set_permissions(path, Permissions::from_mode(mode | add)).map_err(files(volume, path))?;
-    if meta.is_dir() {
-        for entry in fs::read_dir(path).map_err(files(volume, path))?.flatten() {
-            give_to_group(volume, &entry.path(), Some(group))?;
-        }
-    }
-    Ok(())
-}
-
-fn host_path(path: &Path, kind: &str) -> Result<(), String> {
-    let meta = fs::metadata(path);
-    let is = |what: &str, right: bool| {
-        if right {
-            Ok(())
-        } else {
-            Err(format!("is no {what}"))
-        }
-    };
-    match (kind, meta) {
-        ("DirectoryOrCreate", Err(_)) => fs::create_dir_all(path).map_err(|error| error.to_string()),
-        ("FileOrCreate", Err(_)) => fs::write(path, "").map_err(|error| error.to_string()),
-        (_, Err(error)) => Err(error.to_string()),
-        ("Directory" | "DirectoryOrCreate", Ok(meta)) => is("directory", meta.is_dir()),
-        ("File" | "FileOrCreate", Ok(meta)) => is("file", meta.is_file()),
-        ("Socket", Ok(meta)) => is(
-            "socket",
-            std::os::unix::fs::FileTypeExt::is_socket(&meta.file_type()),
-        ),
-        (_, Ok(_)) => Ok(()),
-    }
-}
-
-async fn claimed(machine: &Machine, pod: &Pod, claim: &str) -> Result<PathBuf, ConfigError> {
-    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-    let what = format!("persistentvolumeclaim {claim:?}");
-    let read = |path: String| async move { machine.api.get(&path).await };
-    let api = |what: String| move |source| ConfigError::Api { what, source };
-    let own = read(format!(
-        "/api/v1/namespaces/{namespace}/persistentvolumeclaims/{claim}"
-    ))
-    .await
-    .map_err(api(what.clone()))?;
-    let text =
-        |object: &Value, pointer: &str| object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-    let volume = text(&own, "/spec/volumeName").filter(|name| !name.is_empty());
-    let Some(volume) = volume.filter(|_| text(&own, "/status/phase").as_deref() == Some("Bound")) else {
-        return Err(ConfigError::Wrong(format!("{what} is not bound to a volume yet")));
-    };
-    let object = read(format!("/api/v1/persistentvolumes/{volume}"))
-        .await
-        .map_err(api(format!("volume {volume:?}")))?;
-    // The volume must say so too, with the claim's uid: a claim can name any volume.
-    let uid = text(&own, "/metadata/uid").filter(|uid| !uid.is_empty());
-    let by = |field: &str| text(&object, &format!("/spec/claimRef/{field}"));
-    if uid.is_none()
-        || by("uid") != uid
-        || by("namespace").as_deref() != Some(namespace)
-        || by("name").as_deref() != Some(claim)
-    {
-        return Err(ConfigError::Wrong(format!(
-            "{what}: volume {volume:?} is not bound to this claim"
-        )));
-    }
-    let path = ["/spec/hostPath/path", "/spec/local/path"]
-        .iter()
-        .find_map(|pointer| object.pointer(pointer).and_then(Value::as_str));
-    path.map(PathBuf::from)
-        .ok_or_else(|| ConfigError::Wrong(format!("{what}: volume {volume:?} is neither hostPath nor local")))
+    let mut made = Made::new(place(&path).map_err(files(name, &path))?);
+    made.read_only = true;
+    made.set_id = false;
+    made.content = Some((dir, recipe));
+    Ok(made)
 }
 
 /// Config maps and secrets a pod mentions: its volumes follow their changes.
