@@ -231,7 +231,7 @@ fn cleaned(op: Op, path: &str) -> Option<String> {
 /// A path's bytes for an address.
 pub(crate) fn encoded(path: &str) -> Cow<'_, str> {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(byte);
-    if path.as_bytes().iter().all(|byte| plain(byte)) {
+    if path.as_bytes().iter().all(plain) {
         return path.into();
     }
     path.bytes()
