@@ -62,7 +62,7 @@ fn a_pod_reaches_no_device_and_no_id_of_the_machine() {
         let script = "echo map $(cat /proc/self/uid_map); until test -s /tmp/probe; do sleep 0.05; done; \
              echo probe $(cat /tmp/probe); touch /tmp/f /var/lib/f /usr/local/f /v/f && echo writable; \
              stat -c '%u %U' /usr/bin/env /etc/passwd /v/f; rm /usr/bin/env && echo removed; \
-             chown 33:33 /tmp/f && stat -c 'given %u %g' /tmp/f; su -s /bin/sh nobody -c 'id -u' 2>&1";
+             chown 33:33 /tmp/f && stat -c 'given %u %g' /tmp/f; su -s /bin/sh nobody -c 'id -u' 2>&1; true";
         let more = json!({"spec": {
             "volumes": [{"name": "v", "emptyDir": {}}],
             "containers": [{"volumeMounts": [{"name": "v", "mountPath": "/v"}],

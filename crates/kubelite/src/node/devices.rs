@@ -173,8 +173,8 @@ mod tests {
         fs::create_dir(&group).unwrap();
         close_unified(&group).unwrap();
         let script = format!(
-            "echo $$ > {}/cgroup.procs; for d in null zero full random urandom ptmx; do : < /dev/$d || echo no $d; done; \
-             for d in kmsg mem loop-control net/tun; do test -e /dev/$d && : < /dev/$d && echo opened $d; done; \
+            "echo $$ > {}/cgroup.procs; for d in null zero full random urandom ptmx; do ( : < /dev/$d ) || echo no $d; done; \
+             for d in kmsg mem loop-control net/tun; do test -e /dev/$d && ( : < /dev/$d ) && echo opened $d; done; \
              mknod /tmp/herder-devices-test-$$ b 1 1 && echo made; true",
             group.display()
         );
