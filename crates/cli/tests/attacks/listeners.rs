@@ -49,13 +49,19 @@ fn start(who: Who, dir: &Dir) -> Platform {
     setrlimit(Resource::RLIMIT_NOFILE, USUAL_FILES.min(hard), hard).unwrap();
     let platform = Platform::start(who, dir, &fleet.to_string_lossy(), &[]);
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
-    until("the platform's first answers", || ask_all(&platform).is_ok().then_some(()));
+    until("the platform's first answers", || {
+        ask_all(&platform).is_ok().then_some(())
+    });
     platform
 }
 
 /// `host:port` of a URL in endpoints.json.
 fn at(platform: &Platform, pointer: &str) -> String {
-    let url = platform.endpoints.pointer(pointer).and_then(Value::as_str).unwrap();
+    let url = platform
+        .endpoints
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap();
     url.split("//").nth(1).unwrap().trim_end_matches('/').to_owned()
 }
 
@@ -135,7 +141,11 @@ fn patient(address: &str, request: &str) -> String {
 
 /// When everybody works there is no room, and whoever comes is told so, and when to come again.
 fn no_room_has_words(platform: &Platform) {
-    let file = platform.endpoints.pointer("/dashboard/token_file").and_then(Value::as_str).unwrap();
+    let file = platform
+        .endpoints
+        .pointer("/dashboard/token_file")
+        .and_then(Value::as_str)
+        .unwrap();
     let token = std::fs::read_to_string(file).unwrap();
     let board = at(platform, "/dashboard/url");
     let request = format!(
@@ -156,11 +166,17 @@ fn no_room_has_words(platform: &Platform) {
     let refused = refused.expect("there is no end to what one client may have");
     assert!(refused.starts_with("HTTP/1.1 429"), "{refused}");
     let words = refused.to_ascii_lowercase();
-    assert!(words.contains("retry-after: 1") && words.contains("busy"), "{refused}");
+    assert!(
+        words.contains("retry-after: 1") && words.contains("busy"),
+        "{refused}"
+    );
     assert!(words.contains("try again in a second"), "{refused}");
     drop(held);
     until("room again", || {
-        let answer = http(&board, "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let answer = http(
+            &board,
+            "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        );
         answer.contains("200 OK").then_some(())
     });
 }
@@ -179,11 +195,21 @@ fn one_users_watches_are_counted(platform: &Platform) {
     assert!(made.ok, "{made:?}");
     let token = platform.kubectl(&["-n", "flood", "create", "token", "herder-deployer"], "");
     let ca = platform.kubectl(
-        &["-n", "default", "get", "configmap", "kube-root-ca.crt", "-o", "jsonpath={.data.ca\\.crt}"],
+        &[
+            "-n",
+            "default",
+            "get",
+            "configmap",
+            "kube-root-ca.crt",
+            "-o",
+            "jsonpath={.data.ca\\.crt}",
+        ],
         "",
     );
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(ca.out.as_bytes()).unwrap()).unwrap();
+    roots
+        .add(CertificateDer::from_pem_slice(ca.out.as_bytes()).unwrap())
+        .unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -213,7 +239,10 @@ fn one_users_watches_are_counted(platform: &Platform) {
     assert!(refused.starts_with("HTTP/1.1 429"), "{refused}");
     let words = refused.to_ascii_lowercase();
     assert!(words.contains("retry-after: 1"), "{refused}");
-    assert!(words.contains("toomanyrequests") || words.contains("too many"), "{refused}");
+    assert!(
+        words.contains("toomanyrequests") || words.contains("too many"),
+        "{refused}"
+    );
     let begun = Instant::now();
     let other = platform.kubectl(&["get", "namespaces", "--request-timeout=5s"], "");
     assert!(other.ok && begun.elapsed() < BEARABLE, "{other:?}");
@@ -229,7 +258,10 @@ fn the_wire_tells_nothing(platform: &Platform) {
             && timeout 5 cat <&3 | head -c 300 | tr -cd '[:print:]') 2>/dev/null; done; echo; echo done",
     );
     assert!(said.out.contains("done"), "{said:?}");
-    assert!(!said.out.contains("HTTP/1.1"), "something answered without TLS: {said:?}");
+    assert!(
+        !said.out.contains("HTTP/1.1"),
+        "something answered without TLS: {said:?}"
+    );
     let said = script(
         platform,
         "secure",
@@ -237,7 +269,10 @@ fn the_wire_tells_nothing(platform: &Platform) {
          /usr/local/bin/herder vault status 2>&1; unset VAULT_CACERT; /usr/local/bin/herder vault status 2>&1; echo done",
     );
     assert_eq!(said.out.matches("initialized ").count(), 1, "{said:?}");
-    assert!(said.out.contains("certificate"), "a strange authority is trusted: {said:?}");
+    assert!(
+        said.out.contains("certificate"),
+        "a strange authority is trusted: {said:?}"
+    );
 }
 
 /// Runs a script in a pod to its end; what it printed.

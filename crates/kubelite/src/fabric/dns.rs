@@ -5,6 +5,7 @@ use super::types::{DNS, ServiceSnapshot};
 use super::upstream::Upstream;
 use super::zone::{Verdict, Zone};
 use arc_swap::ArcSwap;
+use herder_listen::Places;
 use hickory_server::proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_server::proto::rr::{RData, RecordType};
 use std::io;
@@ -15,8 +16,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 
-/// Questions answered at the same time; more wait in the socket.
-const AT_ONCE: usize = 512;
+/// Questions by UDP at the same time, and those of one pod; what does not fit is dropped, and asked again.
+const QUESTIONS: (usize, usize) = (512, 128);
+/// Connections at the same time, and those of one pod; counted apart, as they may be silent.
+const CONNECTIONS: (usize, usize) = (256, 16);
 /// A silent TCP client is dropped after this.
 const IDLE: Duration = Duration::from_secs(20);
 
@@ -117,11 +120,14 @@ pub(super) async fn serve(udp: UdpSocket, tcp: TcpListener, names: Arc<Names>) {
     let udp = Arc::new(udp);
     let mut tasks = JoinSet::new();
     let mut buffer = vec![0_u8; 4096];
+    let questions = Places::new(QUESTIONS.0, QUESTIONS.1);
+    let connections = Places::new(CONNECTIONS.0, CONNECTIONS.1);
     loop {
         tokio::select! {
             Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
-            received = udp.recv_from(&mut buffer), if tasks.len() < AT_ONCE => {
+            received = udp.recv_from(&mut buffer) => {
                 let Ok((length, client)) = received else { continue };
+                let Some(place) = questions.take(client.ip()) else { continue };
                 let packet = buffer.get(..length).unwrap_or_default().to_vec();
                 let (udp, names) = (Arc::clone(&udp), Arc::clone(&names));
                 tasks.spawn(async move {
@@ -129,12 +135,17 @@ pub(super) async fn serve(udp: UdpSocket, tcp: TcpListener, names: Arc<Names>) {
                         // The client may be gone; it would ask again.
                         _ = udp.send_to(&reply, client).await;
                     }
+                    drop(place);
                 });
             }
-            accepted = tcp.accept(), if tasks.len() < AT_ONCE => match accepted {
-                Ok((stream, _)) => {
+            accepted = tcp.accept() => match accepted {
+                Ok((stream, from)) => {
+                    let Some(place) = connections.take(from.ip()) else { continue };
                     let names = Arc::clone(&names);
-                    tasks.spawn(async move { _ = tokio::time::timeout(IDLE, stream_of(stream, &names)).await; });
+                    tasks.spawn(async move {
+                        _ = tokio::time::timeout(IDLE, stream_of(stream, &names)).await;
+                        drop(place);
+                    });
                 }
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             },

@@ -3,6 +3,7 @@
 
 use super::types::{Protocol, ServiceSnapshot};
 use super::udp;
+use herder_listen::Places;
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
@@ -15,6 +16,8 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+/// Connections through all service ports at once, each of two descriptors, and those of one pod.
+const CARRIED: (usize, usize) = (8192, 1024);
 /// How long one backend may take to accept before the next is tried.
 const CONNECT: Duration = Duration::from_secs(2);
 
@@ -56,10 +59,21 @@ struct Port {
 }
 
 /// The listeners. Everything it spawned ends when it is dropped.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Proxy {
     ports: BTreeMap<(SocketAddr, Protocol), Port>,
     tasks: JoinSet<()>,
+    places: Places,
+}
+
+impl Default for Proxy {
+    fn default() -> Self {
+        Self {
+            ports: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            places: Places::new(CARRIED.0, CARRIED.1),
+        }
+    }
 }
 
 impl Proxy {
@@ -105,7 +119,8 @@ impl Proxy {
         match protocol {
             Protocol::Tcp => {
                 let listener = TcpListener::bind(at).await?;
-                self.tasks.spawn(accept(listener, backends, stop.clone()));
+                self.tasks
+                    .spawn(accept(listener, backends, self.places.clone(), stop.clone()));
             }
             Protocol::Udp => {
                 let socket = UdpSocket::bind(at).await?;
@@ -121,13 +136,23 @@ fn is_control_plane(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V4(ip) if matches!(ip.octets(), [10, 96, 0, 0..=15]))
 }
 
-async fn accept(listener: TcpListener, backends: Arc<Backends>, stop: CancellationToken) {
+async fn accept(listener: TcpListener, backends: Arc<Backends>, places: Places, stop: CancellationToken) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok((client, from)) => drop(connections.spawn(carry(client, from, Arc::clone(&backends)))),
+                Ok((client, from)) => match places.take(from.ip()) {
+                    Some(place) => {
+                        let carrying = carry(client, from, Arc::clone(&backends));
+                        connections.spawn(async move {
+                            carrying.await;
+                            drop(place);
+                        });
+                    }
+                    // Closed at once: this pod has more than its part, or all are taken.
+                    None => tracing::debug!(%from, "too many connections through services"),
+                },
                 Err(error) => {
                     // Out of descriptors, most likely: let connections end before the next try.
                     tracing::warn!(%error, "a connection could not be accepted");

@@ -1,6 +1,7 @@
 //! Carries UDP for the service proxy: one socket per client, kept while it talks.
 
 use super::proxy::Backends;
+use herder_listen::Places;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 /// A client silent for so long is forgotten.
 const IDLE: Duration = Duration::from_secs(30);
-/// Clients one port serves at once; packets of further ones are dropped, as a full network would.
-const CLIENTS: usize = 1024;
+/// Clients one port serves at once, and those at one address; packets of further ones are dropped, as a full network would.
+const CLIENTS: (usize, usize) = (1024, 256);
 
 /// Relays until stopped.
 pub(super) async fn relay(socket: UdpSocket, backends: Arc<Backends>, stop: CancellationToken) {
@@ -21,6 +22,7 @@ pub(super) async fn relay(socket: UdpSocket, backends: Arc<Backends>, stop: Canc
     let mut clients: HashMap<SocketAddr, mpsc::Sender<Vec<u8>>> = HashMap::new();
     let mut tasks: JoinSet<SocketAddr> = JoinSet::new();
     let mut buffer = vec![0_u8; 65_536];
+    let places = Places::new(CLIENTS.0, CLIENTS.1);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -36,12 +38,17 @@ pub(super) async fn relay(socket: UdpSocket, backends: Arc<Backends>, stop: Canc
                     None => buffer.get(..length).unwrap_or_default().to_vec(),
                 };
                 let Some(backend) = backends.order(client.ip()).first().copied() else { continue };
-                if clients.len() >= CLIENTS { continue }
+                let Some(place) = places.take(client.ip()) else { continue };
                 let (sender, receiver) = mpsc::channel(64);
                 // An empty channel of 64 has room for one.
                 _ = sender.try_send(packet);
                 clients.insert(client, sender);
-                tasks.spawn(talk(Arc::clone(&socket), client, backend, receiver));
+                let talking = talk(Arc::clone(&socket), client, backend, receiver);
+                tasks.spawn(async move {
+                    let client = talking.await;
+                    drop(place);
+                    client
+                });
             }
         }
     }
