@@ -154,6 +154,16 @@ impl Room {
         }
     }
 
+    /// How many seats there are.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections
+    }
+
+    /// Notes that somebody was sent away.
+    pub(crate) fn refused(&self) {
+        self.table().refused += 1;
+    }
+
     fn now(&self) -> u64 {
         self.clock.set(self.started.elapsed());
         self.clock.get()
@@ -172,7 +182,6 @@ impl Room {
             None
         };
         if let Some(refusal) = refused {
-            table.refused += 1;
             return Err(refusal);
         }
         let seat = Arc::new(Seat::new(group, Arc::clone(&self.clock), tls));

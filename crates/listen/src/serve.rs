@@ -2,16 +2,18 @@
 
 use crate::connection::{Handler, Peer, connection};
 use crate::files::raise_file_limit;
-use crate::limits::{Limits, Plain};
-use crate::room::{Group, Room};
+use crate::limits::{Limits, Plain, Refusal};
+use crate::room::{Entry, Group, Room};
 use crate::seat::Order;
-use crate::socket::Socket;
+use crate::socket::{Socket, Stream};
+use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 /// How often seats are looked at.
@@ -19,6 +21,9 @@ const LOOK: Duration = Duration::from_millis(500);
 /// How many are told with words at once that there is no room, and how long each may take to listen. Others see their
 /// connection closed.
 const WORDS: (usize, Duration) = (64, Duration::from_secs(3));
+/// How long a client may wait for a seat, and how often is seen whether there is one.
+const PATIENCE: Duration = Duration::from_secs(2);
+const TURN: Duration = Duration::from_millis(10);
 /// The pause after an accept that failed.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -48,63 +53,38 @@ pub async fn serve<H: Handler>(
 ) {
     raise_file_limit();
     let socket = socket.into();
+    socket.widen();
     let room = Arc::new(Room::new(settings.name, settings.limits.clone()));
     let (settings, make) = (Arc::new(settings), Arc::new(make));
-    let words = Arc::new(Semaphore::new(WORDS.0));
-    let tls = settings.tls.is_some();
-    let mut look = tokio::time::interval(LOOK);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut look = interval(LOOK);
+    let mut turn = interval(TURN);
+    let mut door = Door {
+        tls: settings.tls.is_some(),
+        most: room.connections() / 2,
+        room: Arc::clone(&room),
+        settings: Arc::clone(&settings),
+        make,
+        words: Arc::new(Semaphore::new(WORDS.0)),
+        waiting: VecDeque::new(),
+        tasks: JoinSet::new(),
+    };
     let mut occupied = false;
-    let mut tasks = JoinSet::new();
     loop {
-        let (stream, address) = tokio::select! {
+        tokio::select! {
             () = cancel.cancelled() => break,
-            Some(_) = tasks.join_next(), if !tasks.is_empty() => continue,
-            _ = look.tick(), if occupied => {
-                occupied = room.sweep();
-                continue;
-            }
+            Some(_) = door.tasks.join_next(), if !door.tasks.is_empty() => {}
+            _ = look.tick(), if occupied => occupied = room.sweep(),
+            _ = turn.tick(), if !door.waiting.is_empty() => door.turn(),
             accepted = socket.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    trouble(&room, &error).await;
-                    continue;
+                Ok((stream, address)) => {
+                    occupied = true;
+                    door.arrived(stream, address);
                 }
+                Err(error) => trouble(&room, &error).await,
             },
-        };
-        let group = address.map_or(Group::Machine, |address| Group::of(address.ip()));
-        occupied = true;
-        match room.enter(group, tls) {
-            Ok(entry) => {
-                tasks.spawn(connection(
-                    stream,
-                    entry,
-                    address,
-                    Arc::clone(&settings),
-                    Arc::clone(&make),
-                    None,
-                ));
-            }
-            Err(refusal) => {
-                let Ok(permit) = Arc::clone(&words).try_acquire_owned() else {
-                    continue;
-                };
-                let telling = connection(
-                    stream,
-                    room.spare(group, tls),
-                    address,
-                    Arc::clone(&settings),
-                    Arc::clone(&make),
-                    Some(refusal),
-                );
-                tasks.spawn(async move {
-                    // Whoever does not listen does not hear it.
-                    let _told = tokio::time::timeout(WORDS.1, telling).await;
-                    drop(permit);
-                });
-            }
         }
     }
+    let mut tasks = door.tasks;
     drop(socket);
     room.tell_all(Order::Finish);
     let all = async { while tasks.join_next().await.is_some() {} };
@@ -115,6 +95,117 @@ pub async fn serve<H: Handler>(
             "cutting off what did not finish in time"
         );
         tasks.shutdown().await;
+    }
+}
+
+fn interval(period: Duration) -> tokio::time::Interval {
+    let mut interval = tokio::time::interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+/// Somebody who was let in and has no seat yet.
+struct Waiting {
+    stream: Stream,
+    address: Option<SocketAddr>,
+    group: Group,
+    since: Instant,
+}
+
+/// Where clients arrive.
+struct Door<F> {
+    tls: bool,
+    /// The most that may wait for a seat.
+    most: usize,
+    room: Arc<Room>,
+    settings: Arc<Settings>,
+    make: Arc<F>,
+    words: Arc<Semaphore>,
+    waiting: VecDeque<Waiting>,
+    tasks: JoinSet<()>,
+}
+
+impl<H: Handler, F: Fn(Peer) -> H + Send + Sync + 'static> Door<F> {
+    fn arrived(&mut self, stream: Stream, address: Option<SocketAddr>) {
+        let client = Waiting {
+            stream,
+            address,
+            group: address.map_or(Group::Machine, |address| Group::of(address.ip())),
+            since: Instant::now(),
+        };
+        if self.waiting.iter().any(|other| other.group == client.group) {
+            return self.queue(client, Refusal::Peer);
+        }
+        match self.room.enter(client.group, self.tls) {
+            Ok(entry) => self.seat(client, entry),
+            Err(refusal) => self.queue(client, refusal),
+        }
+    }
+
+    /// Busy is often busy for a moment only.
+    fn queue(&mut self, client: Waiting, refusal: Refusal) {
+        if self.waiting.len() < self.most {
+            self.waiting.push_back(client);
+        } else {
+            self.refuse(client, refusal);
+        }
+    }
+
+    /// Gives seats to those who wait, in the order in which they came.
+    fn turn(&mut self) {
+        let mut stuck: Vec<(Group, Refusal)> = Vec::new();
+        for client in std::mem::take(&mut self.waiting) {
+            let known = stuck.iter().find(|(group, _)| *group == client.group);
+            let refusal = match known {
+                Some((_, refusal)) => *refusal,
+                None => match self.room.enter(client.group, self.tls) {
+                    Ok(entry) => {
+                        self.seat(client, entry);
+                        continue;
+                    }
+                    Err(refusal) => {
+                        stuck.push((client.group, refusal));
+                        refusal
+                    }
+                },
+            };
+            if client.since.elapsed() > PATIENCE {
+                self.refuse(client, refusal);
+            } else {
+                self.waiting.push_back(client);
+            }
+        }
+    }
+
+    fn seat(&mut self, client: Waiting, entry: Entry) {
+        self.tasks.spawn(connection(
+            client.stream,
+            entry,
+            client.address,
+            Arc::clone(&self.settings),
+            Arc::clone(&self.make),
+            None,
+        ));
+    }
+
+    fn refuse(&mut self, client: Waiting, refusal: Refusal) {
+        self.room.refused();
+        let Ok(permit) = Arc::clone(&self.words).try_acquire_owned() else {
+            return;
+        };
+        let telling = connection(
+            client.stream,
+            self.room.spare(client.group, self.tls),
+            client.address,
+            Arc::clone(&self.settings),
+            Arc::clone(&self.make),
+            Some(refusal),
+        );
+        self.tasks.spawn(async move {
+            // Whoever does not listen does not hear it.
+            let _told = tokio::time::timeout(WORDS.1, telling).await;
+            drop(permit);
+        });
     }
 }
 

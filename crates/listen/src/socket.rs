@@ -11,6 +11,8 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// What the kernel takes of an answer that is not sent yet.
 const UNSENT: u32 = 128 << 10;
+/// Clients that the kernel lets wait to be accepted, where the machine allows it.
+const WAITING: i32 = 4096;
 /// When a silent client is asked whether it is there, how often, and how many times.
 const ALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(20), 3);
 
@@ -36,6 +38,18 @@ impl From<UnixListener> for Socket {
 }
 
 impl Socket {
+    /// Lets more clients wait to be accepted than the usual 128: who does not fit waits a second or more before the next
+    /// try, and a burst of others is all it takes.
+    pub(crate) fn widen(&self) {
+        let socket = match self {
+            Self::Tcp(listener) => SockRef::from(listener),
+            Self::Unix(listener) => SockRef::from(listener),
+        };
+        if let Err(error) = socket.listen(WAITING) {
+            tracing::debug!(%error, "the queue of a listener stays as it is");
+        }
+    }
+
     pub(crate) async fn accept(&self) -> io::Result<(Stream, Option<SocketAddr>)> {
         Ok(match self {
             Self::Tcp(listener) => {

@@ -117,7 +117,9 @@ mod vault {
                 "pki/roles/day",
                 json!({ "allow_any_name": true, "key_type": "ec", "ttl": "1h", "max_ttl": "24h" }),
             );
-            let now = vault.set("GET", "sys/health", Value::Null)["server_time_utc"].as_i64().unwrap();
+            let now = vault.set("GET", "sys/health", Value::Null)["server_time_utc"]
+                .as_i64()
+                .unwrap();
             let day = now + 24 * 3600 + 60;
             for end in ["2027-05-01T00:00:00Z", "9999-12-31T23:59:59Z"] {
                 let issued = vault.ask(

@@ -5,8 +5,6 @@
 //! lock from the present state, synchronously. Must not write, wait, or know HTTP.
 
 pub(crate) mod bounds;
-#[allow(dead_code, reason = "the node agent enforces them")]
-pub(crate) mod defaults;
 mod escalation;
 pub(crate) mod json_patch;
 mod limit_range;

@@ -1,11 +1,11 @@
 //! The cluster's DNS server: UDP and TCP on one address. Answers from the zone, asks the machine's resolver for the
 //! rest if there is one that answers.
 
-use super::bounds::Bounds;
 use super::types::{DNS, ServiceSnapshot};
 use super::upstream::Upstream;
 use super::zone::{Verdict, Zone};
 use arc_swap::ArcSwap;
+use herder_listen::Places;
 use hickory_server::proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_server::proto::rr::{RData, RecordType};
 use std::io;
@@ -122,8 +122,8 @@ pub(super) async fn bind() -> io::Result<(UdpSocket, TcpListener)> {
 pub(super) async fn serve(udp: UdpSocket, tcp: TcpListener, names: Arc<Names>) {
     let udp = Arc::new(udp);
     let (mut tasks, mut streams) = (JoinSet::new(), JoinSet::new());
-    let questions = Arc::new(Bounds::new(OF_ONE, AT_ONCE));
-    let connections = Arc::new(Bounds::new(STREAMS_OF_ONE, STREAMS));
+    let questions = Places::new(AT_ONCE, OF_ONE);
+    let connections = Places::new(STREAMS, STREAMS_OF_ONE);
     let mut buffer = vec![0_u8; 4096];
     loop {
         tokio::select! {
@@ -131,7 +131,7 @@ pub(super) async fn serve(udp: UdpSocket, tcp: TcpListener, names: Arc<Names>) {
             Some(_) = streams.join_next(), if !streams.is_empty() => {}
             received = udp.recv_from(&mut buffer), if tasks.len() < AT_ONCE => {
                 let Ok((length, client)) = received else { continue };
-                let Some(place) = questions.enter(client.ip()) else { continue };
+                let Some(place) = questions.take(client.ip()) else { continue };
                 let packet = buffer.get(..length).unwrap_or_default().to_vec();
                 let (udp, names) = (Arc::clone(&udp), Arc::clone(&names));
                 tasks.spawn(async move {
@@ -144,7 +144,7 @@ pub(super) async fn serve(udp: UdpSocket, tcp: TcpListener, names: Arc<Names>) {
             }
             accepted = tcp.accept() => match accepted {
                 Ok((stream, client)) => {
-                    let Some(place) = connections.enter(client.ip()) else { continue };
+                    let Some(place) = connections.take(client.ip()) else { continue };
                     let names = Arc::clone(&names);
                     streams.spawn(async move {
                         let _place = place;

@@ -2,7 +2,6 @@
 //! it to dial, to listen, to publish services and to run node agents. Must not know Kubernetes objects.
 
 mod ancillary;
-mod bounds;
 pub(crate) mod cgroups;
 mod dns;
 mod handle;

@@ -5,11 +5,11 @@
 //! them: a backend that the client may not reach, or that may not be reached by it, is passed over, and a connection
 //! ends when a change of the policies forbids it. It dials pods and nothing else, whatever a snapshot says.
 
-use super::bounds::Bounds;
 use super::handle::is_backend;
 use super::policy::{Judge, Transport};
 use super::types::{Protocol, ServiceSnapshot};
 use super::udp;
+use herder_listen::Places;
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
@@ -23,6 +23,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+/// Connections through all service ports at once, each of two descriptors, and those of one pod.
+const CARRIED: (usize, usize) = (8192, 1024);
 /// How long one backend may take to accept before the next is tried.
 const CONNECT: Duration = Duration::from_secs(2);
 
@@ -67,7 +69,7 @@ struct Port {
 #[derive(Debug, Clone)]
 pub(super) struct Gatekeeper {
     judge: watch::Receiver<Arc<Judge>>,
-    bounds: Arc<Bounds>,
+    places: Places,
 }
 
 impl Gatekeeper {
@@ -111,7 +113,7 @@ impl Proxy {
             ports: BTreeMap::new(),
             gatekeeper: Gatekeeper {
                 judge,
-                bounds: Arc::new(Bounds::of_open_files()),
+                places: Places::new(CARRIED.0, CARRIED.1),
             },
             tasks: JoinSet::new(),
         }
@@ -207,8 +209,8 @@ async fn accept(
 }
 
 async fn carry(mut client: TcpStream, from: SocketAddr, backends: Arc<Backends>, mut gatekeeper: Gatekeeper) {
-    let bounds = Arc::clone(&gatekeeper.bounds);
-    let Some(_place) = bounds.enter(from.ip()) else {
+    let Some(_place) = gatekeeper.places.take(from.ip()) else {
+        tracing::debug!(%from, "too many connections through services");
         _ = client.set_zero_linger();
         return;
     };

@@ -1,8 +1,8 @@
 //! Carries UDP for the service proxy: one socket per client, kept while it talks.
 
-use super::bounds::Bounds;
 use super::policy::Transport;
 use super::proxy::{Backends, Gatekeeper};
+use herder_listen::Places;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,11 +26,11 @@ pub(super) async fn relay(
     gatekeeper: Gatekeeper,
     stop: CancellationToken,
 ) {
-    let bounds = Arc::new(Bounds::new(OF_ONE, CLIENTS));
     let socket = Arc::new(socket);
     let mut clients: HashMap<SocketAddr, mpsc::Sender<Vec<u8>>> = HashMap::new();
     let mut tasks: JoinSet<SocketAddr> = JoinSet::new();
     let mut buffer = vec![0_u8; 65_536];
+    let places = Places::new(CLIENTS, OF_ONE);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -50,7 +50,7 @@ pub(super) async fn relay(
                     .into_iter()
                     .filter(|backend| gatekeeper.allows(client.ip(), *backend, Transport::Udp));
                 let Some(backend) = allowed.next() else { continue };
-                let Some(place) = bounds.enter(client.ip()) else { continue };
+                let Some(place) = places.take(client.ip()) else { continue };
                 let (sender, receiver) = mpsc::channel(64);
                 // An empty channel of 64 has room for one.
                 _ = sender.try_send(packet);
