@@ -130,10 +130,9 @@ impl Ledger {
         }
         let (keeper, head) = (Arc::clone(sealer), sealer.seal(record.seq, &record.hash));
         *newest = Some(head.clone());
-        match tokio::task::spawn_blocking(move || keeper.keep(&head)).await {
-            Ok(kept) => kept?,
-            // Only a panic or the runtime's end: the next start takes the seal up again.
-            Err(_) => {}
+        // Not answered only if the runtime ends: the next start takes the seal up again.
+        if let Ok(kept) = tokio::task::spawn_blocking(move || keeper.keep(&head)).await {
+            kept?;
         }
         Ok(record)
     }

@@ -6,7 +6,7 @@ use crate::error::Error;
 use serde_json::Value;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// An open, locked data directory.
@@ -16,6 +16,24 @@ pub(crate) struct DataDir {
     _lock: File,
 }
 
+/// Takes rights on a directory from everybody but its owner, if others have any of these; it must be ours.
+fn close_to_others(dir: &Path, rights: u32) -> Result<(), Error> {
+    let found = std::fs::metadata(dir).map_err(Error::file("look at", dir))?;
+    let ours = std::fs::metadata("/proc/self").map_err(Error::file("look at", "/proc/self"))?;
+    if found.uid() != ours.uid() {
+        let why = std::io::Error::other(format!(
+            "it belongs to user {}, who could read and change what is in it; choose another directory with --dir",
+            found.uid()
+        ));
+        return Err(Error::file("keep secrets in", dir)(why));
+    }
+    if found.mode() & rights == 0 {
+        return Ok(());
+    }
+    let mode = std::fs::Permissions::from_mode(0o700);
+    std::fs::set_permissions(dir, mode).map_err(Error::file("make private", dir))
+}
+
 impl DataDir {
     /// Creates what is missing and takes the lock.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
@@ -23,9 +41,13 @@ impl DataDir {
         // Pods of an ordinary user's cluster never see this directory, so nobody else needs to.
         private(path).map_err(Error::file("create", path))?;
         let path = path.canonicalize().map_err(Error::file("resolve", path))?;
+        // One that was there already may be anybody's to write in, or to read keys in.
+        close_to_others(&path, 0o022)?;
         for below in ["state", "git", "logs", "volumes", "kubelite"] {
             let dir = path.join(below);
-            private(&dir).map_err(Error::file("create", dir))?;
+            private(&dir).map_err(Error::file("create", &dir))?;
+            let open = if below == "state" { 0o077 } else { 0o022 };
+            close_to_others(&dir, open)?;
         }
         let lock_path = path.join("lock");
         let opened = OpenOptions::new()
@@ -91,5 +113,24 @@ impl DataDir {
     pub(crate) fn close(&self) {
         // Gone already is as good.
         let _removed = std::fs::remove_file(self.path.join("endpoints.json"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_open_to_others_is_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        std::fs::create_dir(&state).unwrap();
+        for path in [dir.path(), &state] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).unwrap();
+        }
+        let _open = DataDir::open(dir.path()).unwrap();
+        for path in [dir.path(), &state] {
+            assert_eq!(std::fs::metadata(path).unwrap().mode() & 0o777, 0o700);
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! The front door: hosts of other namespaces, and what applications get of whoever knocks.
 
-use crate::attacked::{Dir, Platform, Who, as_both, commit, until};
+use crate::attacked::{Dir, Platform, Who, as_both, commit, run, until};
 use crate::dashboard::{ask, give, header, status};
 use serde_json::{Value, json};
+use std::process::Command;
 
 /// A web server that answers with the request's head, and sets cookies of Herder's names.
 const ECHO: &str = r#"$s=IO::Socket::INET->new(LocalPort=>8080,Listen=>9,ReuseAddr=>1) or die;while($c=$s->accept){$r="";while(<$c>){$r.=$_;last if /^\r\n$/}print $c "HTTP/1.1 200 OK\r\nSet-Cookie: herder_session=planted; Path=/\r\nSet-Cookie: __Host-herder_session=planted; Path=/; Secure\r\nSet-Cookie: own=1\r\nContent-Length: ".length($r)."\r\nConnection: close\r\n\r\n".$r;close $c}"#;
@@ -40,11 +41,10 @@ fn a_host_and_what_is_sent_to_it_are_its_owners() {
         let thief = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "thief", "labels": {"herder.dev/application": "thief"}},
             "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "web"}}, "template": {"metadata": {"labels": {"app": "web"}},
                 "spec": {"containers": [{"name": "web", "image": "host", "command": ["sleep", "9"]}]}}}});
-        let given = "discover: namespaces/*\nhosts:\n  given.example.org: shop\n";
         commit(
             &path,
             &[
-                ("fleet.yaml", given),
+                ("fleet.yaml", "discover: namespaces/*\n"),
                 ("namespaces/shop/web.yaml", &web.to_string()),
                 ("namespaces/shop/service.yaml", &service("shop")),
                 (
@@ -66,6 +66,24 @@ fn a_host_and_what_is_sent_to_it_are_its_owners() {
         });
         hosts(&platform, &at);
         headers(&at);
+        // What the fleet gives is nobody else's, who had it before or not.
+        let root = run(
+            Command::new("chown")
+                .args(["-R", "--reference"])
+                .arg(dir.path())
+                .arg(&path),
+            "",
+        );
+        assert!(root.ok, "{root:?}");
+        let given = "discover: namespaces/*\nhosts:\n  free.example.org: shop\n  '*': attacker\n";
+        commit(&path, &[("fleet.yaml", given)]);
+        give(who, &path);
+        until("taking of what was given", || {
+            let event = platform.kubectl(&["-n", "attacker", "get", "events", "-o", "json"], "");
+            let every = ask(&at, "GET", "/", &[("Host", "unknown.example.net")], "");
+            let given = event.out.contains("fleet.yaml gives `free.example.org` to shop");
+            (given && every.contains("attacker/web")).then_some(())
+        });
     });
 }
 
@@ -98,7 +116,6 @@ fn hosts(platform: &Platform, at: &str) {
         ("SHOP.example.org.", "/login"),
         ("shop.example.org:80", "/login"),
         ("other.example.org", "/"),
-        ("given.example.org", "/"),
         ("localhost", "/"),
         ("127.0.0.1", "/"),
         ("unknown.example.net", "/"),
@@ -115,7 +132,6 @@ fn hosts(platform: &Platform, at: &str) {
         "`shop.example.org` belongs to namespace shop, which had it first",
         "`*.example.org` is a wildcard, which only the fleet can give",
         "it has a rule for every host",
-        "fleet.yaml gives `given.example.org` to shop",
         "`localhost` is this machine's own name",
     ] {
         assert!(refused.contains(reason), "{reason}: {refused}");

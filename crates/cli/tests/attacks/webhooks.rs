@@ -22,7 +22,7 @@ fn who_rings_is_checked_and_told_nothing() {
         let at = board(&platform);
         until("reading of git", || {
             let said = platform.herder(&["status", "--json"]);
-            said.out.contains("\"commit\"").then_some(())
+            said.out.contains("config.git").then_some(())
         });
         let body = "{\"repository\": \"http://127.0.0.1:9/team/config.git\"}";
         let ring = |headers: &[(&str, &str)]| ask(&at, "POST", "/webhooks/git", headers, body);
