@@ -81,15 +81,41 @@ fn a_script_cannot_print_what_it_was_given() {
             let said = platform.kubectl(&["-n", "testing", "get", "pods", "-o", "json"], "");
             said.out.contains("steps").then_some(said.out)
         });
-        assert!(!pod.contains("hunter2") && !pod.contains("a-default-of-its-own"), "{pod}");
+        assert!(
+            !pod.contains("hunter2") && !pod.contains("a-default-of-its-own"),
+            "{pod}"
+        );
         let log = log(&platform, "leak");
         assert!(log.out.contains("finished"), "{log:?}");
-        assert!(log.out.contains("1 secret values are shorter than 4 characters"), "{}", log.out);
-        let short: String = log.out.replace(&"x".repeat(100), "").replace(&"y".repeat(100), "");
-        for spelling in ["hunter2", "aHVudGVyM", "h1bnRlcj", "odW50ZXIy", "68756e746572", "68756E746572"] {
+        assert!(
+            log.out.contains("1 secret values are shorter than 4 characters"),
+            "{}",
+            log.out
+        );
+        let short: String = log
+            .out
+            .replace(&"x".repeat(100), "")
+            .replace(&"y".repeat(100), "");
+        for spelling in [
+            "hunter2",
+            "aHVudGVyM",
+            "h1bnRlcj",
+            "odW50ZXIy",
+            "68756e746572",
+            "68756E746572",
+        ] {
             assert!(!short.contains(spelling), "{spelling}: {short}");
         }
-        for what in ["plain", "base64", "base64-1", "base64-2", "base64-url", "hex", "portions", "stderr"] {
+        for what in [
+            "plain",
+            "base64",
+            "base64-1",
+            "base64-2",
+            "base64-url",
+            "hex",
+            "portions",
+            "stderr",
+        ] {
             let shown = short.lines().filter(|line| !line.contains("[step"));
             let lines: Vec<&str> = shown.filter(|line| line.contains(&format!("{what} "))).collect();
             assert!(lines.len() >= 3, "{what}: {short}");
@@ -101,9 +127,18 @@ fn a_script_cannot_print_what_it_was_given() {
         let runs = platform.herder(&["job", "runs", "leak", "--json"]);
         let audit = platform.herder(&["audit", "--json"]);
         for said in [jobs, runs, audit] {
-            assert!(!said.out.contains("hunter2") && !said.out.contains("a-default-of"), "{}", said.out);
+            assert!(
+                !said.out.contains("hunter2") && !said.out.contains("a-default-of"),
+                "{}",
+                said.out
+            );
         }
-        for place in ["state/ledger.sqlite", "state/ledger.sqlite-wal", "logs", "kubelite"] {
+        for place in [
+            "state/ledger.sqlite",
+            "state/ledger.sqlite-wal",
+            "logs",
+            "kubelite",
+        ] {
             let found = run(
                 Command::new("grep")
                     .args(["-rlaF", "hunter2"])

@@ -29,7 +29,9 @@ impl Server {
                 let request = String::from_utf8_lossy(&request[..count]).into_owned();
                 let answer = match elsewhere {
                     Some(to) if request.contains("/redirect") => {
-                        format!("302 Found\r\nLocation: http://{to}/other.git/info/refs?service=git-upload-pack")
+                        format!(
+                            "302 Found\r\nLocation: http://{to}/other.git/info/refs?service=git-upload-pack"
+                        )
                     }
                     _ => "401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"x\"".to_owned(),
                 };
@@ -78,10 +80,16 @@ fn a_repository_chooses_only_among_what_the_fleet_allows() {
             ("file", format!("file://{at}/private//base?ref=main")),
             ("beside", format!("file://{at}/beside//base?ref=main")),
             ("dots", format!("file://{at}/config/../private//base?ref=main")),
-            ("http", format!("http://me:tok3n-value@{}/org/x.git//base", unlisted.address)),
-            ("ssh", format!("ssh://git@{}/org/x.git//base", unlisted.address)),
+            (
+                "http",
+                format!("http://me:tok3n-value@{}/org/x.git//base", unlisted.address),
+            ),
+            ("ssh", "ssh://git@127.0.0.1:1/org/x.git//base".to_owned()),
             ("moved", format!("http://{}/redirect.git//base", listed.address)),
-            ("secret", format!("http://me:tok3n-value@{}/closed.git//base", listed.address)),
+            (
+                "secret",
+                format!("http://me:tok3n-value@{}/closed.git//base", listed.address),
+            ),
         ];
         let mut files: Vec<(String, String)> = bases
             .iter()
@@ -90,7 +98,10 @@ fn a_repository_chooses_only_among_what_the_fleet_allows() {
                 (format!("{name}/kustomization.yaml"), text)
             })
             .collect();
-        files.push(("good/kustomization.yaml".to_owned(), "resources: [map.yaml]\n".to_owned()));
+        files.push((
+            "good/kustomization.yaml".to_owned(),
+            "resources: [map.yaml]\n".to_owned(),
+        ));
         files.push(("good/map.yaml".to_owned(), base("good")));
         let files: Vec<(&str, &str)> = files.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
         let (config, fleet) = (dir.path().join("config"), dir.path().join("fleet"));
@@ -120,36 +131,72 @@ fn a_repository_chooses_only_among_what_the_fleet_allows() {
             assert!(!maps().contains(&format!("/{name}")), "{name} was read: {said}");
         }
         for (what, words) in [
-            ("file", "only the fleet repository may name a place on this machine".to_owned()),
+            (
+                "file",
+                "only the fleet repository may name a place on this machine".to_owned(),
+            ),
             ("dots", "its path holds `.` or `..`".to_owned()),
-            ("beside", format!("add `- file://{at}/beside` below `remotes.allow` in fleet.yaml")),
-            ("http", format!("add `- http://{}/org/x.git` below `remotes.allow`", unlisted.address)),
-            ("ssh", "it is neither a remote that the fleet names nor beside one".to_owned()),
+            (
+                "beside",
+                format!("add `- file://{at}/beside` below `remotes.allow` in fleet.yaml"),
+            ),
+            (
+                "http",
+                format!(
+                    "add `- http://{}/org/x.git` below `remotes.allow`",
+                    unlisted.address
+                ),
+            ),
+            (
+                "ssh",
+                "it is neither a remote that the fleet names nor beside one".to_owned(),
+            ),
             ("moved", "redirects are not followed".to_owned()),
         ] {
             assert!(said.contains(&words), "{what}: {said}");
-            assert!(said.contains(&format!("{what}/kustomization.yaml:3")), "{what}: {said}");
+            assert!(
+                said.contains(&format!("{what}/kustomization.yaml:3")),
+                "{what}: {said}"
+            );
         }
         assert_eq!(unlisted.asked(), Vec::<String>::new());
         assert_eq!(elsewhere.asked(), Vec::<String>::new());
         // Credentials go to their remote and into nobody's sight.
         let asked = listed.asked();
-        let closed: Vec<_> = asked.iter().filter(|request| request.contains("/closed.git")).collect();
-        assert!(closed.iter().any(|request| request.contains("Authorization: Basic ")), "{asked:?}");
+        let closed: Vec<_> = asked
+            .iter()
+            .filter(|request| request.contains("/closed.git"))
+            .collect();
+        assert!(
+            closed
+                .iter()
+                .any(|request| request.contains("Authorization: Basic ")),
+            "{asked:?}"
+        );
         let others = asked.iter().filter(|request| !request.contains("/closed.git"));
-        assert!(others.clone().count() > 0 && others.clone().all(|request| !request.contains("Authorization")));
+        assert!(
+            others.clone().count() > 0 && others.clone().all(|request| !request.contains("Authorization"))
+        );
         let seen = std::fs::read_to_string(dir.path().join("platform.log")).unwrap();
-        assert!(!said.contains("tok3n") && !seen.contains("tok3n"), "{said}\n{seen}");
+        assert!(
+            !said.contains("tok3n") && !seen.contains("tok3n"),
+            "{said}\n{seen}"
+        );
         // Neither do the parameters of a run lead out.
         start(&platform, "look", &[&format!("REPO=file://{at}/private")]);
         let log = log(&platform, "look");
-        assert!(log.out.contains("only the fleet repository may name a place"), "{log:?}");
+        assert!(
+            log.out.contains("only the fleet repository may name a place"),
+            "{log:?}"
+        );
         // What the message says to add is enough.
         let more = format!("  - file://{at}/beside\n");
         run(Command::new("chown").args(["-R", "0:0"]).arg(&fleet), "");
         commit(&fleet, &[("fleet.yaml", &allow(&more))]);
         owned(&fleet, who);
-        until("the base that is allowed now", || maps().contains("/beside").then_some(()));
+        until("the base that is allowed now", || {
+            maps().contains("/beside").then_some(())
+        });
         assert!(!maps().contains("/private"));
     });
 }
