@@ -11,7 +11,7 @@ fn the_output_of_a_job_costs_what_it_weighs() {
     as_root(|who| {
         let dir = Dir::new("output");
         let fleet = dir.path().join("fleet");
-        let job = "steps:\n- seq 1 1000000; head -c 20000000 /dev/zero | tr '\\0' x; echo; echo finished\n";
+        let job = "steps:\n- seq 1 1000000; head -c 20000000 /dev/zero | tr '\\0' x; echo; echo fin''ished\n";
         commit(
             &fleet,
             &[("fleet.yaml", "name: output\n"), ("jobs/much.yaml", job)],
