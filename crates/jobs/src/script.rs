@@ -3,6 +3,9 @@
 /// The variable that names the variables of a step whose values are secret, separated by commas.
 pub const SECRETS: &str = "HERDER_SECRET_VARIABLES";
 
+/// What parts lines that `herder steps` passes on together.
+pub const SEPARATOR: u8 = 0x1e;
+
 /// The command line for a step whose text lies in `file`: what its first line names, else `/bin/sh -xe`.
 #[must_use]
 pub fn command(text: &str, file: &str) -> Vec<String> {

@@ -1,5 +1,6 @@
 //! A whole build, from a directory of a tree to objects in order.
 
+use crate::budget;
 use crate::context::Context;
 use crate::error::Result;
 use crate::fieldspec::FieldSpec;
@@ -128,6 +129,7 @@ fn run(
     remotes: &dyn Remotes,
     each: &mut dyn FnMut(Value),
 ) -> Result<(BTreeSet<String>, Vec<Diagnostic>)> {
+    budget::begin();
     let mut context = Context::new(remotes);
     let loader = Loader::new(files, dir, options.load_restrictor)?;
     let mut target = Target::load(&mut context, loader)?;

@@ -1,6 +1,7 @@
 //! JSON patches (RFC 6902) with the leniencies of the library that kustomize uses: negative indices, `-`, and paths
 //! whose first part is not looked at.
 
+use crate::budget;
 use crate::error::{Error, Result};
 use crate::kustomization::decode;
 use serde_json::{Map, Value};
@@ -184,6 +185,7 @@ impl Operation {
                     Value::Object(map) => map.get(&key).cloned().unwrap_or(Value::Null),
                     other => get(other, &key)?.clone(),
                 };
+                budget::spend_value(&value)?;
                 add(document, path, value)
             }
             "test" => self.test(document, path),

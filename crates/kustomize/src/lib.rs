@@ -42,6 +42,7 @@
 //! What is supported, field by field: `docs/kustomize.md`.
 #![forbid(unsafe_code)]
 
+mod budget;
 mod build;
 mod config;
 mod context;

@@ -1,5 +1,6 @@
 //! Finding files: relative to a kustomization's directory, through symbolic links, within its bounds.
 
+use crate::budget;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::remote::{self, RepoSpec};
@@ -224,7 +225,9 @@ impl<'a> Loader<'a> {
         if file != place {
             self.note(context, &file);
         }
-        Ok(self.files.file(&file).map(|found| found.bytes))
+        let found = self.files.file(&file).map(|found| found.bytes);
+        budget::spend(found.as_ref().map_or(0, |bytes| bytes.len()))?;
+        Ok(found)
     }
 
     /// All files below a directory, by their paths relative to it; `None` if there is no such directory.
@@ -289,6 +292,8 @@ impl<'a> Loader<'a> {
                 found.push(name);
             }
         }
+        // What is refused above is not missing.
+        budget::check()?;
         match found.as_slice() {
             [name] => Ok(((*name).to_owned(), self.text(context, name)?)),
             [] => Err(

@@ -1,5 +1,6 @@
 //! One kustomization and everything below it: resources, generators, components and transformers in upstream's order.
 
+use crate::budget;
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -53,6 +54,7 @@ pub(crate) struct Target<'a> {
 impl<'a> Target<'a> {
     /// Reads the kustomization at a loader.
     pub(crate) fn load(context: &mut Context<'_>, loader: Loader<'a>) -> Result<Self> {
+        budget::enter()?;
         let (name, text) = loader.kustomization(context)?;
         let file: Arc<str> = Arc::from(loader.name(&name));
         let kustomization = kustomization::parse(&text).map_err(|error| error.in_file(&file))?;

@@ -2,7 +2,7 @@
 //!
 //! Writes one line per event to standard output, so that a log stream carries them whole: `+N title` when step N
 //! begins, `|N text` for what it writes (both of its outputs), `~N text` for a part of a line that goes on, `-N code` when
-//! it ends. A script cannot forge a line, because every line of its own gets its mark. The secrets that the pod was given
+//! it ends, `*N text` for many lines that came at once. A script cannot forge a line, because every line of its own gets its mark. The secrets that the pod was given
 //! are hidden before anything leaves it.
 
 use anyhow::{Context, Result};
@@ -18,6 +18,8 @@ use tokio::process::Command;
 
 /// A line is passed on in pieces of this size, which log files of containers hold whole.
 const PIECE: usize = 12 << 10;
+/// So many lines that come at once are passed on together.
+const MANY: usize = 64;
 /// Where secrets are mounted by whoever gives pods some.
 const MOUNTED: [&str; 2] = ["/var/run/secrets", "/vault/secrets"];
 /// What lies there too and is none.
@@ -129,9 +131,7 @@ impl Lines {
             lines.pop();
             // Whole lines are masked together: no secret's spelling goes over the end of one.
             let mask = self.mask.clone();
-            for line in mask.apply(&lines).split(|byte| *byte == b'\n') {
-                self.line(line, out);
-            }
+            self.lines(&mask.apply(&lines), out);
         }
         if self.open.len() > PIECE + self.mask.longest() {
             let sure = self.mask.drain(&mut self.open);
@@ -147,6 +147,30 @@ impl Lines {
         if !rest.is_empty() || self.goes_on {
             let mask = self.mask.clone();
             self.line(&mask.apply(&rest), out);
+        }
+    }
+
+    /// Many at once go together: every line by itself costs whoever carries it far more than it weighs.
+    fn lines(&mut self, lines: &[u8], out: &mut Vec<u8>) {
+        let many = lines.iter().filter(|byte| **byte == b'\n').count() >= MANY;
+        let mut together: Vec<u8> = Vec::new();
+        for line in lines.split(|byte| *byte == b'\n') {
+            let fits = many && !self.goes_on && line.len() < PIECE && !line.contains(&script::SEPARATOR);
+            if !together.is_empty() && (!fits || together.len() + line.len() >= PIECE) {
+                together.pop();
+                self.mark(b'*', &together, out);
+                together.clear();
+            }
+            if fits {
+                together.extend_from_slice(line);
+                together.push(script::SEPARATOR);
+            } else {
+                self.line(line, out);
+            }
+        }
+        if !together.is_empty() {
+            together.pop();
+            self.mark(b'*', &together, out);
         }
     }
 
@@ -237,6 +261,29 @@ mod tests {
             "|3 a\n|3 b ********\n|3 \n|3 +1 forged\n|3 end\n"
         );
         assert_eq!(marked(&[]), "");
+    }
+
+    #[test]
+    fn many_lines_go_together() {
+        let text: String = (0..5000)
+            .map(|i| {
+                if i == 99 {
+                    "\n".to_owned()
+                } else {
+                    format!("{i}\n")
+                }
+            })
+            .collect();
+        let out = marked(&[text.as_bytes(), b"a\x1eb\n"]);
+        assert!(out.lines().count() < 10 && out.lines().all(|line| line.len() <= PIECE + 3));
+        let back: String = out
+            .lines()
+            .map(|line| match line.strip_prefix("*3 ") {
+                Some(lines) => lines.replace('\x1e', "\n") + "\n",
+                None => line.strip_prefix("|3 ").unwrap().to_owned() + "\n",
+            })
+            .collect();
+        assert_eq!(back, text + "a\x1eb\n");
     }
 
     #[test]

@@ -84,7 +84,7 @@ fn a_repository_chooses_only_among_what_the_fleet_allows() {
                 "http",
                 format!("http://me:tok3n-value@{}/org/x.git//base", unlisted.address),
             ),
-            ("ssh", format!("ssh://git@{}/org/x.git//base", unlisted.address)),
+            ("ssh", "ssh://git@127.0.0.1:1/org/x.git//base".to_owned()),
             ("moved", format!("http://{}/redirect.git//base", listed.address)),
             (
                 "secret",

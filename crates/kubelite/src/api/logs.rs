@@ -9,12 +9,15 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::VecDeque;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::fs::File;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncSeekExt as _, BufReader};
 use tokio_util::sync::CancellationToken;
 
+/// How many rotated files there may be besides the current one; the node agent keeps fewer.
+const ROTATED: u32 = 8;
 /// How soon a follower sees new lines.
 const POLL: Duration = Duration::from_millis(80);
 
@@ -220,6 +223,22 @@ impl Source {
         self.directory.join(format!("{}.log", self.restart))
     }
 
+    /// The files of the log with their inodes, the current one first.
+    async fn files(&self) -> Vec<(PathBuf, u64)> {
+        let mut found = Vec::new();
+        for number in 0..=ROTATED {
+            let mut name = self.path().into_os_string();
+            if number > 0 {
+                name.push(format!(".{number}"));
+            }
+            let path = PathBuf::from(name);
+            if let Ok(meta) = tokio::fs::metadata(&path).await {
+                found.push((path, meta.ino()));
+            }
+        }
+        found
+    }
+
     /// Whether the container instance may still write.
     fn is_live(&self) -> bool {
         let Some(pod) = self.registry.get("pods", &self.namespace, &self.pod) else {
@@ -258,7 +277,11 @@ struct Reader {
 
 impl Reader {
     async fn open(source: Source, wanted: Wanted) -> Result<Self, Status> {
-        let file = File::open(source.path())
+        // Who follows from the beginning wants what was rotated away before they came, too.
+        let whole = wanted.follow && wanted.tail.is_none();
+        let oldest = if whole { source.files().await.pop() } else { None };
+        let first = oldest.map_or_else(|| source.path(), |(path, _)| path);
+        let file = File::open(first)
             .await
             .map_err(|error| Status::internal(format!("the log cannot be read: {error}")))?;
         let mut reader = Self {
@@ -339,12 +362,47 @@ impl Reader {
         Some(chunk)
     }
 
+    /// Goes on with the next file if the one being read was rotated and is read to its end.
+    async fn advance(&mut self) -> bool {
+        let Ok(here) = self.file.get_ref().metadata().await.map(|meta| meta.ino()) else {
+            return false;
+        };
+        let files = self.source.files().await;
+        let next = match files.iter().position(|(_, inode)| *inode == here) {
+            Some(0) => return false,
+            Some(place) => files.get(place - 1),
+            // More was rotated away than is kept while nobody read.
+            None => files.last(),
+        };
+        // Nobody writes to a rotated file any more: what came between is there now.
+        let position = self.file.stream_position().await.unwrap_or_default();
+        let length = self.file.get_ref().metadata().await.map_or(0, |meta| meta.len());
+        if position < length {
+            return true;
+        }
+        let Some((path, inode)) = next else { return false };
+        match File::open(path).await {
+            // Rotated once more meanwhile, it has another name.
+            Ok(file) if file.metadata().await.is_ok_and(|meta| meta.ino() == *inode) => {
+                self.file = BufReader::new(file);
+                true
+            }
+            _ => true,
+        }
+    }
+
     async fn wait(&mut self) -> Option<Bytes> {
         loop {
             if let Some(line) = self.line().await {
                 return Some(line);
             }
-            if !self.wanted.follow || self.last_look {
+            if !self.wanted.follow {
+                return None;
+            }
+            if self.advance().await {
+                continue;
+            }
+            if self.last_look {
                 return None;
             }
             // One more look after the end, for what was written last.

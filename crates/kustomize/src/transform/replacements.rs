@@ -1,5 +1,6 @@
 //! Replacements: a value from one field of one resource into fields of others.
 
+use crate::budget;
 use crate::error::{Error, Result};
 use crate::id::{Gvk, ResId};
 use crate::kustomization::{FieldOptions, Replacement, Source, Target};
@@ -128,6 +129,9 @@ fn write(resource: &mut Resource, value: &Node, target: &Target) -> Result<()> {
         let parts = path::split_smart(text, '.');
         let mut shared = Vec::new();
         let mut set = |node: &mut Node| {
+            budget::spend_node(value)?;
+            // A part of a longer text is written with the rest of it.
+            budget::spend_node(node)?;
             set_value(node, value, target.options.as_ref())?;
             if node.shared != 0 {
                 shared.push(node.clone());

@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 use futures::{Stream, StreamExt};
 use herder_base::{Secret, chain};
 use herder_cluster::{Cluster, LogOptions};
+use herder_jobs::script;
 use herder_jobs::{Executor, RunEvent, RunResult, RunSpec, Step};
 use herder_object::Key;
 use serde_json::{Value, json};
@@ -199,7 +200,7 @@ fn pod(spec: &RunSpec, namespace: &str, name: &str) -> Value {
         let key = format!("{ENV}{variable}");
         env.push(json!({"name": variable, "valueFrom": {"secretKeyRef": {"name": name, "key": key}}}));
     }
-    env.push(json!({"name": herder_jobs::script::SECRETS, "value": secret_names.join(",")}));
+    env.push(json!({"name": script::SECRETS, "value": secret_names.join(",")}));
     let token =
         json!({"name": "HERDER_TOKEN", "valueFrom": {"secretKeyRef": {"name": name, "key": "token"}}});
     let fixed = [
@@ -380,7 +381,8 @@ fn never_starts(pod: &Value) -> Option<String> {
 /// A line of `herder steps` is never longer; what is comes from something else and is left out.
 const LONGEST: usize = 1 << 20;
 
-/// Turns the lines of `herder steps` back into events: `+N title`, `|N output`, `~N output` whose line goes on, `-N code`.
+/// Turns the lines of `herder steps` back into events: `+N title`, `|N output`, `~N output` whose line goes on,
+/// `*N output` of many lines, `-N code`.
 async fn copy<E>(
     mut logs: std::pin::Pin<&mut impl Stream<Item = Result<bytes::Bytes, E>>>,
     events: &Sender<RunEvent>,
@@ -443,6 +445,13 @@ fn event(line: &[u8]) -> Option<RunEvent> {
         b'|' => Some(RunEvent::Output {
             step,
             bytes: text.to_vec(),
+        }),
+        b'*' => Some(RunEvent::Output {
+            step,
+            bytes: text
+                .iter()
+                .map(|byte| if *byte == script::SEPARATOR { b'\n' } else { *byte })
+                .collect(),
         }),
         b'~' => Some(RunEvent::Output {
             step,

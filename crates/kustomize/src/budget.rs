@@ -1,0 +1,136 @@
+//! What one build may take in and multiply: files read (each time they are), values that replacements and JSON patches
+//! copy. Bases of bases of bases and copies of copies grow exponentially in what their texts cost.
+//!
+//! A build is one call on one thread, so the count is that thread's, from the beginning of the build.
+
+use crate::error::{Error, Result};
+use crate::node::{Content, Node};
+use serde_json::Value;
+use std::cell::Cell;
+
+/// How many bytes.
+const MOST: usize = 128 << 20;
+/// What reading a file or holding a value costs besides its bytes.
+const EACH: usize = 64;
+
+thread_local! {
+    static SPENT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// What building a kustomization costs besides what it reads.
+const KUSTOMIZATION: usize = 4 << 10;
+
+/// A build begins.
+pub(crate) fn begin() {
+    SPENT.set(0);
+}
+
+/// Takes in this many bytes more.
+pub(crate) fn spend(bytes: usize) -> Result<()> {
+    let spent = SPENT.get().saturating_add(bytes).saturating_add(EACH);
+    SPENT.set(spent);
+    check()
+}
+
+/// Builds another kustomization.
+pub(crate) fn enter() -> Result<()> {
+    spend(KUSTOMIZATION)
+}
+
+/// Whether the build is within its bounds.
+pub(crate) fn check() -> Result<()> {
+    if SPENT.get() > MOST {
+        return Err(
+            Error::new("the build takes in more than 128 MiB of files, bases and copied values").hint(
+                "bases that are used again and again, and copies of copies, multiply: build it in parts",
+            ),
+        );
+    }
+    Ok(())
+}
+
+/// Takes in a copy of a value.
+pub(crate) fn spend_value(value: &Value) -> Result<()> {
+    fn weight(value: &Value) -> usize {
+        EACH + match value {
+            Value::String(text) => text.len(),
+            Value::Array(all) => all.iter().map(weight).sum(),
+            Value::Object(all) => all.iter().map(|(key, value)| key.len() + weight(value)).sum(),
+            _ => 0,
+        }
+    }
+    spend(weight(value))
+}
+
+/// Takes in a copy of a node.
+pub(crate) fn spend_node(node: &Node) -> Result<()> {
+    fn weight(node: &Node) -> usize {
+        EACH + match &node.content {
+            Content::Nothing => 0,
+            Content::Scalar(text) => text.len(),
+            Content::Map(all) => all
+                .iter()
+                .map(|(key, value)| key.text.len() + weight(value))
+                .sum(),
+            Content::Seq(all) => all.iter().map(weight).sum(),
+        }
+    }
+    spend(weight(node))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{NoRemotes, Options, Tree};
+
+    fn refused(files: &[(&str, String)]) {
+        let files = files.iter().map(|(path, text)| (*path, text.as_str()));
+        let tree = Tree::from_texts(files).unwrap();
+        let error = crate::build(&tree, "top", &Options::default(), &NoRemotes).unwrap_err();
+        assert!(error.to_string().contains("more than 128 MiB"), "{error}");
+    }
+
+    #[test]
+    fn bases_of_bases_are_bounded() {
+        let mut files: Vec<(String, String)> = vec![
+            (
+                "0/kustomization.yaml".to_owned(),
+                "resources: [map.yaml]\n".to_owned(),
+            ),
+            (
+                "0/map.yaml".to_owned(),
+                "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\n".to_owned(),
+            ),
+        ];
+        for level in 1..40 {
+            for side in ["a", "b"] {
+                let below = if level == 1 {
+                    "resources: [../0]".to_owned()
+                } else {
+                    format!("resources: [../{}a, ../{}b]", level - 1, level - 1)
+                };
+                let text = format!("{below}\nnamePrefix: {side}{level}-\n");
+                files.push((format!("{level}{side}/kustomization.yaml"), text));
+            }
+        }
+        files.push((
+            "top/kustomization.yaml".to_owned(),
+            "resources: [../39a]\n".to_owned(),
+        ));
+        let files: Vec<(&str, String)> = files.iter().map(|(a, b)| (a.as_str(), b.clone())).collect();
+        refused(&files);
+    }
+
+    #[test]
+    fn copies_of_copies_are_bounded() {
+        let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata: {a: 'x,x'}\n".to_owned();
+        let replacement = "- source: {kind: ConfigMap, fieldPath: data.a}\n  targets:\n  - select: {kind: ConfigMap}\n    fieldPaths: [data.a]\n    options: {delimiter: ',', index: 1000000000}\n";
+        let text = format!("resources: [map.yaml]\nreplacements:\n{}", replacement.repeat(60));
+        refused(&[("top/map.yaml", map.clone()), ("top/kustomization.yaml", text)]);
+        let copy: String = (0..60)
+            .map(|i| format!("    - {{op: copy, from: /data, path: /data/c{i}}}\n"))
+            .collect();
+        let text =
+            format!("resources: [map.yaml]\npatches:\n- target: {{kind: ConfigMap}}\n  patch: |-\n{copy}");
+        refused(&[("top/map.yaml", map), ("top/kustomization.yaml", text)]);
+    }
+}
