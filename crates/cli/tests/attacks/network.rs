@@ -235,8 +235,8 @@ impl Tally {
 fn starving(cluster: &Cluster, open: &mut Tally) {
     let holds = "import socket as s,time
 held=[]
-for _ in range(700):
-  c=s.socket(); c.settimeout(1)
+for _ in range(540):
+  c=s.socket(); c.settimeout(0.1)
   try: c.connect(('10.96.0.10',53)); held.append(c)
   except OSError: pass
 print('held',len(held),flush=True)
@@ -279,9 +279,9 @@ fn forbidden_endpoints(cluster: &Cluster, open: &mut Tally) {
         ("10.96.0.1", "may not be a service address (10.96.0.0/16)"),
     ] {
         let objects = [
-            slice("bad", address, 443),
+            slice(&format!("bad-{address}"), address, 443),
             json!({
-                "apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "bad", "namespace": "evil"},
+                "apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": format!("bad-{address}"), "namespace": "evil"},
                 "subsets": [{"addresses": [{"ip": address}], "ports": [{"port": 443}]}],
             }),
         ];
