@@ -50,8 +50,9 @@ fn a_claim_has_its_own_volume_only() {
             .unwrap()
             .to_owned();
 
-        // A claim that names another's volume, and says of itself that it is bound; a pod that no scheduler looked at.
-        let more = json!({"spec": {"volumeName": volume, "storageClassName": "local"}, "status": {"phase": "Bound"}});
+        // A claim that names another's volume, without a class so that none is made for it instead, and says of itself that it is bound; a pod that no scheduler looked at.
+        let more =
+            json!({"spec": {"volumeName": volume, "storageClassName": ""}, "status": {"phase": "Bound"}});
         apply(&cluster, &attacker, &claim("attacker", "stolen", &more));
         apply(
             &cluster,
