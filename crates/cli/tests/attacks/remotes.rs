@@ -107,14 +107,14 @@ fn a_repository_chooses_only_among_what_the_fleet_allows() {
         let (config, fleet) = (dir.path().join("config"), dir.path().join("fleet"));
         commit(&config, &files);
         let job = "parameters:\n- name: REPO\nsource: $REPO\nsteps: [\"ls -R\"]\n";
-        let allow = |more: &str| format!("remotes:\n  allow:\n  - http://{}/\n{more}", listed.address);
+        // What the fleet names itself is allowed, and what lies beside it.
+        let application = format!("source: http://{}/app.git\n", listed.address);
         let files = [
-            ("fleet.yaml", allow("").as_str()),
+            ("fleet.yaml", "name: remotes\n"),
+            ("applications/app.yaml", &application),
             ("environments/testing.yaml", "config: ../config\n"),
             ("jobs/look.yaml", job),
-        ]
-        .map(|(name, text)| (name, text.to_owned()));
-        let files: Vec<(&str, &str)> = files.iter().map(|(a, b)| (*a, b.as_str())).collect();
+        ];
         commit(&fleet, &files);
         for repository in [&config, &fleet] {
             owned(repository, who);
@@ -190,9 +190,9 @@ fn a_repository_chooses_only_among_what_the_fleet_allows() {
             "{log:?}"
         );
         // What the message says to add is enough.
-        let more = format!("  - file://{at}/beside\n");
+        let allow = format!("name: remotes\nremotes:\n  allow:\n  - file://{at}/beside\n");
         run(Command::new("chown").args(["-R", "0:0"]).arg(&fleet), "");
-        commit(&fleet, &[("fleet.yaml", &allow(&more))]);
+        commit(&fleet, &[("fleet.yaml", &allow)]);
         owned(&fleet, who);
         until("the base that is allowed now", || {
             maps().contains("/beside").then_some(())
