@@ -78,9 +78,14 @@ fn attack(platform: &Platform, name: &str, tls: &[u8], plain: &[u8]) {
     let mut held = Vec::new();
     for (pointer, bytes) in listeners {
         let address = at(platform, pointer).parse().unwrap();
+        let mut misses = 0;
         for _ in 0..each {
             // Refused and shed ones are the server's good right.
             let Ok(mut stream) = TcpStream::connect_timeout(&address, BEARABLE) else {
+                misses += 1;
+                if misses == 3 {
+                    break;
+                }
                 continue;
             };
             drop(stream.write_all(bytes));
