@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// connection closed.
 const WORDS: (usize, Duration) = (64, Duration::from_secs(3));
 /// How long a client may wait for a seat, and how often is seen whether there is one.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 const TURN: Duration = Duration::from_millis(10);
 /// The pause after an accept that failed.
 const PAUSE: Duration = Duration::from_millis(50);
