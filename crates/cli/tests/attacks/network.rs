@@ -1,8 +1,9 @@
 //! Other pods' traffic, network policies, and what else a pod may try on the network between pods.
 
+use herder_base::{Clock, SystemClock};
 use crate::attacked::{Cluster, Dir, Who, as_both, merge, until};
 use serde_json::{Value, json};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// Says hello to whoever connects and echoes what it hears; prints who sends packets, and from where.
 const SERVER: &str = r#"
@@ -154,10 +155,7 @@ fn powers() -> Value {
 }
 
 fn now() -> f64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_secs_f64()
+    SystemClock.now().as_duration().as_secs_f64()
 }
 
 /// Nobody hears, or speaks in the name of, another pod.
