@@ -169,7 +169,7 @@ impl Drop for Process {
 /// `herder cluster`, ready.
 pub(crate) struct Cluster {
     pub(crate) dir: PathBuf,
-    pub(crate) process: Process,
+    _process: Process,
 }
 
 impl Cluster {
@@ -195,7 +195,10 @@ impl Cluster {
             "{}",
             std::fs::read_to_string(dir.path().join("cluster.log")).unwrap()
         );
-        Self { dir: data, process }
+        Self {
+            dir: data,
+            _process: process,
+        }
     }
 
     /// kubectl as the administrator.

@@ -5,7 +5,6 @@
 //! Every attack on pods and on the cluster is played as root and, where the machine allows it, as an ordinary user.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
     clippy::indexing_slicing,

@@ -1,7 +1,7 @@
 //! Other pods' traffic, network policies, and what else a pod may try on the network between pods.
 
-use herder_base::{Clock, SystemClock};
 use crate::attacked::{Cluster, Dir, Who, as_both, merge, until};
+use herder_base::{Clock, SystemClock};
 use serde_json::{Value, json};
 use std::time::Duration;
 
