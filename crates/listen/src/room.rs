@@ -274,6 +274,7 @@ mod tests {
         let mut taken = Vec::new();
         for _ in 0..4 {
             taken.push(room.enter(peer, false).unwrap());
+            taken.iter().for_each(|entry| entry.seat.ran_dry());
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
         work(&taken[0]);
