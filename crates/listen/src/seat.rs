@@ -192,9 +192,13 @@ impl Seat {
     /// Since when only the client could go on; none while there is work.
     pub(crate) fn waits(&self) -> Option<u64> {
         let flight = self.flight.load(Relaxed);
-        let ours = flight == 0 && self.is_unproven() && !self.lacking.load(Relaxed);
-        let works = ours || self.is(Phase::Upgraded) || self.waiting.load(Relaxed) < flight;
+        let works = self.is_unseen() || self.is(Phase::Upgraded) || self.waiting.load(Relaxed) < flight;
         (!works).then(|| self.since.load(Relaxed))
+    }
+
+    /// Whether nobody has looked yet at what its client sent.
+    pub(crate) fn is_unseen(&self) -> bool {
+        self.is_unproven() && self.flight.load(Relaxed) == 0 && !self.lacking.load(Relaxed)
     }
 
     /// How readily this seat is given to another: the age, which counts more before there was any request.
