@@ -117,14 +117,14 @@ enum Protocol {
 
 /// Serves one connection to its end; `refused` is the only answer if it is given.
 pub(crate) async fn connection<H: Handler>(
-    stream: Stream,
+    mut stream: Stream,
     entry: Entry,
     address: Option<SocketAddr>,
     settings: Arc<Settings>,
     make: Arc<impl Fn(Peer) -> H>,
     refused: Option<Refusal>,
 ) {
-    stream.prepare(settings.limits.stall);
+    stream.prepare(&entry.seat, settings.limits.stall);
     let mut peer = Peer {
         address,
         tls: settings.tls.is_some(),

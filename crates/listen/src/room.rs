@@ -54,6 +54,14 @@ pub(crate) struct Room {
     table: Mutex<Table>,
 }
 
+/// There is no seat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Denied {
+    pub(crate) refusal: Refusal,
+    /// There will be one as soon as we have looked at what others sent: it is us who are slow.
+    pub(crate) soon: bool,
+}
+
 /// A seat that somebody sits on; free again when dropped.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -170,7 +178,7 @@ impl Room {
     }
 
     /// A seat for a new client, if need be that of one who is waited for.
-    pub(crate) fn enter(self: &Arc<Self>, group: Group, tls: bool) -> Result<Entry, Refusal> {
+    pub(crate) fn enter(self: &Arc<Self>, group: Group, tls: bool) -> Result<Entry, Denied> {
         let now = self.now();
         let mut table = self.table();
         let own = table.groups.get(&group).copied().unwrap_or_default();
@@ -182,7 +190,12 @@ impl Room {
             None
         };
         if let Some(refusal) = refused {
-            return Err(refusal);
+            let all = refusal == Refusal::Full;
+            let soon = table
+                .seats
+                .values()
+                .any(|seat| (all || seat.group == group) && seat.is_unseen());
+            return Err(Denied { refusal, soon });
         }
         let seat = Arc::new(Seat::new(group, Arc::clone(&self.clock), tls));
         let number = table.next;
@@ -274,6 +287,7 @@ mod tests {
         let mut taken = Vec::new();
         for _ in 0..4 {
             taken.push(room.enter(peer, false).unwrap());
+            taken.iter().for_each(|entry| entry.seat.ran_dry());
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
         work(&taken[0]);
@@ -283,7 +297,7 @@ mod tests {
         work(&taken[2]);
         work(&taken[3]);
         work(&fifth);
-        assert_eq!(room.enter(peer, false).unwrap_err(), Refusal::Peer);
+        assert_eq!(room.enter(peer, false).unwrap_err().refusal, Refusal::Peer);
         let other = Group::of([10, 0, 0, 2].into());
         assert!(room.enter(other, false).is_ok(), "another's place is kept");
         drop(fifth);
@@ -296,15 +310,18 @@ mod tests {
         let taken: Vec<Entry> = (0..6)
             .map(|_| room.enter(Group::of([127, 3, 2, 1].into()), false).unwrap())
             .collect();
+        let next = room.enter(Group::Machine, false);
+        assert!(next.unwrap_err().soon, "nobody was looked at yet");
         taken.iter().for_each(work);
         let next = room.enter(Group::of(Ipv6Addr::LOCALHOST.into()), false);
-        assert_eq!(next.unwrap_err(), Refusal::Peer);
+        let denied = next.unwrap_err();
+        assert_eq!((denied.refusal, denied.soon), (Refusal::Peer, false));
         let others: Vec<Entry> = (0..2)
             .map(|n| room.enter(Group::of([10, 0, 0, n].into()), false).unwrap())
             .collect();
         others.iter().for_each(work);
         let full = room.enter(Group::of([10, 0, 0, 9].into()), false);
-        assert_eq!(full.unwrap_err(), Refusal::Full);
+        assert_eq!(full.unwrap_err().refusal, Refusal::Full);
     }
 
     #[test]

@@ -59,8 +59,12 @@ pub(crate) struct Seat {
     pub(crate) group: Group,
     clock: std::sync::Arc<Clock>,
     phase: AtomicU8,
+    /// When this phase began; what comes in crumbs does not make it longer.
+    entered: AtomicU64,
     /// When something last moved.
     since: AtomicU64,
+    /// Before the first request: whether its next bytes are waited for. Until we have looked, it is our turn.
+    lacking: AtomicBool,
     /// Requests being answered, until the end of their answers.
     flight: AtomicU32,
     /// Of those, whose client is waited for: for the body or to take the answer.
@@ -78,7 +82,9 @@ impl Seat {
         let phase = if tls { Phase::Handshake } else { Phase::Fresh };
         Self {
             group,
+            entered: AtomicU64::new(clock.get()),
             since: AtomicU64::new(clock.get()),
+            lacking: AtomicBool::new(false),
             clock,
             phase: AtomicU8::new(phase as u8),
             flight: AtomicU32::new(0),
@@ -97,7 +103,26 @@ impl Seat {
 
     fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Relaxed);
+        self.entered.store(self.clock.get(), Relaxed);
         self.moved();
+    }
+
+    fn is_unproven(&self) -> bool {
+        self.is(Phase::Handshake) || self.is(Phase::Fresh)
+    }
+
+    /// The socket has nothing for us.
+    pub(crate) fn ran_dry(&self) {
+        if self.is_unproven() && !self.lacking.swap(true, Relaxed) {
+            self.moved();
+        }
+    }
+
+    /// The socket had something for us.
+    pub(crate) fn flowed(&self) {
+        if self.is_unproven() {
+            self.lacking.store(false, Relaxed);
+        }
     }
 
     fn is(&self, phase: Phase) -> bool {
@@ -167,24 +192,32 @@ impl Seat {
     /// Since when only the client could go on; none while there is work.
     pub(crate) fn waits(&self) -> Option<u64> {
         let flight = self.flight.load(Relaxed);
-        let works = self.is(Phase::Upgraded) || self.waiting.load(Relaxed) < flight;
+        let works = self.is_unseen() || self.is(Phase::Upgraded) || self.waiting.load(Relaxed) < flight;
         (!works).then(|| self.since.load(Relaxed))
+    }
+
+    /// Whether nobody has looked yet at what its client sent.
+    pub(crate) fn is_unseen(&self) -> bool {
+        self.is_unproven() && self.flight.load(Relaxed) == 0 && !self.lacking.load(Relaxed)
     }
 
     /// How readily this seat is given to another: the age, which counts more before there was any request.
     pub(crate) fn age(&self, now: u64) -> Option<u64> {
         let age = now.saturating_sub(self.waits()?).saturating_add(1);
-        let unproven = self.is(Phase::Handshake) || self.is(Phase::Fresh);
-        Some(if unproven { age.saturating_mul(4) } else { age })
+        Some(if self.is_unproven() {
+            age.saturating_mul(4)
+        } else {
+            age
+        })
     }
 
     /// What to do about a client that is waited for.
     pub(crate) fn overdue(&self, now: u64, limits: &Limits) -> Order {
-        let Some(since) = self.waits() else {
-            return Order::Stay;
-        };
-        let waited = Duration::from_millis(now.saturating_sub(since));
+        let waited = |since: u64| Duration::from_millis(now.saturating_sub(since));
         if self.flight.load(Relaxed) > 0 {
+            let Some(since) = self.waits() else {
+                return Order::Stay;
+            };
             // A body's reader has its own clock: here are the answers that nobody takes.
             let most = if self.owed.load(Relaxed) > 0 {
                 limits.write
@@ -193,7 +226,14 @@ impl Seat {
             } else {
                 return Order::Stay;
             };
-            return if waited > most { Order::Go } else { Order::Stay };
+            return if waited(since) > most {
+                Order::Go
+            } else {
+                Order::Stay
+            };
+        }
+        if self.is(Phase::Upgraded) {
+            return Order::Stay;
         }
         let (most, order) = if self.is(Phase::Handshake) {
             (limits.handshake, Order::Go)
@@ -202,7 +242,11 @@ impl Seat {
         } else {
             (limits.header, Order::Go)
         };
-        if waited > most { order } else { Order::Stay }
+        if waited(self.entered.load(Relaxed)) > most {
+            order
+        } else {
+            Order::Stay
+        }
     }
 
     /// How this seat is left to another.

@@ -3,7 +3,7 @@
 use crate::connection::{Handler, Peer, connection};
 use crate::files::raise_file_limit;
 use crate::limits::{Limits, Plain, Refusal};
-use crate::room::{Entry, Group, Room};
+use crate::room::{Denied, Entry, Group, Room};
 use crate::seat::Order;
 use crate::socket::{Socket, Stream};
 use std::collections::VecDeque;
@@ -60,7 +60,8 @@ pub async fn serve<H: Handler>(
     let mut turn = interval(TURN);
     let mut door = Door {
         tls: settings.tls.is_some(),
-        most: room.connections() / 2,
+        most: room.connections(),
+        paused: false,
         room: Arc::clone(&room),
         settings: Arc::clone(&settings),
         make,
@@ -75,7 +76,7 @@ pub async fn serve<H: Handler>(
             Some(_) = door.tasks.join_next(), if !door.tasks.is_empty() => {}
             _ = look.tick(), if occupied => occupied = room.sweep(),
             _ = turn.tick(), if !door.waiting.is_empty() => door.turn(),
-            accepted = socket.accept() => match accepted {
+            accepted = socket.accept(), if !door.paused => match accepted {
                 Ok((stream, address)) => {
                     occupied = true;
                     door.arrived(stream, address);
@@ -117,6 +118,8 @@ struct Door<F> {
     tls: bool,
     /// The most that may wait for a seat.
     most: usize,
+    /// Nobody more is let in before those who are have been looked at.
+    paused: bool,
     room: Arc<Room>,
     settings: Arc<Settings>,
     make: Arc<F>,
@@ -134,25 +137,28 @@ impl<H: Handler, F: Fn(Peer) -> H + Send + Sync + 'static> Door<F> {
             since: Instant::now(),
         };
         if self.waiting.iter().any(|other| other.group == client.group) {
-            return self.queue(client, Refusal::Peer);
+            let refusal = Refusal::Peer;
+            return self.queue(client, Denied { refusal, soon: false });
         }
         match self.room.enter(client.group, self.tls) {
             Ok(entry) => self.seat(client, entry),
-            Err(refusal) => self.queue(client, refusal),
+            Err(denied) => self.queue(client, denied),
         }
     }
 
     /// Busy is often busy for a moment only.
-    fn queue(&mut self, client: Waiting, refusal: Refusal) {
-        if self.waiting.len() < self.most {
+    fn queue(&mut self, client: Waiting, denied: Denied) {
+        self.paused |= denied.soon;
+        if denied.soon || self.waiting.len() < self.most {
             self.waiting.push_back(client);
         } else {
-            self.refuse(client, refusal);
+            self.refuse(client, denied.refusal);
         }
     }
 
     /// Gives seats to those who wait, in the order in which they came.
     fn turn(&mut self) {
+        self.paused = false;
         let mut stuck: Vec<(Group, Refusal)> = Vec::new();
         for client in std::mem::take(&mut self.waiting) {
             let known = stuck.iter().find(|(group, _)| *group == client.group);
@@ -163,9 +169,10 @@ impl<H: Handler, F: Fn(Peer) -> H + Send + Sync + 'static> Door<F> {
                         self.seat(client, entry);
                         continue;
                     }
-                    Err(refusal) => {
-                        stuck.push((client.group, refusal));
-                        refusal
+                    Err(denied) => {
+                        self.paused |= denied.soon;
+                        stuck.push((client.group, denied.refusal));
+                        denied.refusal
                     }
                 },
             };

@@ -1,9 +1,5 @@
 //! Listeners against clients that do not do their part, over real sockets.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test ends where it fails"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests may")]
 
 use bytes::Bytes;
 use herder_listen::{Arriving, Handler, Limits, Peer, Plain, Refusal, Settings, serve};

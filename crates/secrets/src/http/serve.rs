@@ -26,6 +26,7 @@ pub(crate) async fn serve(
     let settings = Settings {
         name: "secrets",
         limits: Limits {
+            body: super::MOST_WAITING,
             body_total: Some(super::MOST_WAITING),
             ..Limits::default()
         },

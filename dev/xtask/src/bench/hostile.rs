@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 const SECONDS: u64 = 60;
 const CONNECTIONS: usize = 10_000;
 const THREADS: usize = 8;
+/// Between two connections of one thread.
+const PACE: Duration = Duration::from_millis(4);
 /// How long the quiet figures are taken.
 const QUIET: Duration = Duration::from_secs(10);
 /// The beginning of a TLS handshake that promises more than it sends.
@@ -319,6 +321,8 @@ fn attack(target: &Target, thread: usize, count: usize, stop: &AtomicBool, open:
             if place.take().is_some() {
                 open.fetch_sub(1, Relaxed);
             }
+            // A flood of new connections would measure who has the more processors.
+            std::thread::sleep(PACE);
             let Ok(mut stream) = TcpStream::connect_timeout(&target.address, Duration::from_secs(5)) else {
                 continue;
             };
