@@ -2,6 +2,7 @@
 //! however many pods there are. Must not know who asks.
 
 use super::meta::text;
+use herder_object::references::{Needed, needs};
 use serde_json::Value;
 use std::collections::HashMap;
 
@@ -79,58 +80,26 @@ impl Uses {
     }
 }
 
-fn items<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-}
-
 /// What a pod mentions, as resource and name.
 fn mentioned(pod: &Value) -> Vec<(&'static str, &str)> {
-    let account = match text(pod, "/spec/serviceAccountName") {
-        "" => "default",
-        name => name,
-    };
     let mut found = vec![
-        ("serviceaccounts", account),
         // Every pod has the authority's certificate.
         ("configmaps", "kube-root-ca.crt"),
         ("namespaces", text(pod, "/metadata/namespace")),
     ];
-    for secret in items(pod, "/spec/imagePullSecrets") {
-        found.push(("secrets", text(secret, "/name")));
+    if text(pod, "/spec/serviceAccountName").is_empty() {
+        found.push(("serviceaccounts", "default"));
     }
-    for volume in items(pod, "/spec/volumes") {
-        found.push(("configmaps", text(volume, "/configMap/name")));
-        found.push(("secrets", text(volume, "/secret/secretName")));
-        found.push((
-            "persistentvolumeclaims",
-            text(volume, "/persistentVolumeClaim/claimName"),
-        ));
-        for source in items(volume, "/projected/sources") {
-            found.push(("configmaps", text(source, "/configMap/name")));
-            found.push(("secrets", text(source, "/secret/name")));
-        }
-    }
-    for list in [
-        "/spec/initContainers",
-        "/spec/containers",
-        "/spec/ephemeralContainers",
-    ] {
-        for container in items(pod, list) {
-            for from in items(container, "/envFrom") {
-                found.push(("configmaps", text(from, "/configMapRef/name")));
-                found.push(("secrets", text(from, "/secretRef/name")));
-            }
-            for env in items(container, "/env") {
-                found.push(("configmaps", text(env, "/valueFrom/configMapKeyRef/name")));
-                found.push(("secrets", text(env, "/valueFrom/secretKeyRef/name")));
-            }
-        }
-    }
-    found.retain(|(_, name)| !name.is_empty());
+    let needs = pod.get("spec").map(needs).unwrap_or_default();
+    found.extend(needs.into_iter().map(|(kind, name)| {
+        let resource = match kind {
+            Needed::ConfigMap => "configmaps",
+            Needed::Secret => "secrets",
+            Needed::Claim => "persistentvolumeclaims",
+            Needed::ServiceAccount => "serviceaccounts",
+        };
+        (resource, name)
+    }));
     found
 }
 
