@@ -337,7 +337,8 @@ async fn kubectl_finds_a_kubernetes() {
 
     // A kind of one's own.
     k.fed(&["apply", "-f", "-"], DEFINITION, "created").await;
-    let widget = "{apiVersion: test.herder.dev/v1, kind: Widget, metadata: {name: w, namespace: team}, spec: {size: 3}}";
+    // In block style: older kubectls take what begins with a brace for JSON.
+    let widget = "apiVersion: test.herder.dev/v1\nkind: Widget\nmetadata: {name: w, namespace: team}\nspec: {size: 3}\n";
     k.fed(&["apply", "-f", "-"], widget, "widget.test.herder.dev/w created")
         .await;
     k.says(&["get", "wd", "-n", "team"], "w      3").await;
