@@ -139,6 +139,12 @@ impl Kinds {
             .map(|((group, kind), served)| (group.as_str(), kind.as_str(), served))
     }
 
+    /// Whether a kind's objects can be seen: what cannot be listed and watched cannot be kept true.
+    pub(crate) fn is_listable(&self, group: &str, kind: &str) -> bool {
+        let key = (group.to_owned(), kind.to_owned());
+        self.listable.get(&key).copied().unwrap_or_default()
+    }
+
     /// Groups that did not answer, and why.
     pub(crate) fn silent(&self) -> impl Iterator<Item = (&str, &str)> {
         self.silent
@@ -242,6 +248,8 @@ mod tests {
             Err(Error::Unserved { .. })
         ));
         assert_eq!(kinds.listable().count(), 3);
+        kinds.add(("", "v1", "Binding"), "bindings", true, &[json!("create")]);
+        assert!(kinds.is_listable("", "Pod") && !kinds.is_listable("", "Binding"));
         assert_eq!(kinds.silent().count(), 0);
         kinds.aggregated(&json!({"items": [{"metadata": {"name": "metrics.k8s.io"},
             "versions": [{"version": "v1beta1", "resources": [], "freshness": "Stale"}]}]}));

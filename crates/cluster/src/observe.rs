@@ -12,7 +12,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// Observed whosever they are: planning reads from them whether state outlives its namespace.
 /// Observed for what they need, which must not be taken from under them.
 const USERS: [(&str, &str); 5] = [
     ("v1", "Pod"),
@@ -22,6 +21,7 @@ const USERS: [(&str, &str); 5] = [
     ("batch/v1", "Job"),
 ];
 
+/// Observed whosever they are: planning reads from them whether state outlives its namespace.
 const STORAGE: [&str; 2] = ["PersistentVolumeClaim", "PersistentVolume"];
 
 impl Cluster {
@@ -37,7 +37,11 @@ impl Cluster {
             kinds
         };
         let mut observed = Observed::default();
-        for (group, kind, served) in kinds.all() {
+        // What can only be created (`Binding`, reviews) cannot be kept true: as if it were not served.
+        for (group, kind, served) in kinds
+            .all()
+            .filter(|(group, kind, _)| kinds.is_listable(group, kind))
+        {
             observed.serve(group, kind, served.clone());
         }
         for (group, why) in kinds.silent() {
@@ -71,7 +75,7 @@ impl Cluster {
             .collect();
         let first = watches.is_empty();
         for gvk in &scope.kinds {
-            if kinds.get(gvk).is_some() {
+            if kinds.get(gvk).is_some() && kinds.is_listable(&gvk.group, &gvk.kind) {
                 watches.insert(watch_of(gvk, &selector));
             }
         }

@@ -20,6 +20,9 @@ thread_local! {
 /// What building a kustomization costs besides what it reads.
 const KUSTOMIZATION: usize = 4 << 10;
 
+/// What handing on a resource costs besides what it holds.
+const RESOURCE: usize = 2 << 10;
+
 /// A build begins.
 pub(crate) fn begin() {
     SPENT.set(0);
@@ -47,6 +50,11 @@ pub(crate) fn check() -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Hands on this many resources to whoever asked: each level of bases of bases transforms them again.
+pub(crate) fn hand_on(resources: usize) -> Result<()> {
+    spend(resources.saturating_mul(RESOURCE))
 }
 
 /// Takes in a copy of a value.
@@ -87,6 +95,16 @@ mod tests {
         let tree = Tree::from_texts(files).unwrap();
         let error = crate::build(&tree, "top", &Options::default(), &NoRemotes).unwrap_err();
         assert!(error.to_string().contains("more than 128 MiB"), "{error}");
+    }
+
+    #[test]
+    fn handing_on_counts() {
+        super::begin();
+        assert!(super::hand_on(16_000).is_ok(), "a large kustomization by itself");
+        assert!(
+            (0..8).any(|_| super::hand_on(16_384).is_err()),
+            "each of many levels of bases"
+        );
     }
 
     #[test]

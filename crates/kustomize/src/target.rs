@@ -112,6 +112,7 @@ impl<'a> Target<'a> {
             let base = self.base(context, component)?;
             all = self.add_directory(context, all, base, component, true)?;
         }
+        budget::hand_on(all.map.list().len())?;
         steps::run(self, context, &mut all)?;
         self.validate(context, &all)?;
         let schema = context.schema();

@@ -206,18 +206,7 @@ fn decide(
 ) {
     let Grounds { gone, kept, named } = grounds;
     let silent = observed.silent_group();
-    let counted = candidates.iter().filter(|candidate| !candidate.told).count();
-    let limit = ours * usize::from(fleet.settings.prune_limit_percent) / 100;
-    let too_many = counted > FEW.max(limit) && !state.allow_mass_delete;
-    if too_many {
-        plan.notes.push(
-            Diagnostic::error(
-                "mass-delete",
-                format!("git no longer has {counted} of the {ours} objects it had; none of them is deleted"),
-            )
-            .hint("if that is meant, raise `pruneLimit` in fleet.yaml for as long as it takes"),
-        );
-    }
+    let crowded = crowded(fleet, state, observed, ours, &candidates, plan);
     for candidate in candidates {
         let key = &candidate.live.key;
         let mut what = What::Delete;
@@ -225,7 +214,8 @@ fn decide(
         // What lies in a namespace that goes as a whole goes with it.
         let with_namespace =
             gone.contains(&key.namespace) && !kept.contains_key(&key.namespace) && silent.is_none();
-        if too_many && !candidate.told {
+        let crowd = fleet.unit(&candidate.unit).map(|unit| unit.id.as_str());
+        if !candidate.told && crowded.contains(&crowd) {
             what = What::Hold;
             reason = format!("{reason}, but that would delete too much at once");
         } else if is_namespace(key) && PROTECTED.contains(&key.name.as_str()) {
@@ -262,6 +252,51 @@ fn decide(
             source: None,
         });
     }
+}
+
+/// Of whom git suddenly has so much less that it looks like a mistake: units that shrink, each judged by its own objects
+/// so that one team's commit holds up no other, and (`None`) all units that vanished together.
+fn crowded<'a>(
+    fleet: &'a Fleet,
+    state: &State,
+    observed: &Observed,
+    ours: usize,
+    candidates: &[Candidate<'_>],
+    plan: &mut Plan,
+) -> BTreeSet<Option<&'a str>> {
+    let mut going: BTreeMap<Option<&str>, usize> = BTreeMap::new();
+    for candidate in candidates.iter().filter(|candidate| !candidate.told) {
+        let unit = fleet.unit(&candidate.unit).map(|unit| unit.id.as_str());
+        *going.entry(unit).or_default() += 1;
+    }
+    let percent = usize::from(fleet.settings.prune_limit_percent);
+    let mut crowded = BTreeSet::new();
+    for (unit, count) in going {
+        let of = match unit {
+            None => ours,
+            Some(unit) => observed
+                .objects()
+                .filter(|live| is_ours(fleet, live) && label(live, UNIT_LABEL) == Some(unit))
+                .count(),
+        };
+        if state.allow_mass_delete || count <= FEW.max(of * percent / 100) {
+            continue;
+        }
+        let whose = unit
+            .and_then(|unit| fleet.unit(unit))
+            .map_or_else(String::new, |unit| format!(" in {}", named(unit)));
+        plan.notes.push(
+            Diagnostic::error(
+                "mass-delete",
+                format!(
+                    "git no longer has {count} of the {of} objects it had{whose}; none of them is deleted"
+                ),
+            )
+            .hint("if that is meant, raise `pruneLimit` in fleet.yaml for as long as it takes"),
+        );
+        crowded.insert(unit);
+    }
+    crowded
 }
 
 fn label<'a>(live: &'a ObservedObject, name: &str) -> Option<&'a str> {

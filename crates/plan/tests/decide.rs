@@ -372,6 +372,37 @@ metadata: {name: a, namespace: shop}
 }
 
 #[test]
+fn one_units_mistake_holds_up_no_other() {
+    let config = |name: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n---\n");
+    let many: String = (0..60).map(|n| config(&format!("c{n}"))).collect();
+    let two = config("kept") + &config("removed");
+    let before = [
+        ("fleet.yaml", "discover: [n/*]"),
+        ("n/a/x.yaml", many.as_str()),
+        ("n/b/x.yaml", two.as_str()),
+    ];
+    let mut observed = served();
+    let first = plan(&fleet(&before), &observed, &state(), at(0));
+    apply(&mut observed, &first);
+    let (one, kept) = (config("c0"), config("kept"));
+    let after = [
+        ("fleet.yaml", "discover: [n/*]"),
+        ("n/a/x.yaml", one.as_str()),
+        ("n/b/x.yaml", kept.as_str()),
+    ];
+    let second = plan(&fleet(&after), &observed, &state(), at(0));
+    let deleted: Vec<&str> = second.writes().map(|action| action.key.name.as_str()).collect();
+    assert_eq!(deleted, ["removed"], "{}", show(&second));
+    let notes: Vec<&str> = second.notes.iter().map(|note| note.message.as_str()).collect();
+    assert!(
+        notes
+            .iter()
+            .any(|note| note.contains("59 of the 61 objects it had in namespace a")),
+        "{notes:?}"
+    );
+}
+
+#[test]
 fn own_definitions_count_as_served() {
     let definition = "
 apiVersion: apiextensions.k8s.io/v1

@@ -151,10 +151,16 @@ pub(crate) async fn watch_git(shared: Shared, cancel: CancellationToken) -> Resu
             poller.watch([(fleet, shared.options.branch.clone())]);
         }
         let seen = poller.look(&shared.git).await;
-        // The first look only learns; what was read is at least as new.
-        let moved = seen
-            .iter()
-            .any(|seen| seen.before.is_some() && seen.changed().is_some());
+        let read = shared.reading();
+        let moved = seen.iter().any(|seen| {
+            let Some(commit) = seen.changed() else {
+                return false;
+            };
+            // At the first look there is nothing to compare with but what was read, which may be older already.
+            let place = (seen.remote.clone(), seen.reference.clone());
+            let known = read.as_ref().and_then(|read| read.commits.get(&place));
+            seen.before.is_some() || known.is_some_and(|known| known != commit)
+        });
         let fleet = seen
             .iter()
             .find(|seen| *seen.remote.url() == shared.options.fleet);

@@ -26,6 +26,8 @@ pub(crate) struct Reading {
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// Every repository and reference it depends on, for whoever watches for changes.
     pub(crate) sources: BTreeSet<(AllowedRemote, String)>,
+    /// The commits that were read, by source, of those that could be.
+    pub(crate) commits: BTreeMap<(AllowedRemote, String), Commit>,
     /// The trees, for promotions.
     pub(crate) inputs: Arc<Inputs>,
     /// When.
@@ -96,12 +98,26 @@ pub(crate) async fn read(
             Some((remote.clone(), source.reference.clone()))
         })
         .collect();
+    let mut commits: BTreeMap<(AllowedRemote, String), Commit> = inputs
+        .trees
+        .iter()
+        .filter_map(|(source, tree)| {
+            let remote = source.remote()?.as_ref().ok()?;
+            let commit = tree.as_ref().ok()?.commit().clone();
+            Some(((remote.clone(), source.reference.clone()), commit))
+        })
+        .collect();
+    commits.insert(
+        (remote.clone(), reference.to_owned()),
+        inputs.root.commit().clone(),
+    );
     sources.insert((remote.clone(), reference.to_owned()));
     sources.retain(|(_, reference)| !is_pinned(reference));
     Ok(Reading {
         fleet: Arc::new(fleet),
         diagnostics,
         sources,
+        commits,
         inputs: Arc::new(inputs),
         at: now,
     })

@@ -192,7 +192,7 @@ impl From<&herder_base::Diagnostic> for Finding {
                 .as_ref()
                 .map(ToString::to_string)
                 .unwrap_or_default(),
-            message: diagnostic.message.clone(),
+            message: herder_base::Plain(&diagnostic.message).to_string(),
             hint: diagnostic.hint.clone().unwrap_or_default(),
         }
     }

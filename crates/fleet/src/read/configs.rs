@@ -73,6 +73,10 @@ pub(crate) fn applications(tree: &Tree, config: &ConfigSource, include: &[String
     kustomized
 }
 
+/// How many objects one environment may make before no further application of it is rendered: the largest real ones have
+/// a tenth of it, and everybody waits for what is rendered.
+const MOST_OBJECTS: usize = 5000;
+
 /// Renders the applications of an environment; the error says why nothing of it could be read.
 pub(crate) fn read(
     inputs: &Inputs,
@@ -156,12 +160,25 @@ pub(crate) fn read(
         );
         return Err(why);
     }
+    let mut all = 0_usize;
     for (name, dir) in directories {
-        let objects = if kustomize::is_root(tree, &dir) {
+        let objects = if all > MOST_OBJECTS {
+            let why = format!(
+                "the config of environment `{}` makes more than {MOST_OBJECTS} objects; `{name}` is not rendered any more",
+                environment.name
+            );
+            found.push(
+                Diagnostic::error("too-much", why.clone())
+                    .at(here(&dir))
+                    .hint("give part of it an environment of its own"),
+            );
+            Err(why)
+        } else if kustomize::is_root(tree, &dir) {
             kustomize::build(inputs, tree, repository, &dir, found)
         } else {
             objects::files(tree, repository, &dir, false, found)
         };
+        all += objects.as_ref().map_or(0, Vec::len);
         let version = objects
             .as_deref()
             .ok()

@@ -425,6 +425,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_too_deep_is_refused_before_the_stack_ends() {
+        let block = |depth: usize| {
+            (0..depth)
+                .map(|n| format!("{}a:\n", " ".repeat(n)))
+                .collect::<String>()
+        };
+        let flow = |depth: usize| format!("a: {}{}", "[".repeat(depth), "]".repeat(depth));
+        let list = |depth: usize| format!("{}x\n", "- ".repeat(depth));
+        for text in [&block as &dyn Fn(usize) -> String, &flow, &list] {
+            let (documents, errors) = parse(&text(100));
+            assert!(errors.is_empty() && documents.len() == 1, "{errors:?}");
+            for depth in [130, 400, 3000] {
+                let (_, errors) = parse(&text(depth));
+                let said = errors.first().map(|error| error.message.clone());
+                assert!(
+                    said.is_some_and(|said| said.contains("nested more than 120 deep")),
+                    "{depth}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn aliases_of_long_texts_count_as_what_they_are() {
         let aliases = "- *a\n".repeat(30);
         let text = format!("- &a {}\n{aliases}", "x".repeat(1_000_000));

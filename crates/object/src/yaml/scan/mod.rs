@@ -15,7 +15,7 @@ use text::{Text, is_blank, is_word};
 pub(super) use text::Mark;
 
 /// Deeper than anything real, shallow enough for every recursive walk on a small stack.
-pub(super) const MAX_DEPTH: usize = 500;
+pub(super) const MAX_DEPTH: usize = 120;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Token<'t> {
