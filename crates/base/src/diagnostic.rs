@@ -150,3 +150,19 @@ impl fmt::Display for Diagnostic {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_words_steer_no_terminal() {
+        let found = Diagnostic::error("name", "evil\u{1b}[31m\u{7}\r\nerror[forged]: x\u{202e}").hint("a\nb");
+        let shown = found.to_string();
+        assert!(
+            !shown.chars().any(char::is_control) && !shown.contains('\u{202e}'),
+            "{shown}"
+        );
+        assert!(shown.starts_with("error[name]: evil") && shown.contains("forged"));
+    }
+}

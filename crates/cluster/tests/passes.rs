@@ -182,6 +182,20 @@ async fn a_second_pass_writes_nothing() {
     tasks.spawn(cluster.clone().run(cancel.clone()));
 
     let fleet = twice(&cluster, Tree::from_texts(SMALL.iter().copied()).unwrap()).await;
+    // A kind that can only be created stops nobody: it is left out, and what stands beside it is applied.
+    let odd = "apiVersion: v1\nkind: Binding\nmetadata: {name: odd}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: even}\n";
+    let files = [
+        ("fleet.yaml", "name: odd\ndiscover: n/*\n"),
+        ("n/odd/x.yaml", odd),
+    ];
+    let (strange, _) = read(&inputs(Tree::from_texts(files).unwrap()));
+    let plan = pass(&cluster, &strange, &state()).await;
+    assert!(
+        plan.skipped.iter().any(|skipped| skipped.kind == "v1 Binding"),
+        "{:?}",
+        plan.skipped
+    );
+    assert!(plan.writes().any(|action| action.key.name == "even"));
     let down = State {
         everything_down: true,
         ..state()
