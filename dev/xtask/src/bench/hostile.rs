@@ -5,7 +5,7 @@
 //! `HERDER_HOSTILE=SECONDS,CONNECTIONS` makes it shorter. One client is all of this machine, so the attack also takes the
 //! room that the machine itself has.
 
-use super::{Dir, Running, resident, show};
+use super::{Dir, Running, curl_config, resident, show};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::io::{ErrorKind, Read, Write};
@@ -34,63 +34,62 @@ struct Target {
 /// Measures; prints figures.
 pub(super) fn run(binary: &Path) -> Result<()> {
     let (seconds, connections) = wanted()?;
-    let dir = Dir::new("hostile")?;
-    let (herder, endpoints) = start(binary, &dir)?;
-    let pid = herder.0.id();
-    let users = Users::new(&dir, &endpoints)?;
-    let targets = [
+    for (name, pointer, tls) in [
         ("Kubernetes", "/kubernetes", true),
         ("Vault", "/vault/addr", false),
         ("dashboard", "/dashboard/url", false),
         ("edge", "/edge/http", false),
         ("edge with TLS", "/edge/https", true),
-    ];
-    // The first requests of a process are not like the others.
-    users.work(Duration::from_secs(2))?;
-    let quiet = users.work(QUIET)?;
-    let resting = resident(pid)?;
-    for (what, values) in &quiet {
-        report(&format!("{what}, quiet"), values, None);
-    }
-    println!("{:<52} {resting:>8.0} MB", "memory, quiet");
-    for (name, pointer, tls) in targets {
+    ] {
+        // A process of its own for each: what one attack left allocated is not the next one's doing.
+        let dir = Dir::new("hostile")?;
+        let (herder, endpoints) = start(binary, &dir)?;
         let target = Target {
             name,
             address: address(&endpoints, pointer)?,
             tls,
         };
-        let (stop, open) = (AtomicBool::new(false), AtomicUsize::new(0));
-        let mut most = 0.0_f64;
-        let attacked = std::thread::scope(|scope| -> Result<_> {
-            for thread in 0..THREADS {
-                let (target, stop, open) = (&target, &stop, &open);
-                scope.spawn(move || attack(target, thread, connections / THREADS, stop, open));
-            }
-            let until = Instant::now() + Duration::from_secs(seconds);
-            let watching = scope.spawn(|| {
-                let mut most = 0.0_f64;
-                while !stop.load(Relaxed) {
-                    most = most.max(resident(pid).unwrap_or_default());
-                    std::thread::sleep(Duration::from_millis(200));
-                }
-                most
-            });
-            let result = users.work(until.saturating_duration_since(Instant::now()));
-            let held = open.load(Relaxed);
-            stop.store(true, Relaxed);
-            most = watching.join().unwrap_or_default();
-            Ok((result?, held))
-        });
-        let (figures, held) = attacked?;
-        for ((what, values), (_, before)) in figures.iter().zip(&quiet) {
-            report(&format!("{what}, {} attacked", target.name), values, Some(before));
-        }
-        println!(
-            "{:<52} {most:>8.0} MB   {:.2} x quiet, under 1.5 ({held} connections open at the end)",
-            format!("memory, {} attacked", target.name),
-            most / resting
-        );
+        let users = Users::new(&dir, &endpoints)?;
+        under_attack(&users, &target, herder.0.id(), seconds, connections)?;
     }
+    Ok(())
+}
+
+/// Measures users quiet, then while the target is attacked.
+fn under_attack(users: &Users, target: &Target, pid: u32, seconds: u64, connections: usize) -> Result<()> {
+    // The first requests of a process are not like the others.
+    users.work(Duration::from_secs(2))?;
+    let quiet = users.work(QUIET)?;
+    let resting = resident(pid)?;
+    let (stop, open) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let (result, held, most) = std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (stop, open) = (&stop, &open);
+            scope.spawn(move || attack(target, thread, connections / THREADS, stop, open));
+        }
+        let until = Instant::now() + Duration::from_secs(seconds);
+        let watching = scope.spawn(|| {
+            let mut most = 0.0_f64;
+            while !stop.load(Relaxed) {
+                most = most.max(resident(pid).unwrap_or_default());
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            most
+        });
+        let result = users.work(until.saturating_duration_since(Instant::now()));
+        let held = open.load(Relaxed);
+        stop.store(true, Relaxed);
+        (result, held, watching.join().unwrap_or_default())
+    });
+    for ((what, values), (_, before)) in result?.iter().zip(&quiet) {
+        report(&format!("{what}, quiet"), before, None);
+        report(&format!("{what}, {} attacked", target.name), values, Some(before));
+    }
+    println!(
+        "{:<52} {resting:>8.0} MB quiet, {most:.0} MB: {:.2} x, under 1.5 ({held} connections open at the end)",
+        format!("memory, {} attacked", target.name),
+        most / resting
+    );
     Ok(())
 }
 
@@ -167,6 +166,7 @@ fn address(endpoints: &Value, pointer: &str) -> Result<SocketAddr> {
 /// Those whose waiting counts.
 struct Users {
     config: PathBuf,
+    pods: String,
     vault: SocketAddr,
     edge: SocketAddr,
     token: String,
@@ -185,32 +185,10 @@ impl Users {
         let token = std::fs::read_to_string(text("/vault/token_file")?)?
             .trim()
             .to_owned();
-        // For curl: kubectl itself takes longer to start than to be answered.
-        let kubeconfig = std::fs::read_to_string(text("/kubeconfig")?)?;
-        let config = dir.0.join("curl");
-        let mut lines = format!(
-            "url = \"{}/api/v1/namespaces/default/pods\"\n",
-            text("/kubernetes")?
-        );
-        for (field, option) in [
-            ("certificate-authority-data", "cacert"),
-            ("client-certificate-data", "cert"),
-            ("client-key-data", "key"),
-        ] {
-            let encoded = kubeconfig
-                .lines()
-                .find_map(|line| line.trim().strip_prefix(field)?.strip_prefix(": "))
-                .context("no such field in the kubeconfig")?;
-            let file = dir.0.join(option);
-            let script = format!("printf %s '{encoded}' | base64 -d > '{}'", file.display());
-            if !Command::new("sh").args(["-c", &script]).status()?.success() {
-                bail!("base64 failed");
-            }
-            lines.push_str(&format!("{option} = \"{}\"\n", file.display()));
-        }
-        std::fs::write(&config, lines)?;
+        let config = curl_config(&dir.0, Path::new(text("/kubeconfig")?))?;
         let users = Self {
             config,
+            pods: format!("{}/api/v1/namespaces/default/pods", text("/kubernetes")?),
             vault: address(endpoints, "/vault/addr")?,
             edge: address(endpoints, "/edge/http")?,
             token,
@@ -253,6 +231,7 @@ impl Users {
             .args(["--silent", "--max-time", "30", "--output", "/dev/null"])
             .args(["--write-out", "%{http_code} %{time_total}", "--config"])
             .arg(&self.config)
+            .arg(&self.pods)
             .output()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let (code, seconds) = text.split_once(' ').context("curl says nothing")?;

@@ -4,6 +4,7 @@
 mod hostile;
 mod jobdsl;
 mod kustomize;
+mod pods;
 mod product;
 mod secrets;
 
@@ -23,6 +24,7 @@ type Area = (&'static str, fn(&Path) -> Result<()>);
 const AREAS: &[Area] = &[
     ("noise", noise),
     ("cluster", product::cluster),
+    ("pods", pods::run),
     ("demo", product::demo),
     ("estate", product::estate),
     ("secrets", secrets::run),
@@ -130,6 +132,32 @@ impl Drop for Dir {
         // A directory left in the temporary directory does no harm.
         let _removed = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// Writes a configuration for curl with the credentials of a kubeconfig: kubectl itself takes longer to start than to be
+/// answered.
+fn curl_config(dir: &Path, kubeconfig: &Path) -> Result<PathBuf> {
+    let kubeconfig = std::fs::read_to_string(kubeconfig)?;
+    let mut lines = String::new();
+    for (field, option) in [
+        ("certificate-authority-data", "cacert"),
+        ("client-certificate-data", "cert"),
+        ("client-key-data", "key"),
+    ] {
+        let encoded = kubeconfig
+            .lines()
+            .find_map(|line| line.trim().strip_prefix(field)?.strip_prefix(": "))
+            .context("no such field in the kubeconfig")?;
+        let file = dir.join(option);
+        let script = format!("printf %s '{encoded}' | base64 -d > '{}'", file.display());
+        if !Command::new("sh").args(["-c", &script]).status()?.success() {
+            bail!("base64 failed");
+        }
+        lines.push_str(&format!("{option} = \"{}\"\n", file.display()));
+    }
+    let config = dir.join("curl");
+    std::fs::write(&config, lines)?;
+    Ok(config)
 }
 
 /// A program in the background, told to end when dropped.
