@@ -130,16 +130,23 @@ pub(crate) async fn connection<H: Handler>(
         tls: settings.tls.is_some(),
         certificates: Vec::new(),
     };
+    let seat = Arc::clone(&entry.seat);
+    // Each step is boxed: whoever only connects, or only begins to shake hands, takes no room for what comes after.
     let Some(tls) = &settings.tls else {
         let protocol = match settings.plain {
             Plain::Http1 => Protocol::First,
             Plain::Either => Protocol::Either,
         };
-        return exchange(stream, entry, protocol, make(peer), settings, refused).await;
+        tokio::select! {
+            biased;
+            () = stream.spoken_to() => {}
+            // Whatever is told, nothing was asked yet.
+            () = seat.told() => return,
+        }
+        return Box::pin(exchange(stream, entry, protocol, make(peer), settings, refused)).await;
     };
-    let seat = Arc::clone(&entry.seat);
     let accepted = tokio::select! {
-        accepted = TlsAcceptor::from(Arc::clone(tls)).accept(stream) => accepted,
+        accepted = Box::pin(TlsAcceptor::from(Arc::clone(tls)).accept(stream)) => accepted,
         // Whatever is told, nothing was asked yet.
         () = seat.told() => return,
     };
@@ -161,7 +168,7 @@ pub(crate) async fn connection<H: Handler>(
     if let Some(certificates) = session.peer_certificates() {
         peer.certificates = certificates.to_vec();
     }
-    exchange(stream, entry, protocol, make(peer), settings, refused).await;
+    Box::pin(exchange(stream, entry, protocol, make(peer), settings, refused)).await;
 }
 
 async fn exchange<H, S>(
@@ -184,7 +191,8 @@ async fn exchange<H, S>(
             let response = match refused {
                 None => {
                     let request = request.map(|body| Arriving::new(body, flight.seat(), &limits.limits));
-                    handler.answer(request).await
+                    // Boxed: the protocol keeps room for one from the first byte to the last.
+                    Box::pin(handler.answer(request)).await
                 }
                 Some(refusal) => no_room(&handler, refusal, request.version()),
             };

@@ -2,6 +2,7 @@
 
 use crate::seat::Seat;
 use socket2::{SockRef, TcpKeepalive};
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -79,6 +80,22 @@ enum Kind {
 impl Stream {
     fn new(kind: Kind) -> Self {
         Self { kind, seat: None }
+    }
+
+    /// Waits until the client has said something, or has gone; without a buffer for it.
+    pub(crate) async fn spoken_to(&self) {
+        poll_fn(|cx| {
+            let ready = match &self.kind {
+                Kind::Tcp(stream) => stream.poll_read_ready(cx),
+                Kind::Unix(stream) => stream.poll_read_ready(cx),
+            };
+            if let (Poll::Pending, Some(seat)) = (&ready, &self.seat) {
+                seat.ran_dry();
+            }
+            // What is wrong with the socket is told again by reading it.
+            ready.map(drop)
+        })
+        .await;
     }
 
     /// Takes a seat, and sets what every connection of ours has. `stall` is how long a client may take nothing.
