@@ -16,9 +16,25 @@ pub(crate) async fn status(State(shared): State<Shared>) -> Response {
     Json(&*shared.view()).into_response()
 }
 
-/// `GET /api/v1/plan`: the last plan as a value.
-pub(crate) async fn plan(State(shared): State<Shared>) -> Json<Value> {
-    Json((*shared.last_plan.load_full()).clone())
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct PlansQuery {
+    limit: Option<u32>,
+}
+
+/// `GET /api/v1/plan`: the last plan as it is recorded, with what became of it; `null` before the first.
+pub(crate) async fn plan(State(shared): State<Shared>) -> Result<Response, Failure> {
+    let plan = shared.ledger.plans(1).await?.into_iter().next();
+    Ok(Json(plan).into_response())
+}
+
+/// `GET /api/v1/plans`: recorded plans, newest first.
+pub(crate) async fn plans(
+    State(shared): State<Shared>,
+    Query(query): Query<PlansQuery>,
+) -> Result<Response, Failure> {
+    let limit = query.limit.unwrap_or(20).min(300);
+    Ok(Json(shared.ledger.plans(limit).await?).into_response())
 }
 
 #[derive(Debug, Deserialize)]
