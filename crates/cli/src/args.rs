@@ -66,6 +66,8 @@ pub(crate) enum Command {
     Job(commands::job::Args),
     /// Take over jobs from another system
     Import(commands::import::Args),
+    /// Import, build, save and prune container images
+    Image(commands::image::Args),
     /// Read and write secrets by Vault path
     Secret(commands::secret::Args),
     /// Run the embedded Kubernetes alone
