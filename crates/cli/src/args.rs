@@ -85,6 +85,8 @@ pub(crate) enum Command {
     Explain(commands::explain::Args),
     /// Take over jobs from another system
     Import(commands::import::Args),
+    /// Import, build, save and prune container images
+    Image(commands::image::Args),
     /// Read and write secrets by Vault path
     Secret(commands::secret::Args),
     /// Run the embedded Kubernetes alone

@@ -13,6 +13,7 @@ pub(crate) mod demo_app;
 pub(crate) mod down;
 pub(crate) mod env;
 pub(crate) mod explain;
+pub(crate) mod image;
 pub(crate) mod import;
 pub(crate) mod job;
 pub(crate) mod kubectl;
@@ -57,6 +58,7 @@ pub(crate) fn run(herder: Herder) -> Result<ExitCode> {
         Command::Env(args) => wait(1, global.verbose, env::run(global, args)),
         Command::Job(args) => wait(1, global.verbose, job::run(global, args)),
         Command::Import(args) => wait(1, global.verbose, import::run(global, args)),
+        Command::Image(args) => wait(1, global.verbose, image::run(global, args)),
         Command::Secret(args) => {
             let dir = crate::locate::dir(global);
             wait(1, global.verbose, async move {
