@@ -42,6 +42,36 @@ pub enum OpenError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The file is something else.
+    #[error(
+        "`{0}` is no ledger: it does not begin as an SQLite file does; put the ledger back from a backup, or move this file away"
+    )]
+    NotALedger(String),
+    /// The file began as a ledger, but cannot be read.
+    #[error(
+        "the ledger `{at}` is damaged: put it back from a backup, or move it away together with what SQLite keeps beside it"
+    )]
+    Damaged {
+        /// The file.
+        at: String,
+        /// What the driver said.
+        source: sqlx::Error,
+    },
+    /// There was a ledger, and there is none now.
+    #[error(
+        "the ledger `{path}` {how}, but `{head}` says that it held {entries} audit entries: put it back from a backup; \
+         to begin a new one and give up runs, leases, promotions and the audit chain, move `{head}` away"
+    )]
+    Lost {
+        /// The file.
+        path: String,
+        /// `is missing` or `is empty`.
+        how: &'static str,
+        /// How many entries its chain had.
+        entries: u64,
+        /// The file that says so.
+        head: String,
+    },
     /// The chain's seal cannot be opened.
     #[error("the seal of the audit chain cannot be opened")]
     Seal(#[from] SealError),
@@ -76,6 +106,17 @@ pub enum Error {
         /// What it holds.
         value: String,
     },
+    /// A plan does not follow the last one: something else was decided, or has ended, meanwhile.
+    #[error("plan {generation} is stale: the last one is plan {last}")]
+    Stale {
+        /// The plan's generation.
+        generation: u64,
+        /// The last recorded one's.
+        last: u64,
+    },
+    /// The last plan has neither outcomes nor been dropped.
+    #[error("plan {0} has not ended")]
+    PlanOpen(u64),
     /// The chain was extended, but its end could not be kept outside the ledger.
     #[error("the end of the audit chain cannot be sealed")]
     Seal(#[from] SealError),

@@ -1,4 +1,4 @@
-//! What happened: runs, rollouts, promotions, leases, deployments, the findings of the last read, and an audit chain.
+//! What happened: plans, runs, rollouts, promotions, leases, deployments, the findings of the last read, and an audit chain.
 //!
 //! Owns the SQL and nothing else: one schema and one set of statements for SQLite (the default, one file) and
 //! PostgreSQL (by URL). It decides nothing, reads no clock and knows no other crate's types; times are arguments.
@@ -15,6 +15,7 @@ mod heads;
 mod hosts;
 mod leases;
 mod open;
+mod plans;
 mod promotions;
 mod rollouts;
 mod row;
@@ -31,6 +32,7 @@ pub use heads::{DecisionRecord, Head};
 pub use hosts::HostOwner;
 pub use leases::Lease;
 pub use open::Ledger;
+pub use plans::{NewPlan, PlanHead, PlanRow, PlanState, PlannedAction, SkippedKind};
 pub use promotions::{NewPromotion, Promotion};
 pub use rollouts::Rollout;
 pub use runs::{NewRun, RunChange, RunFilter, RunRow};

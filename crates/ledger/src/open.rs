@@ -1,16 +1,29 @@
 //! Opening: address, connection settings, schema versions, counters.
 
-use crate::seal::{Sealer, private};
+use crate::seal::{Sealer, private, sealed_entries, sync_directory};
 use crate::{Error, OpenError};
 use sqlx::any::AnyPoolOptions;
 use sqlx::{Any, AnyPool, Connection, Executor, Row, Transaction};
+use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The schema, one text per version, applied in order, each in a transaction.
-const SCHEMA: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
+const SCHEMA: [&str; 3] = [
+    include_str!("schema/1.sql"),
+    include_str!("schema/2.sql"),
+    include_str!("schema/3.sql"),
+];
+
+/// What every connection to SQLite is set to. An answer may be given once a transaction is committed, so a commit waits
+/// for the disk: with less than FULL a loss of power takes the last ones back.
+const SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+     PRAGMA busy_timeout = 30000; PRAGMA foreign_keys = ON;";
+
+/// The first bytes of every SQLite file.
+const MAGIC: &[u8] = b"SQLite format 3\0";
 
 /// The ledger. Clones share one pool.
 #[derive(Debug, Clone)]
@@ -28,7 +41,9 @@ impl Ledger {
     pub async fn open(address: &str) -> Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
         let target = Target::parse(address)?;
+        target.is_ledger()?;
         target.keep_private()?;
+        target.answers().await?;
         let mut options = AnyPoolOptions::new()
             .max_connections(target.connections)
             .acquire_timeout(Duration::from_secs(30));
@@ -39,12 +54,7 @@ impl Ledger {
             }
             options = options.after_connect(|connection, _| {
                 Box::pin(async move {
-                    connection
-                        .execute(
-                            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; \
-                             PRAGMA busy_timeout = 30000; PRAGMA foreign_keys = ON;",
-                        )
-                        .await?;
+                    connection.execute(SETTINGS).await?;
                     Ok(())
                 })
             });
@@ -58,7 +68,37 @@ impl Ledger {
             })?;
         migrate(&pool, &target).await?;
         target.keep_private()?;
+        target.keep_names()?;
         Ok(Self { pool, sealer: None })
+    }
+
+    /// Opens the ledger in a file, with its audit chain sealed, see [`Ledger::sealed`]. A file that is missing or empty
+    /// although its chain was sealed before is not taken for a new ledger.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`] and [`Ledger::sealed`]; [`OpenError::Lost`].
+    pub async fn open_sealed(file: &Path, key: &Path, head: &Path) -> Result<Self, OpenError> {
+        let empty = match std::fs::metadata(file) {
+            Ok(found) => found.len() == 0,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
+            Err(source) => {
+                return Err(OpenError::Private {
+                    path: file.display().to_string(),
+                    source,
+                });
+            }
+        };
+        if let Some(entries) = sealed_entries(head)?.filter(|entries| empty && *entries > 0) {
+            return Err(OpenError::Lost {
+                path: file.display().to_string(),
+                how: if file.exists() { "is empty" } else { "is missing" },
+                entries,
+                head: head.display().to_string(),
+            });
+        }
+        Self::open(&format!("sqlite://{}", file.display()))
+            .await?
+            .sealed(key, head)
     }
 
     /// The same ledger with its audit chain sealed by the key in one file, made if there is none; the newest sealed
@@ -132,6 +172,66 @@ impl Target {
             }
         }
         Ok(())
+    }
+
+    /// Refuses a file that is something else, before the driver tries it again and again.
+    fn is_ledger(&self) -> Result<(), OpenError> {
+        if !self.sqlite || self.memory {
+            return Ok(());
+        }
+        let path = || self.shown.clone();
+        let mut start = Vec::new();
+        match std::fs::File::open(&self.shown) {
+            Ok(file) => file
+                .take(MAGIC.len() as u64)
+                .read_to_end(&mut start)
+                .map_err(|source| OpenError::Private { path: path(), source })?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(source) => return Err(OpenError::Private { path: path(), source }),
+        };
+        if start.is_empty() || start == MAGIC {
+            return Ok(());
+        }
+        Err(OpenError::NotALedger(path()))
+    }
+
+    /// Asks once without the pool, which would try again for half a minute and then say only that it did.
+    async fn answers(&self) -> Result<(), OpenError> {
+        if self.memory {
+            return Ok(());
+        }
+        let ask = async {
+            let mut connection = sqlx::AnyConnection::connect(&self.url).await?;
+            if self.sqlite {
+                connection.execute(SETTINGS).await?;
+                connection.execute("SELECT COUNT(*) FROM sqlite_schema").await?;
+            }
+            connection.close().await
+        };
+        ask.await.map_err(|source| {
+            let at = self.shown.clone();
+            // SQLite's own codes: the image is malformed, the file is no database.
+            let damaged = source
+                .as_database_error()
+                .and_then(sqlx::error::DatabaseError::code)
+                .is_some_and(|code| self.sqlite && (code == "11" || code == "26"));
+            if damaged {
+                OpenError::Damaged { at, source }
+            } else {
+                OpenError::Connect { at, source }
+            }
+        })
+    }
+
+    /// Syncs the directory, so that a loss of power does not take the file's name.
+    fn keep_names(&self) -> Result<(), OpenError> {
+        if !self.sqlite || self.memory {
+            return Ok(());
+        }
+        sync_directory(Path::new(&self.shown)).map_err(|source| OpenError::Private {
+            path: self.shown.clone(),
+            source,
+        })
     }
 
     fn parse(address: &str) -> Result<Self, OpenError> {
@@ -237,6 +337,51 @@ async fn migrate(pool: &AnyPool, target: &Target) -> Result<(), OpenError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_ledger_of_the_version_before_keeps_what_it_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ledger.sqlite");
+        sqlx::any::install_default_drivers();
+        let url = format!("sqlite://{}?mode=rwc", file.display());
+        let mut old = sqlx::AnyConnection::connect(&url).await.unwrap();
+        for text in [
+            "CREATE TABLE schema_version (id BIGINT PRIMARY KEY, version BIGINT NOT NULL)",
+            SCHEMA[0],
+            SCHEMA[1],
+            "INSERT INTO schema_version (id, version) VALUES (1, 2)",
+            "INSERT INTO leases (environment, holder, since, until) VALUES ('dev', 'ada', 0, 5000)",
+            "INSERT INTO facts (name, value) VALUES ('a', 'b')",
+        ] {
+            sqlx::raw_sql(text).execute(&mut old).await.unwrap();
+        }
+        old.close().await.unwrap();
+        for _ in 0..2 {
+            let ledger = Ledger::open(file.to_str().unwrap()).await.unwrap();
+            assert_eq!(ledger.leases().await.unwrap()[0].by, "ada");
+            assert_eq!(ledger.fact("a").await.unwrap().unwrap(), "b");
+            assert_eq!(ledger.plan_head().await.unwrap(), None);
+            ledger.close().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn every_connection_waits_for_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(dir.path().join("l").to_str().unwrap())
+            .await
+            .unwrap();
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            let mut connection = ledger.pool.acquire().await.unwrap();
+            let row = sqlx::query("PRAGMA synchronous")
+                .fetch_one(&mut *connection)
+                .await
+                .unwrap();
+            assert_eq!(row.get::<i64, _>(0), 2, "2 is FULL");
+            held.push(connection);
+        }
+    }
 
     #[test]
     fn addresses() {

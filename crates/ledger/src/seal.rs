@@ -82,13 +82,7 @@ impl Sealer {
         let bad = || SealError::Key(key.display().to_string());
         let pair = Ed25519KeyPair::from_seed_unchecked(&seed.ok_or_else(bad)?).map_err(|_| bad())?;
         private(key).map_err(fail(key))?;
-        let newest = match std::fs::read(head) {
-            Ok(bytes) => Some(serde_json::from_slice(&bytes).map_err(|_| SealError::Head {
-                path: head.display().to_string(),
-            })?),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => return Err(fail(head)(error)),
-        };
+        let newest = kept(head)?;
         Ok(Arc::new(Self {
             pair,
             head: head.to_owned(),
@@ -138,7 +132,35 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         .open(&staged)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    std::fs::rename(&staged, path)
+    std::fs::rename(&staged, path)?;
+    sync_directory(path)
+}
+
+/// Syncs the directory that a file is in: only then its name is on disk.
+pub(crate) fn sync_directory(file: &Path) -> std::io::Result<()> {
+    let directory = file.parent().filter(|path| !path.as_os_str().is_empty());
+    std::fs::File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// How many entries the head outside says the chain has; none if there is no such file.
+pub(crate) fn sealed_entries(head: &Path) -> Result<Option<u64>, SealError> {
+    Ok(kept(head)?.map(|head| head.seq))
+}
+
+/// The head outside.
+fn kept(head: &Path) -> Result<Option<SealedHead>, SealError> {
+    match std::fs::read(head) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|_| SealError::Head {
+                path: head.display().to_string(),
+            }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(SealError::File {
+            path: head.display().to_string(),
+            source,
+        }),
+    }
 }
 
 /// Makes a file its owner's alone.

@@ -2,7 +2,7 @@
 
 use crate::observed::identity;
 use crate::prune::{PROTECTED, is_namespace};
-use crate::{Plan, What};
+use crate::{Plan, What, parts};
 use herder_base::Diagnostic;
 use herder_fleet::{FLEET_LABEL, STATE_LABEL};
 use herder_object::Key;
@@ -131,6 +131,7 @@ fn faults(plan: &Plan) -> Vec<Diagnostic> {
             What::Hold => {}
         }
     }
+    parts::faults(&plan.parts, &mut say);
     found
 }
 

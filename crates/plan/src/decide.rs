@@ -2,6 +2,7 @@
 
 use crate::compare::difference;
 use crate::observed::{ObservedObject, identity};
+use crate::parts::{self, Inventory, Part};
 use crate::prune::prune;
 use crate::{Action, Known, Observed, Phase, Plan, Skipped, What};
 use herder_base::Diagnostic;
@@ -21,6 +22,8 @@ pub struct State {
     pub everything_down: bool,
     /// Whether the guard against deleting too much is switched off for this plan.
     pub allow_mass_delete: bool,
+    /// What there is besides objects, and what of it git wants. A part that is not named is not looked at.
+    pub parts: BTreeMap<Part, Inventory>,
     /// The id of the plan before.
     pub parent: Option<String>,
     /// The generation of the plan before.
@@ -44,6 +47,7 @@ impl State {
             leases,
             everything_down: false,
             allow_mass_delete: false,
+            parts: BTreeMap::new(),
             parent: None,
             generation: 0,
         }
@@ -88,6 +92,10 @@ pub fn plan(fleet: &Fleet, observed: &Observed, state: &State, now: Timestamp) -
     let mut wanted = BTreeSet::new();
     apply(fleet, observed, state, now, &mut plan, &mut wanted);
     prune(fleet, observed, state, now, &wanted, &mut plan);
+    for (part, inventory) in &state.parts {
+        let decided = parts::decide(*part, inventory, state.everything_down, &mut plan.notes);
+        plan.parts.extend(decided);
+    }
     plan.actions.sort_by_key(|action| action.phase);
     plan.id = id(&plan);
     plan
@@ -277,11 +285,7 @@ fn id(plan: &Plan) -> String {
     add(&plan.fleet);
     add(plan.commit.as_str());
     for action in &plan.actions {
-        add(match action.what {
-            What::Apply => "apply",
-            What::Delete => "delete",
-            What::Hold => "hold",
-        });
+        add(action.what.word());
         add(&action.key.gvk.to_string());
         add(&action.key.namespace);
         add(&action.key.name);
@@ -291,6 +295,13 @@ fn id(plan: &Plan) -> String {
                 herder_object::annotations(value).find(|(name, _)| *name == herder_fleet::HASH_ANNOTATION);
             add(hash.map(|(_, hash)| hash).unwrap_or_default());
         }
+    }
+    for action in &plan.parts {
+        add(action.what.word());
+        add(action.part.word());
+        add(&action.name);
+        add(&action.reason);
+        add(action.text.as_deref().unwrap_or_default());
     }
     let mut text = hex::encode(digest.finalize());
     text.truncate(16);

@@ -1,4 +1,4 @@
-//! (Fleet, Observed, now) → [`Plan`]: what to change in the cluster, each action with its reason.
+//! (Fleet, Observed, now) → [`Plan`]: what to change in the cluster, in Vault and of the jobs, each action with its reason.
 //!
 //! Owns the words [`Observed`], [`Plan`] and [`Outcome`]. Deciding is synchronous and pure; applying chooses nothing.
 //! An object that already is as git says makes no action, and nothing is deleted because something could not be read:
@@ -12,6 +12,7 @@ mod known;
 mod observed;
 mod order;
 mod outcome;
+mod parts;
 mod plan;
 mod prune;
 
@@ -22,4 +23,5 @@ pub use known::Known;
 pub use observed::{Observed, ObservedObject, ServedKind};
 pub use order::Phase;
 pub use outcome::{Effect, Outcome};
+pub use parts::{Inventory, Part, PartAction, PartOutcome, Present, Wish};
 pub use plan::{Action, Plan, Skipped, What};

@@ -34,3 +34,18 @@ pub enum Effect {
     /// The kind is not served any more.
     Skipped,
 }
+
+impl Effect {
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Changed => "changed",
+            Self::Unchanged => "unchanged",
+            Self::Deleted => "deleted",
+            Self::Absent => "absent",
+            Self::Skipped => "skipped",
+        }
+    }
+}

@@ -1,9 +1,9 @@
 //! A plan: named, immutable, printable.
 
-use crate::Phase;
+use crate::{PartAction, Phase};
 use herder_base::{Commit, Diagnostic, Location};
 use herder_object::Key;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::Arc;
 
 /// What to change, in the order to change it.
@@ -21,6 +21,8 @@ pub struct Plan {
     pub commit: Commit,
     /// What to do: by phase, then as the fleet has it.
     pub actions: Vec<Action>,
+    /// What to do besides objects: policies, roles, jobs, each part in its order.
+    pub parts: Vec<PartAction>,
     /// Objects of kinds that the cluster does not serve.
     pub skipped: Vec<Skipped>,
     /// How many objects already are as git says.
@@ -72,16 +74,33 @@ pub struct Skipped {
     pub first: Option<Location>,
 }
 
+impl What {
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Apply => "apply",
+            Self::Delete => "delete",
+            Self::Hold => "hold",
+        }
+    }
+}
+
 impl Plan {
     /// Whether applying it would write nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.actions.iter().all(|action| action.what == What::Hold)
+        self.writes().next().is_none() && self.part_writes().next().is_none()
     }
 
     /// The actions that write, in order.
     pub fn writes(&self) -> impl Iterator<Item = &Action> {
         self.actions.iter().filter(|action| action.what != What::Hold)
+    }
+
+    /// The actions of parts that write.
+    pub fn part_writes(&self) -> impl Iterator<Item = &PartAction> {
+        self.parts.iter().filter(|action| action.what != What::Hold)
     }
 
     /// The units it writes to, in order, each once.
@@ -91,39 +110,5 @@ impl Plan {
         units.sort_unstable();
         units.dedup();
         units
-    }
-
-    /// The plan without the objects' values, to store and show.
-    #[must_use]
-    pub fn to_json(&self) -> Value {
-        json!({
-            "id": self.id,
-            "parent": self.parent,
-            "generation": self.generation,
-            "fleet": self.fleet,
-            "commit": self.commit.as_str(),
-            "unchanged": self.unchanged,
-            "actions": self.actions.iter().map(Action::to_json).collect::<Vec<_>>(),
-            "skipped": self.skipped.iter().map(|skipped| json!({
-                "kind": skipped.kind, "count": skipped.count, "first": skipped.first.as_ref().map(ToString::to_string),
-            })).collect::<Vec<_>>(),
-            "notes": self.notes.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        })
-    }
-}
-
-impl Action {
-    fn to_json(&self) -> Value {
-        json!({
-            "what": match self.what { What::Apply => "apply", What::Delete => "delete", What::Hold => "hold" },
-            "apiVersion": self.key.gvk.api_version(),
-            "kind": self.key.gvk.kind,
-            "namespace": self.key.namespace,
-            "name": self.key.name,
-            "unit": self.unit,
-            "application": self.application,
-            "reason": self.reason,
-            "source": self.source.as_ref().map(ToString::to_string),
-        })
     }
 }

@@ -68,25 +68,22 @@ async fn turn(shared: &Shared) -> (Option<Duration>, Option<PassView>) {
         return (Some(RETRY), None);
     };
     let began = Instant::now();
-    match flow::pass(shared, &reading).await {
+    match flow::pass(shared, &reading.fleet).await {
         Ok(pass) => {
-            let refused = pass
-                .outcomes
-                .iter()
-                .filter(|outcome| outcome.result.is_err())
-                .count();
+            let (objects, parts) = (&pass.done.objects, &pass.done.parts);
+            let refused = objects.iter().filter(|outcome| outcome.result.is_err()).count()
+                + parts.iter().filter(|outcome| outcome.result.is_err()).count();
             if !pass.plan.is_empty() {
                 info!(
                     generation = pass.plan.generation,
-                    actions = pass.outcomes.len(),
+                    actions = objects.len() + parts.len(),
                     refused,
                     "a pass wrote"
                 );
             }
-            (
-                (refused > 0).then_some(RETRY),
-                Some(shared.pass_view(&pass.plan, &pass.outcomes, began.elapsed())),
-            )
+            let mut view = shared.pass_view(&pass.plan, objects, began.elapsed());
+            view.generation = pass.generation;
+            (pass.unsettled.then_some(RETRY), Some(view))
         }
         Err(PassError::Refused(refused)) => {
             let mut view = shared.pass_view(&refused.plan, &[], began.elapsed());

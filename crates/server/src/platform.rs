@@ -4,6 +4,7 @@ use crate::allowed::Allowed;
 use crate::api;
 use crate::datadir::DataDir;
 use crate::error::{Error, boxed};
+use crate::flow::Access;
 use crate::flow_bell::FlowBell;
 use crate::history::History;
 use crate::keeper;
@@ -146,18 +147,14 @@ async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir
         exe: options.program.clone(),
         ingress: vec![http_at.ip()],
     };
-    let ledger_url = format!("sqlite://{}", options.dir.join("state/ledger.sqlite").display());
+    let at = |name: &str| options.dir.join("state").join(name);
+    let (file, key, head) = (at("ledger.sqlite"), at("audit.key"), at("audit.head"));
     let (kubelite, ledger) = tokio::join!(
         Kubelite::start(config, Arc::clone(&clock)),
-        Ledger::open(&ledger_url)
+        Ledger::open_sealed(&file, &key, &head)
     );
+    let ledger = ledger.map_err(|error| Error::start("the ledger")(boxed(error)))?;
     let kubelite = kubelite.map_err(|error| Error::start("the cluster")(boxed(error)))?;
-    let ledger = ledger
-        .and_then(|ledger| {
-            let state = dir.path().join("state");
-            ledger.sealed(&state.join("audit.key"), &state.join("audit.head"))
-        })
-        .map_err(|error| Error::start("the ledger")(boxed(error)))?;
     let (kubeconfig, kube_url, kube_ca) = (
         kubelite.kubeconfig(),
         kubelite.url(),
@@ -238,8 +235,7 @@ async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir
         reading: ArcSwapOption::empty(),
         unreadable: ArcSwapOption::empty(),
         view: ArcSwap::from_pointee(View::default()),
-        last_plan: ArcSwap::from_pointee(Value::Null),
-        policies: ArcSwapOption::empty(),
+        access: Access::default(),
         history: History::default(),
         bell: FlowBell::default(),
         everything_down: AtomicBool::new(false),

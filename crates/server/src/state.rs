@@ -4,12 +4,12 @@
 
 use crate::allowed::Allowed;
 use crate::api::{Codes, Names, Rung, Throttle};
+use crate::flow::Access;
 use crate::flow_bell::FlowBell;
 use crate::history::History;
 use crate::live::Live;
 use crate::options::Options;
 use crate::reading::Reading;
-use crate::record::Policies;
 use crate::run_tokens::RunTokens;
 use crate::secret_file::SecretFile;
 use crate::view::View;
@@ -20,7 +20,6 @@ use herder_fleet::{Fleet, Renders};
 use herder_git::Git;
 use herder_jobs::Jobs;
 use herder_ledger::Ledger;
-use serde_json::Value;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -46,9 +45,8 @@ pub(crate) struct Inner {
     /// Why the last attempt to read git failed, if it did.
     pub(crate) unreadable: ArcSwapOption<String>,
     pub(crate) view: ArcSwap<View>,
-    pub(crate) last_plan: ArcSwap<Value>,
-    /// What Vault was made to hold last.
-    pub(crate) policies: ArcSwapOption<Policies>,
+    /// What was seen of Vault last, and what it refused.
+    pub(crate) access: Access,
     /// What was written down last.
     pub(crate) history: History,
     /// Wakes the flow, and what for.

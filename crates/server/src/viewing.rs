@@ -1,6 +1,7 @@
 //! Fleet + what the cluster shows + the ledger → the view: pure functions of a [`Seen`]. Writes nothing, decides nothing,
 //! and knows nothing of the view before.
 
+use crate::flow::VaultRefusal;
 use crate::history::{Place, Standing};
 use crate::reading::{self, Reading};
 use crate::state::Shared;
@@ -11,8 +12,7 @@ use herder_base::{Diagnostic, Url};
 use herder_cluster::{AppState, NodeState};
 use herder_fleet::{EnvironmentKind, Fleet, UnitOrigin};
 use herder_ledger::{Lease, Rollout};
-use herder_plan::{Effect, Known, Outcome, Plan, What};
-use herder_vault::Change;
+use herder_plan::{Effect, Known, Outcome, Part, Plan, What};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,7 +32,7 @@ struct Seen<'a> {
     written: Known<BTreeMap<Place, Standing>>,
     rollouts: Known<Vec<Rollout>>,
     /// What Vault refused, and why.
-    refused: Vec<(Change, String)>,
+    refused: Vec<(Part, String, VaultRefusal)>,
     /// Hosts that the edge refuses, and a fault of the audit chain.
     alarms: Vec<Finding>,
     pass: PassView,
@@ -93,11 +93,7 @@ impl Shared {
             namespaces: self.cluster.namespaces().into_iter().collect(),
             written: Known::of(self.written().await),
             rollouts: Known::of(self.ledger.latest_rollouts().await),
-            refused: self
-                .policies
-                .load_full()
-                .map(|policies| policies.refused.clone())
-                .unwrap_or_default(),
+            refused: self.access.refusals(),
             alarms: self.alarms(),
             pass: pass.unwrap_or_else(|| self.view().pass.clone()),
             edge_port: self.edge_http.port(),
@@ -178,21 +174,23 @@ fn view(seen: &Seen<'_>) -> View {
 
 /// What Vault would not take, at the place in git it comes from.
 fn refusals(seen: &Seen<'_>, fleet: &Fleet) -> Vec<Finding> {
-    let place = |change: &Change| match change {
-        Change::WritePolicy(name) | Change::RemovePolicy(name) => {
-            let policy = fleet.policies.iter().find(|policy| policy.name == *name);
-            policy.map(|policy| policy.source.to_string())
-        }
-        Change::WriteRole(name) | Change::RemoveRole(name) => {
-            let role = fleet.roles.iter().find(|role| role.name == *name);
-            role.map(|role| role.source.to_string())
+    let place = |part: Part, name: &str| {
+        let policy = fleet.policies.iter().find(|policy| policy.name == name);
+        let role = fleet.roles.iter().find(|role| role.name == name);
+        match part {
+            Part::Role => role.map(|role| role.source.to_string()),
+            _ => policy.map(|policy| policy.source.to_string()),
         }
     };
-    let found = seen.refused.iter().map(|(change, why)| Finding {
+    let found = seen.refused.iter().map(|(part, name, refusal)| Finding {
         severity: "error".to_owned(),
         code: "vault-refused".to_owned(),
-        at: place(change).unwrap_or_default(),
-        message: format!("Vault refused to {change}: {why}"),
+        at: place(*part, name).unwrap_or_default(),
+        message: format!(
+            "Vault refused to {}: {}",
+            refusal.change(*part, name),
+            refusal.why
+        ),
         hint: "what Vault holds of it stays in force; every other policy and role is as git says".to_owned(),
     });
     found.collect()

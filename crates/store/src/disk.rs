@@ -8,6 +8,7 @@ use crate::{Change, Entry, OpenError, TxnError};
 use bytes::Bytes;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -107,9 +108,19 @@ pub(crate) fn open(path: &Path) -> Result<Opened, OpenError> {
         .map_err(io)?;
     file.set_permissions(std::fs::Permissions::from_mode(0o600))
         .map_err(io)?;
-    let wrap = |source: redb::Error| OpenError::Open {
-        path: path.to_owned(),
-        source: Box::new(source),
+    let wrap = |source: redb::Error| match source {
+        redb::Error::DatabaseAlreadyOpen => OpenError::InUse {
+            path: path.to_owned(),
+        },
+        redb::Error::Io(source)
+            if !matches!(source.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData) =>
+        {
+            io(source)
+        }
+        source => OpenError::Damaged {
+            path: path.to_owned(),
+            source: Box::new(source),
+        },
     };
     let backend = redb::backends::FileBackend::new(file).map_err(|error| wrap(error.into()))?;
     let database = Database::builder()

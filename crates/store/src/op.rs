@@ -137,9 +137,15 @@ pub enum TxnError {
 /// The file could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Another process has it, or it is damaged or unreadable.
-    #[error("cannot open the store {}; is another process using it?", path.display())]
-    Open {
+    /// Another process has it.
+    #[error("the store {} is in use by another process: end that, or choose another directory", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is damaged, cut short or something else.
+    #[error("the store {} is damaged or no store: put it back from a backup", path.display())]
+    Damaged {
         /// The file.
         path: PathBuf,
         /// The reason.

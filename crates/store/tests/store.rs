@@ -1,6 +1,6 @@
 //! The store's promises: conditions, order, durability across opening, watches, group commit.
 
-use herder_store::{Expect, Op, Store, TxnError};
+use herder_store::{Expect, Op, OpenError, Store, TxnError};
 
 fn keys(store: &Store, prefix: &str) -> Vec<String> {
     store
@@ -78,4 +78,24 @@ async fn a_watch_sees_its_prefix_in_order() {
     }
     let expected = [("p/0", true), ("p/1", true), ("p/2", true), ("p/1", false)];
     assert_eq!(seen, expected.map(|(key, there)| (key.to_owned(), there)));
+}
+
+#[tokio::test]
+async fn a_file_that_is_used_and_one_that_is_damaged_are_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s.redb");
+    let store = Store::open(&path).unwrap();
+    let used = Store::open(&path).unwrap_err();
+    assert!(matches!(used, OpenError::InUse { .. }), "{used}");
+    drop(store);
+    let whole = std::fs::read(&path).unwrap();
+    for left in [
+        &whole[..100],
+        &whole[..whole.len() / 2],
+        b"something else entirely".as_slice(),
+    ] {
+        std::fs::write(&path, left).unwrap();
+        let damaged = Store::open(&path).unwrap_err();
+        assert!(matches!(damaged, OpenError::Damaged { .. }), "{damaged:?}");
+    }
 }

@@ -112,6 +112,14 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether Vault said no to just this, so that asking again soon is of no use.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::Denied(_) | Self::Path { .. })
+    }
+}
+
 /// A denied request: what was wanted, by whom, and why not.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{}", denied(path, operation, role.as_deref(), policies, reason))]

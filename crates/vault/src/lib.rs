@@ -23,7 +23,7 @@ pub use introduce::{ClusterLogin, Introduced, introduce};
 pub use keep::{keep_token, read_token};
 pub use kv::Mount;
 pub use sources::{Fetcher, RenderError};
-pub use sync::{Change, KubernetesRole, Policy, Scope, SyncError, Synced, Wanted, sync, sync_with};
+pub use sync::{Held, KubernetesRole, Owned, Scope, Write, look, note, write};
 
 /// The longest time that is reckoned with: a hundred years. Clocks overflow somewhere beyond.
 pub(crate) const LONGEST: std::time::Duration = std::time::Duration::from_secs(100 * 365 * 24 * 3600);

@@ -15,8 +15,8 @@ use herder_base::{Clock, Secret, SystemClock, chain};
 use herder_secrets::{Embedded, EmbeddedConfig, KubernetesReviewer};
 use herder_vault::agent::{self, Config as AgentConfig};
 use herder_vault::{
-    Change, Client, ClusterLogin, Config, Error, Introduced, KubernetesRole, Method, Policy, Scope, Wanted,
-    introduce, keep_token, sync, sync_with,
+    Client, ClusterLogin, Config, Error, Introduced, KubernetesRole, Method, Owned, Scope, Write, introduce,
+    keep_token, look, note, write,
 };
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
@@ -174,8 +174,58 @@ fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
 }
 
+/// A policy, by name and text.
+#[derive(Clone)]
+struct Policy {
+    name: String,
+    text: String,
+}
+
+/// Makes Vault hold exactly these of the default scope, as the platform's plans do; says what was written.
+async fn sync(client: &Client, policies: &[Policy], roles: &[KubernetesRole]) -> Result<Vec<String>, Error> {
+    let scope = Scope::default();
+    let wanted = Owned {
+        policies: policies.iter().map(|policy| policy.name.clone()).collect(),
+        roles: roles.iter().map(|role| role.name.clone()).collect(),
+    };
+    let held = look(client, &scope, &wanted).await?;
+    let both = Owned {
+        policies: &held.owned.policies | &wanted.policies,
+        roles: &held.owned.roles | &wanted.roles,
+    };
+    note(client, &scope, &both).await?;
+    let texts: Vec<String> = roles.iter().map(KubernetesRole::text).collect();
+    let mut changes = Vec::new();
+    for policy in policies {
+        if held.policies.get(&policy.name).map(String::as_str) != Some(policy.text.trim()) {
+            changes.push(Write::Policy(&policy.name, &policy.text));
+        }
+    }
+    for (role, text) in roles.iter().zip(&texts) {
+        if held.roles.get(&role.name) != Some(text) {
+            changes.push(Write::Role(&role.name, text));
+        }
+    }
+    let gone = |all: &std::collections::BTreeSet<String>, kept: &std::collections::BTreeSet<String>| {
+        all.difference(kept).cloned().collect::<Vec<_>>()
+    };
+    let (old_roles, old_policies) = (
+        gone(&held.owned.roles, &wanted.roles),
+        gone(&held.owned.policies, &wanted.policies),
+    );
+    changes.extend(old_roles.iter().map(|name| Write::RemoveRole(name)));
+    changes.extend(old_policies.iter().map(|name| Write::RemovePolicy(name)));
+    let mut told = Vec::new();
+    for change in changes {
+        write(client, &scope, change).await?;
+        told.push(change.to_string());
+    }
+    note(client, &scope, &wanted).await?;
+    Ok(told)
+}
+
 #[tokio::test]
-async fn synchronises_only_differences_and_removes_only_its_own() {
+async fn what_was_written_is_seen_and_what_is_noted_is_ours() {
     let estate = Estate::start().await;
     let foreign = json!({"policy": "path \"x\" { capabilities = [\"read\"] }"});
     estate
@@ -186,62 +236,29 @@ async fn synchronises_only_differences_and_removes_only_its_own() {
     let (mut policies, mut roles) = (policies(), roles(Duration::from_secs(60)));
     let changes = sync(&estate.root, &policies, &roles).await.unwrap();
     assert_eq!(changes.len(), 4, "{changes:?}");
-    assert_eq!(sync(&estate.root, &policies, &roles).await.unwrap(), []);
+    assert_eq!(sync(&estate.root, &policies, &roles).await.unwrap(), [""; 0]);
     policies[0]
         .text
         .push_str("path \"y\" { capabilities = [\"list\"] }\n");
     roles[1].policies.push("shop".into());
     let changes = sync(&estate.root, &policies, &roles).await.unwrap();
-    assert_eq!(
-        changes,
-        [
-            Change::WritePolicy("shop".into()),
-            Change::WriteRole("thief".into())
-        ]
-    );
+    assert_eq!(changes, ["write policy `shop`", "write role `thief`"]);
     policies.pop();
     roles.pop();
     let changes = sync(&estate.root, &policies, &roles).await.unwrap();
-    assert_eq!(
-        changes,
-        [
-            Change::RemoveRole("thief".into()),
-            Change::RemovePolicy("thief".into())
-        ]
-    );
-    assert_eq!(sync(&estate.root, &policies, &roles).await.unwrap(), []);
-    // One that Vault does not take keeps no other from being written, and is not removed.
-    let policy = |name: &str, text: &str| Policy {
-        name: name.to_owned(),
-        text: text.to_owned(),
-    };
-    let good = "path \"z\" { capabilities = [\"read\"] }";
-    let mut wanted = Wanted {
-        policies: vec![
-            policy("broken", "path \"x\" {"),
-            policy("Capital", good),
-            policy("later", good),
-            policies[0].clone(),
-        ],
-        roles: roles.clone(),
-        ..Wanted::default()
-    };
-    let synced = sync_with(&estate.root, &Scope::default(), &wanted).await.unwrap();
-    assert_eq!(synced.changes, [Change::WritePolicy("later".into())]);
-    let refused: Vec<String> = synced
-        .refused
-        .iter()
-        .map(|(change, _)| change.to_string())
-        .collect();
-    assert_eq!(refused, ["write policy `Capital`", "write policy `broken`"]);
-    // What could not be read is kept.
-    wanted.policies.clear();
-    wanted.keep_policies = true;
-    let synced = sync_with(&estate.root, &Scope::default(), &wanted).await.unwrap();
-    assert!(synced.changes.is_empty(), "{synced:?}");
-    wanted.keep_policies = false;
-    let synced = sync_with(&estate.root, &Scope::default(), &wanted).await.unwrap();
-    assert_eq!(synced.changes.len(), 3, "{synced:?}");
+    assert_eq!(changes, ["remove role `thief`", "remove policy `thief`"]);
+    assert_eq!(sync(&estate.root, &policies, &roles).await.unwrap(), [""; 0]);
+    // One that Vault does not take says so; to remove what is gone already is no fault.
+    let scope = Scope::default();
+    let broken = write(&estate.root, &scope, Write::Policy("broken", "path \"x\" {")).await;
+    assert!(broken.unwrap_err().is_refusal());
+    write(&estate.root, &scope, Write::RemovePolicy("absent"))
+        .await
+        .unwrap();
+    // What nobody asked for is not read, and what is not noted is not ours.
+    let held = look(&estate.root, &scope, &Owned::default()).await.unwrap();
+    assert!(!held.owned.policies.contains("foreign"), "{held:?}");
+    assert!(held.policies.contains_key("shop") && !held.policies.contains_key("foreign"));
     sync(&estate.root, &[], &[]).await.unwrap();
     let left = estate
         .root

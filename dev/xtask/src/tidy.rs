@@ -24,7 +24,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ledger", &["base"]),
     ("store", &[]),
     ("listen", &[]),
-    ("kubelite", &["store", "listen", "object", "base"]),
+    ("images", &["listen", "object", "base"]),
+    ("kubelite", &["images", "store", "listen", "object", "base"]),
     ("secrets", &["store", "listen", "base"]),
     ("edge", &["listen", "object", "base"]),
 ];

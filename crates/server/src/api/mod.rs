@@ -38,6 +38,7 @@ pub(crate) fn router(shared: Shared) -> Router {
     let guarded = Router::new()
         .route("/api/v1/status", get(read::status))
         .route("/api/v1/plan", get(read::plan))
+        .route("/api/v1/plans", get(read::plans))
         .route("/api/v1/why", get(read::why))
         .route("/api/v1/logs", get(read::logs))
         .route("/api/v1/audit", get(read::audit))
