@@ -29,7 +29,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     // The node side re-executes this binary and must be single-threaded until it has entered its namespaces.
-    if let Some(code) = herder_kubelite::internal_main(arguments.get(1..).unwrap_or_default()) {
+    if let Some(code) = herder_node::internal_main(arguments.get(1..).unwrap_or_default()) {
         return code;
     }
     match names::called_as(arguments) {

@@ -1,14 +1,14 @@
 //! The composition: one cluster in one process. Opens the store, makes the certificates, starts the network and the
 //! node agents, and runs the API server, the controllers and the scheduler. Owns the order of starting and stopping.
 
-use crate::api::{ApiServer, Context};
-use crate::auth::{Agents, Rbac, TokenError, Tokens, bootstrap_roles};
-use crate::controllers;
-use crate::fabric::{Fabric, FabricConfig, FabricError, KUBERNETES, NodeConfig, PolicySnapshot};
-use crate::pki::{Authority, Pki, PkiError, write_private};
-use crate::registry::{DeleteOptions, OpenError, Registry, Status};
 use base64::Engine as _;
+use herder_apiserver::api::{ApiServer, Context};
+use herder_apiserver::auth::{Agents, Rbac, TokenError, Tokens, bootstrap_roles};
+use herder_apiserver::pki::{Authority, Pki, PkiError, write_private};
+use herder_apiserver::registry::{DeleteOptions, OpenError, Registry, Status};
 use herder_base::Clock;
+use herder_control::controllers;
+use herder_node::fabric::{Fabric, FabricConfig, FabricError, KUBERNETES, NodeConfig, PolicySnapshot};
 use herder_store::Store;
 use serde_json::json;
 use sha2::Digest as _;

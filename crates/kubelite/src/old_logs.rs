@@ -1,7 +1,7 @@
 //! Logs of pods that were deleted while no agent of theirs was there. An agent knows its own pods only, so that whoever
 //! has all of them removes what nobody will ask for again.
 
-use crate::registry::Registry;
+use herder_apiserver::registry::Registry;
 use std::collections::HashSet;
 use std::path::Path;
 

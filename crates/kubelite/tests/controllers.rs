@@ -8,9 +8,9 @@
     reason = "a test may stop where it stands"
 )]
 
+use herder_apiserver::registry::{DeleteOptions, EventKind, Propagation, Registry};
 use herder_base::{Clock, SystemClock};
-use herder_kubelite::controllers::{Deps, run};
-use herder_kubelite::registry::{DeleteOptions, EventKind, Propagation, Registry};
+use herder_control::controllers::{Deps, run};
 use herder_store::Store;
 use serde_json::{Value, json};
 use std::sync::Arc;

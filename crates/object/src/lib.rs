@@ -5,11 +5,16 @@
 //! parses.
 #![forbid(unsafe_code)]
 
+mod cause;
+pub mod field;
 mod identity;
 pub mod ownership;
+pub mod pod_security;
+pub mod quantity;
 pub mod references;
 pub mod schema;
 pub mod strategic;
 pub mod yaml;
 
+pub use cause::Cause;
 pub use identity::{Gvk, Key, annotations, api_version, kind, labels, name, namespace, uid};

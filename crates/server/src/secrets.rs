@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use herder_base::{Secret, SystemClock};
 use herder_cluster::Cluster;
-use herder_kubelite::fabric::Fabric;
+use herder_node::fabric::Fabric;
 use herder_secrets::{Embedded, EmbeddedConfig, KubernetesReviewer};
 use herder_vault::{Client, ClusterLogin, Config};
 use http::StatusCode;

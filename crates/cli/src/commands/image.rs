@@ -142,7 +142,9 @@ fn copy(text: &str) -> Result<Copy, String> {
 }
 
 pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
-    let dir = crate::locate::dir(global).unwrap_or_else(default_dir).join("images");
+    let dir = crate::locate::dir(global)
+        .unwrap_or_else(default_dir)
+        .join("images");
     let store = Store::open(&dir).with_context(|| {
         format!(
             "the images of {} cannot be used; name another data directory with --dir",

@@ -1,7 +1,7 @@
 //! A cluster of two nodes, and how to ask it things.
 
 use super::api::Api;
-use herder_kubelite::fabric::{Fabric, FabricConfig, NodeConfig};
+use herder_node::fabric::{Fabric, FabricConfig, NodeConfig};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -23,7 +23,7 @@ use std::process::{Command, ExitCode};
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
-    if let Some(code) = herder_kubelite::internal_main(&args) {
+    if let Some(code) = herder_node::internal_main(&args) {
         return code;
     }
     // What the harness would be asked.

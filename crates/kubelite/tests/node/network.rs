@@ -1,7 +1,7 @@
 //! What nodes, services and the network between pods are put through.
 
 use super::cluster::{Cluster, processes, sh};
-use herder_kubelite::fabric::{NodeConfig, Protocol, ServiceEntry, ServicePortEntry, ServiceSnapshot};
+use herder_node::fabric::{NodeConfig, Protocol, ServiceEntry, ServicePortEntry, ServiceSnapshot};
 use serde_json::json;
 use std::path::Path;
 use std::time::Instant;

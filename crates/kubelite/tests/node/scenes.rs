@@ -101,7 +101,7 @@ async fn plug_pulled(dir: &Path, what: &str) {
     assert!(!mounts.contains("longlong"), "{mounts}");
     // What a killed control plane cannot remove, the next start of the same cluster does.
     child.kill().await.unwrap();
-    herder_kubelite::fabric::remove_cgroups(&format!("test{control_plane}"));
+    herder_node::fabric::remove_cgroups(&format!("test{control_plane}"));
     for hierarchy in std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
         assert!(
             !hierarchy

@@ -8,8 +8,9 @@
     reason = "a test fails by panicking and says what it lacks"
 )]
 
+use herder_apiserver::registry::Registry;
 use herder_base::SystemClock;
-use herder_kubelite::{Config, Kubelite, registry::Registry};
+use herder_kubelite::{Config, Kubelite};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
-    if let Some(code) = herder_kubelite::internal_main(&args) {
+    if let Some(code) = herder_node::internal_main(&args) {
         return code;
     }
     if args.iter().any(|arg| arg == "--list") {

@@ -9,7 +9,7 @@ use crate::state::Shared;
 use arc_swap::ArcSwapOption;
 use futures::future::BoxFuture;
 use herder_edge::{Dial, Edge, routes};
-use herder_kubelite::fabric::Fabric;
+use herder_node::fabric::Fabric;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use serde_json::json;

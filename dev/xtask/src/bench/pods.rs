@@ -50,7 +50,12 @@ pub(super) fn run(binary: &Path) -> Result<()> {
             took.push(started.elapsed().as_secs_f64() * 1000.0);
         }
     }
-    show("a pod, from its creation to Ready", took, "ms", "p50 under 150 ms");
+    show(
+        "a pod, from its creation to Ready",
+        took,
+        "ms",
+        "p50 under 150 ms",
+    );
     Ok(())
 }
 
