@@ -25,7 +25,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &[]),
     ("listen", &[]),
     ("images", &["listen", "object", "base"]),
-    ("kubelite", &["images", "store", "listen", "object", "base"]),
+    ("apiserver", &["store", "listen", "object", "base"]),
+    ("node", &["images", "listen", "object", "base"]),
+    ("control", &["apiserver", "node", "object", "base"]),
+    ("kubelite", &["apiserver", "control", "node", "store", "object", "base"]),
     ("secrets", &["store", "listen", "base"]),
     ("edge", &["listen", "object", "base"]),
 ];
