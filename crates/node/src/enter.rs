@@ -3,8 +3,10 @@
 
 use super::seal::Rights;
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl;
+use nix::sys::stat::Mode;
 use nix::unistd::{ForkResult, Gid, Uid};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -118,13 +120,16 @@ pub(crate) fn run(enter: &Enter) -> Result<i32, String> {
     }
     setns(&first, namespaces)
         .map_err(|errno| said("the container's namespaces could not be joined")(errno.into()))?;
-    let (read, write) =
-        nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|errno| said("a pipe")(errno.into()))?;
+    let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|errno| said("a pipe")(errno.into()))?;
     match fork::fork().map_err(said("a process could not be started"))? {
         ForkResult::Child => {
+            // From here on names are the container's to choose: nothing that it could name leads to the machine.
+            let write = fork::keep_only(write);
             let why = become_command(&enter.command);
             // Without it the launcher takes the command for started; its exit code then says that it was not.
-            _ = File::from(write).write_all(why.as_bytes());
+            if let Ok(write) = write {
+                _ = File::from(write).write_all(why.as_bytes());
+            }
             fork::end();
         }
         ForkResult::Parent { child } => {
@@ -172,7 +177,7 @@ fn try_become(command: &Command) -> Result<std::convert::Infallible, String> {
     let errno = |what: &'static str| move |errno: Errno| format!("{what}: {errno}");
     nix::unistd::setsid().map_err(errno("a session"))?;
     let (uid, gid) = (Uid::from_raw(command.uid), Gid::from_raw(command.gid));
-    nix::unistd::chdir(command.cwd.as_str()).map_err(errno("the working directory"))?;
+    go_to(Path::new(&command.cwd)).map_err(said("the working directory"))?;
     let groups: Vec<Gid> = command.groups.iter().copied().map(Gid::from_raw).collect();
     // Where groups cannot be set there are none to lose.
     if fs::read_to_string("/proc/self/setgroups").is_ok_and(|text| text.trim() == "allow") {
@@ -214,6 +219,32 @@ fn try_become(command: &Command) -> Result<std::convert::Infallible, String> {
     })
 }
 
+/// Goes to a directory of the container's. What is there is the container's to choose, also while this runs: no link of
+/// the kernel's own is followed (CVE-2024-21626), nothing leads out of the root, and where we came to has a name in it.
+fn go_to(dir: &Path) -> io::Result<()> {
+    let root = nix::fcntl::open(
+        "/",
+        OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )?;
+    let how = OpenHow::new()
+        .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    let found = loop {
+        match openat2(&root, dir, how) {
+            // Something was renamed meanwhile, and the kernel could not be sure.
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            other => break other?,
+        }
+    };
+    nix::unistd::fchdir(&found)?;
+    if nix::unistd::getcwd()?.is_absolute() {
+        Ok(())
+    } else {
+        Err(io::Error::other("it is not in the container"))
+    }
+}
+
 /// As a shell would look for it.
 fn find(name: &str, command: &Command) -> PathBuf {
     let path = command.env.iter().find(|(key, _)| key == "PATH");
@@ -253,8 +284,32 @@ mod fork {
     //! Forks; the child must not run what the parent prepared for its own end.
     #![expect(unsafe_code, reason = "fork and _exit have no safe form")]
 
-    use super::{ForkResult, io};
+    use super::{ForkResult, OwnedFd, io};
     use nix::libc;
+    use std::os::fd::{FromRawFd, IntoRawFd};
+
+    /// The first descriptor after the standard streams.
+    const FIRST: libc::c_int = 3;
+
+    /// Closes every descriptor but the standard streams and this one, which moves. For a forked child that never runs what
+    /// its parent prepared: whoever held one of them in the parent holds it there still.
+    pub(super) fn keep_only(kept: OwnedFd) -> io::Result<OwnedFd> {
+        let kept = kept.into_raw_fd();
+        if kept != FIRST {
+            // SAFETY: takes no pointers; what was open under that number is the parent's, whose own copy stays.
+            let moved = unsafe { libc::dup3(kept, FIRST, libc::O_CLOEXEC) };
+            if moved < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        // SAFETY: takes no pointers; nothing of this process uses the descriptors after the fork.
+        let closed = unsafe { libc::syscall(libc::SYS_close_range, FIRST + 1, libc::c_uint::MAX, 0) };
+        if closed != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: it is open, and only this value has it.
+        Ok(unsafe { OwnedFd::from_raw_fd(FIRST) })
+    }
 
     pub(super) fn fork() -> io::Result<ForkResult> {
         // SAFETY: the launcher has one thread, so the child may do whatever the parent could.

@@ -239,6 +239,20 @@ impl Machine {
     }
 }
 
+/// Shows the binary where launchers run it from. Nobody writes through that: a container sees its launcher's program as
+/// `/proc/PID/exe`, and a user's own binary is the user's to write (CVE-2019-5736).
+fn pin(exe: &Path, at: &Path) -> io::Result<()> {
+    let pinned = mounts::Detached::of(exe, false)?;
+    let forbids = mounts::Forbids {
+        writing: true,
+        set_id: true,
+        devices: true,
+        running: false,
+    };
+    pinned.forbid(forbids, false)?;
+    pinned.attach(mounts::place(at)?.as_fd())
+}
+
 /// Enough for what people usually run, and never all there is.
 fn defaults(share: Share, disk: &Path) -> Defaults {
     let disk = nix::sys::statvfs::statvfs(disk).map_or(0, |fs| fs.blocks() * fs.fragment_size());
@@ -394,13 +408,6 @@ fn begin() -> Result<(AgentConfig, Option<i32>), String> {
     }
     let pinned = run.join("herder");
     fs::write(&pinned, "").map_err(said("its directories"))?;
-    mount(
-        Some(&config.exe),
-        &pinned,
-        None::<&str>,
-        MsFlags::MS_BIND,
-        None::<&str>,
-    )
-    .map_err(mounted("the herder binary could not be pinned"))?;
+    pin(&config.exe, &pinned).map_err(said("the herder binary could not be pinned"))?;
     Ok((config, pid))
 }

@@ -28,7 +28,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("apiserver", &["store", "listen", "object", "base"]),
     ("node", &["images", "listen", "object", "base"]),
     ("control", &["apiserver", "node", "object", "base"]),
-    ("kubelite", &["apiserver", "control", "node", "store", "object", "base"]),
+    (
+        "kubelite",
+        &["apiserver", "control", "node", "store", "object", "base"],
+    ),
     ("secrets", &["store", "listen", "base"]),
     ("edge", &["listen", "object", "base"]),
 ];

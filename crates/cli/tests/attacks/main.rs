@@ -19,6 +19,7 @@ mod bounds;
 mod dashboard;
 mod devices;
 mod edge;
+mod escapes;
 mod listeners;
 mod masking;
 mod names;
