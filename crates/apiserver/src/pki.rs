@@ -111,7 +111,10 @@ impl std::fmt::Debug for Pki {
 }
 
 /// Writes a file wholly or not at all, readable by the owner only.
-pub(crate) fn write_private(path: &Path, contents: &[u8]) -> Result<(), PkiError> {
+///
+/// # Errors
+/// If the file system refuses.
+pub fn write_private(path: &Path, contents: &[u8]) -> Result<(), PkiError> {
     let wrap = |source| PkiError::Io {
         path: path.to_owned(),
         source,

@@ -1,5 +1,6 @@
 //! Promotion: the commit that makes a stage run what the stage before it runs. Moves pins and touches nothing else.
 
+mod guard;
 mod pins;
 
 use crate::read::{configs, kustomize};
@@ -118,6 +119,9 @@ pub enum PromoteError {
         /// The base in the source.
         base: String,
     },
+    /// What should be pinned is no pin in form.
+    #[error("nothing was promoted: {0}")]
+    NoPin(String),
     /// A kustomization cannot be edited.
     #[error("{file} cannot be edited: {why}")]
     Edit {
@@ -314,6 +318,9 @@ impl<'a> Place<'a> {
             file: self.file.clone(),
             why,
         };
+        if let Some(why) = guard::fault(wanted) {
+            return Err(PromoteError::NoPin(why));
+        }
         let mut here = self.parsed()?;
         let mut moves = Vec::new();
         for (base, revision) in &wanted.bases {
@@ -343,6 +350,9 @@ impl<'a> Place<'a> {
                     to: image.pin(),
                 });
             }
+        }
+        if !guard::moves_only(&self.parsed()?, &here, wanted) {
+            return Err(failed("the edit would change more than its pins".to_owned()));
         }
         Ok((here.text().to_owned(), moves))
     }

@@ -60,6 +60,11 @@ impl Kustomization {
         &self.text
     }
 
+    /// What it says.
+    pub(super) fn root(&self) -> &Node {
+        &self.root
+    }
+
     /// Everything it pins.
     pub(super) fn pins(&self) -> Pins {
         let bases = self
