@@ -1,10 +1,14 @@
-//! What one build may take in and multiply: files read (each time they are), values that replacements and JSON patches
-//! copy. Bases of bases of bases and copies of copies grow exponentially in what their texts cost.
+//! What one build may take in and multiply: files read (each time they are), values that replacements, vars and JSON
+//! patches copy; and how much it may do: each of many patches looks at each of many resources. Bases of bases of bases and
+//! copies of copies grow exponentially in what their texts cost, selectors times resources as their product.
+//!
+//! Counted in steps and not by a clock, so that what builds here builds everywhere.
 //!
 //! A build is one call on one thread, so the count is that thread's, from the beginning of the build.
 
 use crate::error::{Error, Result};
 use crate::node::{Content, Node};
+use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 use std::cell::Cell;
 
@@ -13,8 +17,18 @@ const MOST: usize = 128 << 20;
 /// What reading a file or holding a value costs besides its bytes.
 const EACH: usize = 64;
 
+/// How many steps: some ten seconds' worth on a slow machine, two hundred times what the largest real estate takes.
+const MOST_WORK: usize = 60_000_000;
+/// Steps that applying a patch to one resource takes, beside what it carries.
+pub(crate) const APPLY: usize = 60;
+/// Steps that compiling an expression takes, for each of its characters.
+const COMPILE: usize = 200;
+/// Bytes that a compiled expression may take.
+const EXPRESSION: usize = 1 << 20;
+
 thread_local! {
     static SPENT: Cell<usize> = const { Cell::new(0) };
+    static WORKED: Cell<usize> = const { Cell::new(0) };
 }
 
 /// What building a kustomization costs besides what it reads.
@@ -26,6 +40,26 @@ const RESOURCE: usize = 2 << 10;
 /// A build begins.
 pub(crate) fn begin() {
     SPENT.set(0);
+    WORKED.set(0);
+}
+
+/// Does this many steps more: looking at a resource, a field, a candidate.
+pub(crate) fn work(steps: usize) -> Result<()> {
+    let worked = WORKED.get().saturating_add(steps);
+    WORKED.set(worked);
+    if worked > MOST_WORK {
+        return Err(Error::new(
+            "the build takes more than 60 million steps of selecting, patching and replacing",
+        )
+        .hint("many patches, replacements or images for many resources multiply: build it in parts"));
+    }
+    Ok(())
+}
+
+/// Compiles an expression of somebody's, of bounded size.
+pub(crate) fn expression(pattern: &str) -> Option<Regex> {
+    work(pattern.len().saturating_mul(COMPILE)).ok()?;
+    RegexBuilder::new(pattern).size_limit(EXPRESSION).build().ok()
 }
 
 /// Takes in this many bytes more.
@@ -136,6 +170,45 @@ mod tests {
         ));
         let files: Vec<(&str, String)> = files.iter().map(|(a, b)| (a.as_str(), b.clone())).collect();
         refused(&files);
+    }
+
+    /// Three thousand patches, each for all of three thousand resources.
+    #[test]
+    fn work_is_bounded() {
+        let maps: String = (0..3000)
+            .map(|i| format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: d1-{i}}}\n"))
+            .collect();
+        let patch = "- target: {kind: ConfigMap, name: \"(d1-.*)*x?(a*)*\"}\n  patch: |\n    - {op: add, path: /data, value: {}}\n";
+        let files = [
+            ("top/maps.yaml", maps),
+            (
+                "top/kustomization.yaml",
+                format!("resources: [maps.yaml]\npatches:\n{}", patch.repeat(3000)),
+            ),
+        ];
+        let files = files.iter().map(|(path, text)| (*path, text.as_str()));
+        let tree = Tree::from_texts(files).unwrap();
+        let error = crate::build(&tree, "top", &Options::default(), &NoRemotes).unwrap_err();
+        assert!(error.to_string().contains("60 million steps"), "{error}");
+    }
+
+    /// Twelve kilobytes of vars that ask for twenty gigabytes.
+    #[test]
+    fn vars_are_bounded() {
+        let map = format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m}}\ndata: {{a: \"{}\", v: {}}}\n",
+            "$(X)".repeat(100_000),
+            "v".repeat(200_000)
+        );
+        let top = "resources: [map.yaml]\nconfigurations: [c.yaml]\nvars:\n- {name: X, objref: {apiVersion: v1, kind: ConfigMap, name: m}, fieldref: {fieldpath: data.v}}\n";
+        refused(&[
+            ("top/map.yaml", map),
+            (
+                "top/c.yaml",
+                "varReference: [{kind: ConfigMap, path: data/a}]\n".to_owned(),
+            ),
+            ("top/kustomization.yaml", top.to_owned()),
+        ]);
     }
 
     #[test]

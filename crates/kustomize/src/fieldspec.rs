@@ -1,5 +1,6 @@
 //! Field specifications: which fields of which kinds a transformer changes, and changing them.
 
+use crate::budget;
 use crate::error::{Error, Result};
 use crate::id::{self, Gvk};
 use crate::node::{Content, Node, Tag};
@@ -93,6 +94,7 @@ pub(crate) fn apply(
     create: Option<&Create>,
     set: &mut dyn FnMut(&mut Node) -> Result<()>,
 ) -> Result<()> {
+    budget::work(1)?;
     if !is_for(spec, root) {
         return Ok(());
     }

@@ -1,5 +1,6 @@
 //! The resources of a build in order, found by what they are or were called.
 
+use crate::budget;
 use crate::error::{Error, Result};
 use crate::id::{ResId, effective_namespace};
 use crate::resource::{Behavior, Resource};
@@ -70,6 +71,7 @@ impl ResMap {
 
     /// The one resource that has or had this id.
     pub(crate) fn one(&self, id: &ResId, schema: &Schema) -> Result<usize> {
+        budget::work(self.list.len())?;
         let named = |resource: &Resource| {
             resource.name() == id.name
                 || resource

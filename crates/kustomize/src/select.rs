@@ -1,5 +1,6 @@
 //! Selecting resources: by expressions on what they are and were called, and by labels and annotations.
 
+use crate::budget;
 use crate::error::{Error, Result};
 use crate::kustomization::Selector;
 use crate::resmap::ResMap;
@@ -7,6 +8,9 @@ use crate::resource::Resource;
 use crate::schema::Schema;
 use regex::Regex;
 use std::collections::BTreeMap;
+
+/// Steps that looking at one resource takes.
+const LOOK: usize = 4;
 
 /// A selector's expressions, anchored; an empty one matches everything.
 struct Pattern(Option<Regex>);
@@ -16,9 +20,9 @@ impl Pattern {
         if pattern.is_empty() {
             return Ok(Self(None));
         }
-        Regex::new(&format!("^(?:{pattern})$"))
+        budget::expression(&format!("^(?:{pattern})$"))
             .map(|regex| Self(Some(regex)))
-            .map_err(|_| Error::new(format!("`{pattern}` is not a regular expression")))
+            .ok_or_else(|| Error::new(format!("`{pattern}` is not a regular expression")))
     }
 
     fn fits(&self, text: &str) -> bool {
@@ -36,6 +40,7 @@ pub(crate) fn select(map: &ResMap, selector: &Selector, schema: &Schema) -> Resu
     let namespace = Pattern::new(&id.namespace)?;
     let labels = Requirements::parse(&selector.labels)?;
     let annotations = Requirements::parse(&selector.annotations)?;
+    budget::work(map.list().len().saturating_mul(LOOK))?;
     let mut found = Vec::new();
     for (at, resource) in map.list().iter().enumerate() {
         let (found_group, found_version) = crate::id::group_version(resource.api_version());

@@ -65,7 +65,9 @@ pub(crate) async fn read(
         renders,
     };
     for _ in 0..ROUNDS {
-        let missing: Vec<SourceRef> = wanted(&inputs)
+        let (back, wanted) = apart(inputs, herder_fleet::sources).await;
+        inputs = back;
+        let missing: Vec<SourceRef> = wanted
             .into_iter()
             .filter(|source| !inputs.trees.contains_key(source))
             .collect();
@@ -89,7 +91,7 @@ pub(crate) async fn read(
             .await;
         inputs.trees.extend(fetched);
     }
-    let (fleet, diagnostics) = herder_fleet::read(&inputs);
+    let (inputs, (fleet, diagnostics)) = apart(inputs, herder_fleet::read).await;
     let mut sources: BTreeSet<(AllowedRemote, String)> = inputs
         .trees
         .keys()
@@ -123,8 +125,21 @@ pub(crate) async fn read(
     })
 }
 
-fn wanted(inputs: &Inputs) -> Vec<SourceRef> {
-    herder_fleet::sources(inputs)
+/// Works on what was fetched, on a thread that nobody waits for but us: rendering what strangers wrote takes as long as it
+/// takes, and whoever asks the API, Vault or the edge meanwhile is answered.
+async fn apart<T: Send + 'static>(inputs: Inputs, work: fn(&Inputs) -> T) -> (Inputs, T) {
+    let working = tokio::task::spawn_blocking(move || {
+        let result = work(&inputs);
+        (inputs, result)
+    });
+    match working.await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is going down.
+            Err(_) => std::future::pending().await,
+        },
+    }
 }
 
 /// A whole commit id never moves, so nobody needs to watch it.

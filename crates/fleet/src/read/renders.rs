@@ -26,6 +26,8 @@ struct Kept {
 
 #[derive(Debug)]
 struct Entry {
+    /// The commit of the whole repository, for a build that failed: it does not say what it looked for.
+    whole: Option<Commit>,
     read: Vec<(String, Seen)>,
     remotes: Vec<(String, Option<Commit>)>,
     result: Result,
@@ -90,7 +92,8 @@ impl Renders {
         let mut kept = self.kept();
         let pass = kept.pass;
         let entry = kept.entries.get_mut(&(repository.to_owned(), dir.to_owned()))?;
-        let stands = entry.read.iter().all(|(path, seen)| seen.is_still(tree, path))
+        let stands = entry.whole.as_ref().is_none_or(|commit| commit == tree.commit())
+            && entry.read.iter().all(|(path, seen)| seen.is_still(tree, path))
             && entry.remotes.iter().all(|(url, at)| *at == commit(url));
         if !stands {
             return None;
@@ -110,10 +113,11 @@ impl Renders {
     ) {
         let mut kept = self.kept();
         kept.rendered += 1;
-        // A failed build does not say what it looked for.
-        let Ok(build) = result else { return };
-        let read = build.read.iter().map(|path| (path.clone(), look(tree, path)));
+        let read = result.iter().flat_map(|build| &build.read);
+        let read = read.map(|path| (path.clone(), look(tree, path)));
         let entry = Entry {
+            // What took all the steps it may and came to nothing is not tried again before it changes.
+            whole: result.is_err().then(|| tree.commit().clone()),
             read: read.collect(),
             remotes,
             result: result.clone(),

@@ -1,5 +1,6 @@
 //! Image names, tags and digests.
 
+use crate::budget;
 use crate::error::{Error, Result};
 use crate::fieldspec::{self, FieldSpec};
 use crate::kustomization::Image;
@@ -10,7 +11,7 @@ use regex::Regex;
 /// Replaces an image wherever it is named.
 pub(crate) fn set(map: &mut ResMap, image: &Image, specs: &[FieldSpec]) -> Result<()> {
     // What is not an expression matches nothing, as upstream.
-    let Ok(pattern) = Regex::new(&format!(
+    let Some(pattern) = budget::expression(&format!(
         "^{}(:[a-zA-Z0-9_.{{}}-]*)?(@sha256:[a-zA-Z0-9_.{{}}-]*)?$",
         image.name
     )) else {
@@ -38,6 +39,7 @@ pub(crate) fn set(map: &mut ResMap, image: &Image, specs: &[FieldSpec]) -> Resul
 
 /// In the elements of every list called `containers` or `initContainers`, however deep.
 fn everywhere(node: &mut Node, image: &Image, pattern: &Regex) -> Result<()> {
+    budget::work(1)?;
     match &mut node.content {
         Content::Map(pairs) => {
             for (key, value) in pairs {

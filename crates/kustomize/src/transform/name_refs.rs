@@ -1,5 +1,6 @@
 //! Names in other resources' fields, after the resources they mean were renamed.
 
+use crate::budget;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::fieldspec::{self, FieldSpec};
@@ -233,6 +234,7 @@ impl<'a> Referrer<'a> {
         let Some(named) = self.by_name.get(name) else {
             return Ok(None);
         };
+        budget::work(named.len())?;
         let with_namespace = namespace.is_some();
         let wanted = namespace.flatten();
         let role = self.role.as_ref().filter(|_| spec.path.ends_with("roleRef/name"));

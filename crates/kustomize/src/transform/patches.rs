@@ -1,5 +1,6 @@
 //! Patches, strategic and JSON, with and without targets.
 
+use crate::budget;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::jsonpatch::JsonPatch;
@@ -203,6 +204,7 @@ pub(crate) fn apply(
             for patch in patches {
                 let id = patch.original_id(&schema);
                 let at = map.one(&id, &schema).map_err(|error| patch.place(error))?;
+                budget::work(budget::APPLY)?;
                 if let Some(resource) = map.list_mut().get_mut(at) {
                     merge(context, resource, patch, &schema)?;
                 }
@@ -216,6 +218,7 @@ pub(crate) fn apply(
         Loaded::Json(json, target, remember) => {
             let found = select::select(map, target, &schema).map_err(|error| error.in_file(file))?;
             for at in found {
+                budget::work(budget::APPLY)?;
                 let Some(resource) = map.list_mut().get_mut(at) else {
                     continue;
                 };
@@ -254,7 +257,10 @@ fn apply_to_all(
     patch: &Resource,
 ) -> Result<()> {
     let schema = context.schema();
+    // All are put together anew below.
+    budget::work(map.list().len())?;
     for at in found {
+        budget::work(budget::APPLY)?;
         let Some(resource) = map.list_mut().get_mut(at) else {
             continue;
         };

@@ -9,7 +9,9 @@ use crate::path;
 use crate::resmap::ResMap;
 use crate::resource::Resource;
 use crate::select;
-use regex::Regex;
+
+/// Steps that looking at one resource takes.
+const LOOK: usize = 4;
 
 /// Applies all replacements in order.
 pub(crate) fn apply(map: &mut ResMap, replacements: &[Replacement]) -> Result<()> {
@@ -30,6 +32,7 @@ fn one(map: &mut ResMap, replacement: &Replacement) -> Result<()> {
             return Err(Error::new("a replacement's target needs a `select`"));
         };
         for resource in map.list_mut() {
+            budget::work(LOOK.saturating_mul(1 + target.reject.len()))?;
             let ids = ids(resource);
             if !select::fits_labels(resource, select)? {
                 continue;
@@ -264,8 +267,8 @@ fn visit_matching(
     set: &mut Visit<'_>,
 ) -> Result<usize> {
     let (name, value) = path::list_index(part)?;
-    let pattern =
-        Regex::new(value).map_err(|_| Error::new(format!("`{value}` is not a regular expression")))?;
+    let pattern = budget::expression(value)
+        .ok_or_else(|| Error::new(format!("`{value}` is not a regular expression")))?;
     let mut count = 0;
     for item in items(node)? {
         if name.is_empty() {

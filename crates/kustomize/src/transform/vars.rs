@@ -1,5 +1,6 @@
 //! Vars: `$(NAME)` in the fields where it is looked for.
 
+use crate::budget;
 use crate::error::{Error, Result};
 use crate::fieldspec::{self, FieldSpec};
 use crate::id::ResId;
@@ -20,6 +21,7 @@ pub(crate) fn attach(map: &mut ResMap, vars: &[Var], schema: &Schema) -> Result<
             cluster: false,
         };
         let exact = !var.namespace.is_empty();
+        budget::work(map.list().len())?;
         let found = map.find(schema, |other| {
             if exact {
                 id.same(other)
@@ -151,8 +153,7 @@ fn replace_in(node: &mut Node, values: &BTreeMap<String, Value>) -> Result<()> {
     }
     let line = node.line;
     if node.is_string() {
-        update(node, values);
-        return Ok(());
+        return update(node, values);
     }
     match &mut node.content {
         Content::Map(pairs) => {
@@ -163,7 +164,7 @@ fn replace_in(node: &mut Node, values: &BTreeMap<String, Value>) -> Result<()> {
                     );
                 }
                 if value.is_string() {
-                    update(value, values);
+                    update(value, values)?;
                 }
             }
         }
@@ -175,7 +176,7 @@ fn replace_in(node: &mut Node, values: &BTreeMap<String, Value>) -> Result<()> {
                             .on_line(line),
                     );
                 }
-                update(item, values);
+                update(item, values)?;
             }
         }
         _ => {}
@@ -183,22 +184,23 @@ fn replace_in(node: &mut Node, values: &BTreeMap<String, Value>) -> Result<()> {
     Ok(())
 }
 
-fn update(node: &mut Node, values: &BTreeMap<String, Value>) {
-    let (text, tag) = match expand(node.text(), values) {
+fn update(node: &mut Node, values: &BTreeMap<String, Value>) -> Result<()> {
+    let (text, tag) = match expand(node.text(), values)? {
         Value::Int(value) => (value.to_string(), Tag::Int),
         Value::Bool(value) => (value.to_string(), Tag::Bool),
         Value::Float(value) => (format!("{value}"), Tag::Float),
         Value::Text(text) => (text, Tag::Str),
-        Value::Other => return,
+        Value::Other => return Ok(()),
     };
     node.content = Content::Scalar(text);
     node.tag = tag;
     node.tagged = false;
     node.style = Style::Plain;
+    Ok(())
 }
 
 /// Expands `$(NAME)`; `$$` is a dollar sign. A text that is nothing but a reference takes the value's type.
-fn expand(input: &str, values: &BTreeMap<String, Value>) -> Value {
+fn expand(input: &str, values: &BTreeMap<String, Value>) -> Result<Value> {
     let mut out = String::new();
     let mut rest = input;
     while let Some(at) = rest.find('$') {
@@ -220,8 +222,12 @@ fn expand(input: &str, values: &BTreeMap<String, Value>) -> Value {
                 Some((name, more)) => {
                     let value = values.get(name).filter(|value| **value != Value::Other);
                     match value {
-                        Some(value) if input.len() == name.len() + 3 => return value.clone(),
-                        Some(value) => out.push_str(&value.text()),
+                        Some(value) if input.len() == name.len() + 3 => return Ok(value.clone()),
+                        Some(value) => {
+                            let text = value.text();
+                            budget::spend(text.len())?;
+                            out.push_str(&text);
+                        }
                         None => {
                             out.push_str("$(");
                             out.push_str(name);
@@ -239,7 +245,7 @@ fn expand(input: &str, values: &BTreeMap<String, Value>) -> Value {
         }
     }
     out.push_str(rest);
-    Value::Text(out)
+    Ok(Value::Text(out))
 }
 
 #[cfg(test)]
@@ -266,8 +272,12 @@ mod tests {
             ("$(A)x$", "ax$"),
             ("$(foo$$var)", "$(foo$$var)"),
         ] {
-            assert_eq!(expand(input, &values), Value::Text(output.to_owned()), "{input}");
+            assert_eq!(
+                expand(input, &values),
+                Ok(Value::Text(output.to_owned())),
+                "{input}"
+            );
         }
-        assert_eq!(expand("$(N)", &values), Value::Int(5));
+        assert_eq!(expand("$(N)", &values), Ok(Value::Int(5)));
     }
 }
