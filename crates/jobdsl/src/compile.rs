@@ -1,10 +1,11 @@
 //! From a script to items: reads, runs within limits, builds the XML, maps it to native jobs.
 
 use crate::dsl::{DslHost, Item as DslItem, Kind};
-use crate::native::{self, NativeJob};
+use crate::native;
 use crate::run::{Interp, Limits, Throw, ThrowKind};
 use crate::xml::print;
 use herder_base::{Diagnostic, Location, Tree, normalise};
+use herder_job::Job;
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
@@ -45,7 +46,7 @@ pub struct Item {
     /// Its `config.xml`.
     pub xml: String,
     /// What runs; views and folders have none.
-    pub job: Option<NativeJob>,
+    pub job: Option<Job>,
     /// What of it has no equivalent or is not known.
     pub warnings: Vec<Diagnostic>,
 }
@@ -190,11 +191,12 @@ fn compile_here(tree: &Tree, script: &str, options: &Options) -> Compiled {
                     Kind::View => ItemKind::View,
                 };
                 let mut warnings = Vec::new();
-                let job = (kind == ItemKind::Job).then(|| native::map(&item.name, &node, &mut warnings));
+                let at = lines.locate(tree, &item.at.0, item.at.1);
+                let job = (kind == ItemKind::Job)
+                    .then(|| native::map(&item.name, &node, &mut warnings))
+                    .map(|job| placed(job, &at));
                 for warning in &mut warnings {
-                    warning
-                        .at
-                        .get_or_insert_with(|| Location::new(item.at.0.as_str(), item.at.1, 0));
+                    warning.at.get_or_insert_with(|| at.clone());
                 }
                 let new = Item {
                     name: item.name.clone(),
@@ -243,6 +245,15 @@ fn compile_here(tree: &Tree, script: &str, options: &Options) -> Compiled {
     out.output.clone_from(&host.printed.borrow());
     drop(interp);
     out
+}
+
+/// The job with the place where it was written, also in what refuses it.
+pub(crate) fn placed(mut job: Job, at: &Location) -> Job {
+    for why in std::mem::take(&mut job.refused) {
+        job.refuse(at, &why);
+    }
+    job.at = at.clone();
+    job
 }
 
 fn report(tree: &Tree, script: &str, lines: &mut Lines, error: &Throw) -> Diagnostic {

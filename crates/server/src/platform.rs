@@ -29,7 +29,7 @@ use herder_base::{Clock, SystemClock};
 use herder_cluster::Cluster;
 use herder_edge::Edge;
 use herder_git::Git;
-use herder_jobs::{JobEvent, Jobs, LogStore, Ports, Settings};
+use herder_jobs::{ArtefactStore, JobEvent, Jobs, LogStore, Ports, Settings};
 use herder_kubelite::{Kubelite, fabric};
 use herder_ledger::Ledger;
 use serde_json::{Value, json};
@@ -212,6 +212,7 @@ async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir
         journal: Arc::new(LedgerJournal::new(ledger.clone())),
         clock: Arc::clone(&clock),
         logs: LogStore::new(options.dir.join("logs")),
+        artefacts: ArtefactStore::new(options.dir.join("artefacts")),
     };
     let (jobs, dispatcher) = Jobs::new(
         Settings {
@@ -236,6 +237,7 @@ async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir
         live: Live::default(),
         run_tokens: RunTokens::default(),
         reading: ArcSwapOption::empty(),
+        seeded: ArcSwapOption::empty(),
         unreadable: ArcSwapOption::empty(),
         view: ArcSwap::from_pointee(View::default()),
         last_plan: ArcSwap::from_pointee(Value::Null),

@@ -79,15 +79,15 @@ impl Shared {
         let shown = jobs.iter().map(|job| {
             let definition = &job.definition;
             let triggers: Vec<String> = definition.triggers.iter().map(trigger).collect();
-            let origin = match &definition.origin {
+            let origin = match definition.origin {
                 Origin::Native => "native".to_owned(),
-                Origin::JobDsl(at) => format!("job-dsl {at}"),
+                Origin::JobDsl => format!("job-dsl {}", definition.at),
                 Origin::BuiltIn => "built-in".to_owned(),
             };
             json!({
                 "name": definition.name, "description": definition.description, "disabled": job.disabled, "next": job.next,
                 "triggers": triggers.join(", "), "origin": origin, "definition": &**definition,
-                "running": job.running, "queued": job.queued, "decision": job.decision,
+                "refused": definition.refused, "running": job.running, "queued": job.queued, "decision": job.decision,
                 "last": latest.iter().find(|run| run.job == definition.name).map(to_json),
             })
         });

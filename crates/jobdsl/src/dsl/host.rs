@@ -145,6 +145,10 @@ impl DslHost {
         spec: &str,
         args: &[Value],
     ) -> Result<Value, Throw> {
+        let at = match interp.called_at() {
+            (path, _) if path.is_empty() => (env.source.path.to_string(), 0),
+            (path, at) => (path.to_string(), at),
+        };
         let Some(name) = args
             .first()
             .filter(|name| !name.is_null() && !matches!(name, Value::Closure(_)))
@@ -171,7 +175,7 @@ impl DslHost {
             name,
             kind,
             spec: spec.to_owned(),
-            at: (env.source.path.to_string(), 0),
+            at,
             changes: RefCell::default(),
             first,
             previous_names: RefCell::default(),

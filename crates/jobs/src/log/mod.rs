@@ -11,6 +11,7 @@ mod writer;
 
 pub use line::{LineKind, LogLine};
 pub use mask::Mask;
+pub(crate) use store::folder;
 pub use store::{LogError, LogStore};
 pub use tail::TailItem;
 pub use writer::LogWriter;

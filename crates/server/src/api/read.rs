@@ -28,6 +28,13 @@ pub(crate) struct WhyQuery {
     namespace: String,
 }
 
+impl WhyQuery {
+    /// Where.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+}
+
 /// `GET /api/v1/why`
 pub(crate) async fn why(
     State(shared): State<Shared>,
@@ -45,6 +52,13 @@ pub(crate) struct LogsQuery {
     follow: bool,
     #[serde(default)]
     tail: Option<i64>,
+}
+
+impl LogsQuery {
+    /// Where.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
 }
 
 /// `GET /api/v1/logs`: the logs of an application's pods as plain text, `POD/CONTAINER: LINE`.

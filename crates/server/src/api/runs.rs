@@ -10,7 +10,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::StreamExt;
-use herder_jobs::{Cause, RunId, RunRequest, TriggerError};
+use herder_jobs::{ArtefactError, Cause, RunId, RunRequest, TriggerError};
 use herder_ledger::Actor;
 use http::header;
 use serde::Deserialize;
@@ -41,6 +41,13 @@ pub(crate) struct RunsQuery {
     limit: Option<u32>,
 }
 
+impl RunsQuery {
+    /// Of which job.
+    pub(crate) fn job(&self) -> Option<&str> {
+        self.job.as_deref()
+    }
+}
+
 /// `GET /api/v1/runs`
 pub(crate) async fn runs(
     State(shared): State<Shared>,
@@ -60,6 +67,24 @@ pub(crate) struct StartRequest {
     parameters: BTreeMap<String, String>,
     #[serde(default)]
     by: String,
+}
+
+impl StartRequest {
+    /// Which job.
+    pub(crate) fn job(&self) -> &str {
+        &self.job
+    }
+
+    /// With what.
+    pub(crate) fn parameters(&self) -> &BTreeMap<String, String> {
+        &self.parameters
+    }
+
+    /// Without the name that came with it.
+    pub(crate) fn unnamed(mut self) -> Self {
+        self.by.clear();
+        self
+    }
 }
 
 /// `POST /api/v1/runs`
@@ -92,7 +117,8 @@ pub(crate) struct RunQuery {
 }
 
 impl RunQuery {
-    fn id(&self) -> RunId {
+    /// Which run.
+    pub(crate) fn id(&self) -> RunId {
         RunId {
             job: self.job.clone(),
             number: self.number,
@@ -115,8 +141,62 @@ async fn one_json(shared: &Shared, run: &RunId) -> Result<Value, Failure> {
     let mut value = to_json(&row);
     if let Some(object) = value.as_object_mut() {
         object.insert("rollouts".to_owned(), json!(rollouts));
+        let kept = shared.jobs.artefacts().list(run).await?;
+        object.insert("artefacts".to_owned(), json!(kept));
     }
     Ok(value)
+}
+
+impl From<ArtefactError> for Failure {
+    fn from(error: ArtefactError) -> Self {
+        let message = herder_base::chain(&error).to_string();
+        match error {
+            ArtefactError::Missing { .. } => {
+                Self::not_found(message).hint("`herder job artefacts` lists them")
+            }
+            ArtefactError::Name(_) | ArtefactError::Gap { .. } => Self::invalid(message),
+            ArtefactError::Full { .. } | ArtefactError::Io { .. } => Self::conflict(message),
+        }
+    }
+}
+
+/// `GET /api/v1/runs/artefacts`
+pub(crate) async fn artefacts(
+    State(shared): State<Shared>,
+    Query(query): Query<RunQuery>,
+) -> Result<Json<Value>, Failure> {
+    Ok(Json(json!(shared.jobs.artefacts().list(&query.id()).await?)))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ArtefactQuery {
+    job: String,
+    number: u64,
+    path: String,
+}
+
+/// `GET /api/v1/runs/artefact`: one file, as it is. It comes from a job, so browsers must not take it for a page of ours.
+pub(crate) async fn artefact(
+    State(shared): State<Shared>,
+    Query(query): Query<ArtefactQuery>,
+) -> Result<Response, Failure> {
+    let ArtefactQuery { job, number, path } = query;
+    let (file, size) = shared
+        .jobs
+        .artefacts()
+        .open(&RunId { job, number }, &path)
+        .await?;
+    Ok((
+        [
+            (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+            (header::CONTENT_LENGTH, size.to_string()),
+            (header::CONTENT_DISPOSITION, "attachment".to_owned()),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+        ],
+        Body::from_stream(tokio_util::io::ReaderStream::new(file)),
+    )
+        .into_response())
 }
 
 /// `POST /api/v1/runs/abort`
