@@ -733,6 +733,41 @@ fn jobs_name_each_other() {
     assert_eq!(missing.hint.as_deref(), Some("did you mean `b`?"));
 }
 
+/// A seed repository that was put below `jobs/` finds its own files, and knows who reads it.
+#[test]
+fn a_seed_repository_finds_its_files() {
+    let tree = Tree::from_texts([
+        ("fleet.yaml", ""),
+        ("jobs/scripts/build.sh", "make it"),
+        (
+            "jobs/src/main/groovy/Names.groovy",
+            "class Names { static String of(x) { \"made-${x}\" } }",
+        ),
+        (
+            "jobs/seed.groovy",
+            "job(Names.of(SEED_JOB.name)) { steps { shell(readFileFromWorkspace('scripts/build.sh')) } }",
+        ),
+        (
+            "jobs/wrong.groovy",
+            "job('x') { description(SEED_JOB.lastBuild.number) }",
+        ),
+    ]);
+    let inputs = Inputs {
+        fleet_url: "/git/fleet.git".into(),
+        root: tree.unwrap(),
+        ..Inputs::default()
+    };
+    let (fleet, found) = read(&inputs);
+    let job = fleet
+        .job("made-update-jobs")
+        .unwrap_or_else(|| panic!("{found:?}"));
+    assert_eq!(job.steps, [herder_job::Step::shell("make it")]);
+    let wrong = found
+        .iter()
+        .find(|found| found.message.contains("SEED_JOB has no `lastBuild`"));
+    assert_eq!(wrong.unwrap().at.as_ref().unwrap().path, "jobs/wrong.groovy");
+}
+
 /// A developer environment is brought up by a job that does not run in it.
 #[test]
 fn rights_are_for_the_jobs_own() {

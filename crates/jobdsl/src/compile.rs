@@ -1,6 +1,6 @@
 //! From a script to items: reads, runs within limits, builds the XML, maps it to native jobs.
 
-use crate::dsl::{DslHost, Item as DslItem, Kind};
+use crate::dsl::{DslHost, Item as DslItem, Kind, Roots};
 use crate::native;
 use crate::run::{Interp, Limits, Throw, ThrowKind};
 use crate::xml::print;
@@ -15,6 +15,9 @@ use std::rc::Rc;
 pub struct Options {
     /// The directory below which `readFileFromWorkspace` and `new File` look; the tree's root if empty.
     pub root: String,
+    /// The directory that a seed repository was put into, for files and classes that scripts name as if it were the root;
+    /// none if empty.
+    pub seed: String,
     /// Directories in which classes are looked for; if empty those that seed repositories use.
     pub classpath: Vec<String>,
     /// Variables the script finds: a seed job's parameters and environment.
@@ -162,9 +165,20 @@ fn compile_here(tree: &Tree, script: &str, options: &Options) -> Compiled {
             (root, dir) => format!("{root}/{dir}"),
         };
         classpath = CLASSPATH.iter().map(|dir| below(dir)).collect();
+        if !options.seed.is_empty() {
+            let seed = |dir: &&str| match *dir {
+                "" => options.seed.clone(),
+                dir => format!("{}/{dir}", options.seed),
+            };
+            classpath.extend(CLASSPATH.iter().map(seed));
+        }
         classpath.push(folder.to_owned());
     }
-    let Some(host) = DslHost::new(tree.clone(), &options.root, classpath, options.bindings.clone()) else {
+    let roots = Roots {
+        root: options.root.clone(),
+        seed: options.seed.clone(),
+    };
+    let Some(host) = DslHost::new(tree.clone(), roots, classpath, options.bindings.clone()) else {
         out.diagnostics.push(Diagnostic::error(
             "job-dsl",
             "the tables of the DSL cannot be read",

@@ -7,7 +7,12 @@ use herder_jobdsl::{ItemKind, Options, compile};
 
 /// The jobs of one script, and whether all of it could be read.
 pub(crate) fn read(inputs: &Inputs, path: &str, found: &mut Vec<Diagnostic>) -> (Vec<Job>, bool) {
-    let made = compile(&inputs.root, path, &Options::default());
+    // A seed repository is put below `jobs/` as it is, and its scripts name its files from there.
+    let options = Options {
+        seed: "jobs".to_owned(),
+        ..Options::default()
+    };
+    let made = compile(&inputs.root, path, &options);
     let whole = !made.diagnostics.iter().any(|d| d.severity == Severity::Error);
     found.extend(made.diagnostics);
     let mut jobs = Vec::new();

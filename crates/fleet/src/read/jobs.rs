@@ -97,49 +97,12 @@ fn native(inputs: &Inputs, outline: &Outline, checked: &Checked, found: &mut Vec
         found.push(Diagnostic::error("name", message).at(checked.at.clone()));
     }
     let list = |name: &str| checked.get(name).and_then(Value::as_array).into_iter().flatten();
-    let mut parameters: Vec<Parameter> = Vec::new();
-    for (index, value) in list("parameters").enumerate() {
-        match parameter(value) {
-            Ok(parameter) => parameters.push(parameter),
-            Err((code, message)) => found
-                .push(Diagnostic::error(code, message).at(checked.place(&format!("/parameters/{index}")))),
-        }
-    }
-    let mut sources: Vec<Source> = list("sources").map(|value| source(inputs, value)).collect();
-    if let Some(value) = checked.get("source") {
-        if !sources.is_empty() {
-            found.push(
-                Diagnostic::error("bad-value", "`source` and `sources` exclude each other")
-                    .at(checked.place("/source")),
-            );
-        }
-        sources.push(source(inputs, value));
-    }
-    for (index, source) in sources.iter().enumerate() {
-        if !herder_job::is_within(&source.directory) {
-            let message = format!("`{}` leaves the workspace", source.directory);
-            found.push(
-                Diagnostic::error("bad-value", message)
-                    .at(checked.place(&format!("/sources/{index}/directory"))),
-            );
-        }
-    }
-    let artefacts = artefacts(checked.get("artefacts"));
-    for pattern in artefacts.include.iter().chain(&artefacts.exclude) {
-        if !herder_job::is_within(pattern) {
-            let message = format!("`{pattern}` leaves the workspace");
-            found.push(Diagnostic::error("bad-value", message).at(checked.place("/artefacts")));
-        }
-    }
+    let parameters = parameters(checked, found);
+    let sources = sources(inputs, checked, found);
+    let artefacts = kept(checked, found);
     let mut may = may(checked.get("may"));
     let (target, environment) = target(outline, checked, &parameters, found);
-    // A developer environment is not there before its job has brought it up, so the job runs elsewhere, for it.
-    let leased = environment.filter(|_| may.env.is_some()).filter(|name| {
-        outline.environments.iter().any(|environment| {
-            environment.name == *name && matches!(environment.kind, EnvironmentKind::Developer(_))
-        })
-    });
-    let target = match leased {
+    let target = match environment.filter(|name| may.env.is_some() && is_leased(outline, name)) {
         None => target,
         Some(name) => {
             let own = |scope: &mut Option<Scope>| {
@@ -192,6 +155,64 @@ fn native(inputs: &Inputs, outline: &Outline, checked: &Checked, found: &mut Vec
         found.push(Diagnostic::error("no-steps", message).at(checked.at.clone()));
     }
     Some(job)
+}
+
+/// A developer environment is not there before its job has brought it up, so the job runs elsewhere, for it.
+fn is_leased(outline: &Outline, name: &str) -> bool {
+    outline.environments.iter().any(|environment| {
+        environment.name == *name && matches!(environment.kind, EnvironmentKind::Developer(_))
+    })
+}
+
+fn parameters(checked: &Checked, found: &mut Vec<Diagnostic>) -> Vec<Parameter> {
+    let all = checked.get("parameters").and_then(Value::as_array);
+    let mut parameters = Vec::new();
+    for (index, value) in all.into_iter().flatten().enumerate() {
+        match parameter(value) {
+            Ok(parameter) => parameters.push(parameter),
+            Err((code, message)) => found
+                .push(Diagnostic::error(code, message).at(checked.place(&format!("/parameters/{index}")))),
+        }
+    }
+    parameters
+}
+
+fn sources(inputs: &Inputs, checked: &Checked, found: &mut Vec<Diagnostic>) -> Vec<Source> {
+    let all = checked.get("sources").and_then(Value::as_array);
+    let mut sources: Vec<Source> = all
+        .into_iter()
+        .flatten()
+        .map(|value| source(inputs, value))
+        .collect();
+    if let Some(value) = checked.get("source") {
+        if !sources.is_empty() {
+            found.push(
+                Diagnostic::error("bad-value", "`source` and `sources` exclude each other")
+                    .at(checked.place("/source")),
+            );
+        }
+        sources.push(source(inputs, value));
+    }
+    for (index, source) in sources.iter().enumerate() {
+        if !herder_job::is_within(&source.directory) {
+            let message = format!("`{}` leaves the workspace", source.directory);
+            let at = checked.place(&format!("/sources/{index}/directory"));
+            found.push(Diagnostic::error("bad-value", message).at(at));
+        }
+    }
+    sources
+}
+
+/// What a run keeps, within its workspace.
+fn kept(checked: &Checked, found: &mut Vec<Diagnostic>) -> Artefacts {
+    let artefacts = artefacts(checked.get("artefacts"));
+    for pattern in artefacts.include.iter().chain(&artefacts.exclude) {
+        if !herder_job::is_within(pattern) {
+            let message = format!("`{pattern}` leaves the workspace");
+            found.push(Diagnostic::error("bad-value", message).at(checked.place("/artefacts")));
+        }
+    }
+    artefacts
 }
 
 fn number(value: Option<&Value>) -> Option<u32> {

@@ -5,11 +5,12 @@
 mod matrix;
 mod publishers;
 mod scm;
+mod starts;
 mod steps;
 
 use crate::xml::Node;
 use herder_base::Diagnostic;
-use herder_job::{Job, May, Origin, Parameter, ParameterKind, Retention, Scope, Target, Trigger, When};
+use herder_job::{Job, Origin, Parameter, ParameterKind, Retention, Scope, Target, Trigger, When};
 
 /// The variable by which a job says what its steps may ask the platform for: `env`, `promote`, `run`.
 const MAY: &str = "HERDER_MAY";
@@ -299,12 +300,15 @@ impl Mapper<'_> {
     /// What jobs say by the names of parameters and variables, since the language has no words for it.
     fn conventions(&mut self) {
         if let Some(text) = self.job.env.remove(MAY) {
-            let mut may = May::default();
+            let mut may = std::mem::take(&mut self.job.may);
             for word in text.split([',', ' ']).filter(|word| !word.is_empty()) {
                 match word {
                     "env" => may.env = Some(Scope::Own),
                     "promote" => may.promote = Some(Scope::Own),
-                    "run" => may.run = Some(Scope::Own),
+                    // What its own steps start is said already.
+                    "run" => {
+                        may.run.get_or_insert(Scope::Own);
+                    }
                     other => self.refuse(
                         MAY,
                         &format!("names `{other}`, which is none of env, promote, run"),

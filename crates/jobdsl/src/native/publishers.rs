@@ -167,7 +167,7 @@ impl Mapper<'_> {
     }
 
     /// One kind of parameters that a started job is given.
-    fn given(&mut self, node: &Node, next: &mut Downstream) {
+    pub(super) fn given(&mut self, node: &Node, next: &mut Downstream) {
         let class = node.name();
         match class.rsplit('.').next().unwrap_or(&class) {
             "CurrentBuildParameters" => next.current = true,

@@ -53,14 +53,8 @@ impl Mapper<'_> {
                 let line = format!("ant {}", node.text_of("targets"));
                 self.shell(line.trim());
             }
-            "com.tikal.jenkins.plugins.multijob.MultiJobBuilder" => self.refuse(
-                "phase",
-                "of a MultiJob starts jobs and waits for them: write `publishers { downstreamParameterized }`, or a step that says `herder job run --follow`",
-            ),
-            "hudson.plugins.parameterizedtrigger.TriggerBuilder" => self.refuse(
-                "downstreamParameterized",
-                "as a step starts jobs in the middle of a run: write it in `publishers`, or a step that says `herder job run`",
-            ),
+            "com.tikal.jenkins.plugins.multijob.MultiJobBuilder" => self.phase(node),
+            "hudson.plugins.parameterizedtrigger.TriggerBuilder" => self.trigger_step(node),
             "hudson.tasks.BatchFile" | "hudson.plugins.powershell.PowerShell" => {
                 self.refuse(&node.name(), "is a step for Windows");
             }

@@ -17,6 +17,7 @@ mod sessions;
 mod throttle;
 mod webhooks;
 
+pub(crate) use auth::encode;
 pub(crate) use codes::Codes;
 pub(crate) use failure::Failure;
 pub(crate) use names::Names;

@@ -8,7 +8,6 @@ use axum::body::Body;
 use axum::extract::{Extension, Query, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use futures::StreamExt;
 use herder_jobs::{ArtefactError, Cause, RunId, RunRequest, TriggerError};
 use herder_ledger::Actor;
@@ -221,12 +220,10 @@ pub(crate) async fn log(
     let events = headers
         .get(header::ACCEPT)
         .is_some_and(|accept| accept.as_bytes().starts_with(b"text/event-stream"));
-    let lines = shared.log(&query.id(), query.follow || events).await?;
     if events {
-        return Ok(as_events(lines));
+        return Ok(as_events(shared.log(&query.id(), true).await?));
     }
-    let body =
-        lines.map(|(_, line)| Ok::<_, Infallible>(Bytes::from(format!("{} {}\n", line.at, text(&line)))));
+    let body = shared.log_text(&query.id(), query.follow).await?;
     Ok((
         [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
         Body::from_stream(body),
