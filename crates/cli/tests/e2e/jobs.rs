@@ -323,3 +323,36 @@ fn jobs_from_reader_to_runner() {
         "{said}"
     );
 }
+
+/// A merge check fails for a job that would not run, with its line, and not for one that was there before.
+#[test]
+fn a_plan_says_what_would_not_run() {
+    let dir = Dir::new("jobs-plan");
+    let at = dir.path();
+    std::fs::create_dir_all(at.join("jobs")).unwrap();
+    let script = "job('good') { steps { shell('true') } }\n\npipelineJob('pipe') { definition { cps { script('x') } } }\n";
+    std::fs::write(at.join("jobs/a.groovy"), script).unwrap();
+    let plan = |more: &[&str]| {
+        let mut command = Command::new(HERDER);
+        let output = run(
+            command.args(["jobs", "plan", "jobs"]).args(more).current_dir(at),
+            Duration::from_secs(60),
+        );
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        (output.status.code(), said)
+    };
+    let (code, said) = plan(&[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("a.groovy:3:1: error[refused]: `pipelineJob` is a Jenkins pipeline"),
+        "{said}"
+    );
+    assert!(said.contains("+ good"), "{said}");
+    let (code, said) = plan(&["--json"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("\"code\": \"refused\""), "{said}");
+    let (code, said) = plan(&["--against", "known", "--apply"]);
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = plan(&["--against", "known"]);
+    assert_eq!(code, Some(0), "{said}");
+}
