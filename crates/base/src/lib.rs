@@ -15,6 +15,7 @@ mod secret;
 mod suggest;
 mod tree;
 mod url;
+mod wildcard;
 
 pub use allow::{AllowList, AllowedRemote, Namer, Refused};
 pub use chain::{Chain, chain};
@@ -26,3 +27,4 @@ pub use secret::Secret;
 pub use suggest::suggest;
 pub use tree::{Commit, File, PathError, Tree, TreeBuilder, normalise};
 pub use url::{Url, scrub_urls};
+pub use wildcard::wildcard;

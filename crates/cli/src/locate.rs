@@ -96,6 +96,14 @@ pub(crate) fn dir(global: &Global) -> Option<PathBuf> {
 }
 
 impl Platform {
+    /// The one that the environment names, as in a job's step.
+    pub(crate) fn from_env() -> Result<Option<Self>> {
+        match environment()? {
+            Some(Found::Remote { url, token, ca }) => Self::at(&url, &token, ca.as_deref()).map(Some),
+            _ => Ok(None),
+        }
+    }
+
     /// The Herder that a command is for.
     pub(crate) fn find(global: &Global) -> Result<Self> {
         match find(global)? {

@@ -132,8 +132,20 @@ impl Platform {
         Ok(self.send(Method::GET, path, None).await?.into_body())
     }
 
+    /// Hands over bytes.
+    pub(crate) async fn put(&self, path: &str, bytes: Vec<u8>) -> Result<()> {
+        let answer = tokio::time::timeout(PATIENCE, self.send_bytes(Method::PUT, path, bytes));
+        let answer = answer.await;
+        answer.map_err(|_| anyhow!("{}{path} did not answer in {PATIENCE:?}", self.base))??;
+        Ok(())
+    }
+
     async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Response<Incoming>> {
         let bytes = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
+        self.send_bytes(method, path, bytes).await
+    }
+
+    async fn send_bytes(&self, method: Method, path: &str, bytes: Vec<u8>) -> Result<Response<Incoming>> {
         let request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))

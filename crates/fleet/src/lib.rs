@@ -8,15 +8,14 @@
 #![forbid(unsafe_code)]
 
 pub mod format;
-pub mod job;
 mod model;
 mod promote;
 mod read;
 mod render;
 
 pub use model::{
-    Application, Channel, ConfigSource, Desired, Environment, EnvironmentKind, Fleet, Held, Inputs, Lease,
-    Member, Policy, Role, Settings, SourceRef, Stack, StateRule, Team, Unit, UnitOrigin,
+    Application, ConfigSource, Desired, Environment, EnvironmentKind, Fleet, Held, Inputs, Lease, Policy,
+    Role, Settings, SourceRef, StateRule, Team, Unit, UnitOrigin,
 };
 pub use promote::{Move, PromoteError, Promotion, promote, release};
 pub use read::{Renders, read, sources};

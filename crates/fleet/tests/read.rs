@@ -514,14 +514,11 @@ fn job_dsl_scripts_are_jobs() {
     let job = &fleet.jobs[0];
     assert_eq!(job.name, "abc-application");
     assert_eq!(job.sources[0].url.expose(), "/srv/git/abc.git");
+    assert_eq!(job.target, herder_job::Target::Parameter("NAMESPACE".to_owned()));
+    assert_eq!(job.steps[0], herder_job::Step::shell("mvn -B -e clean test"));
     assert_eq!(
-        job.target,
-        herder_fleet::job::Target::Parameter("NAMESPACE".to_owned())
-    );
-    assert_eq!(job.steps[0].shell, "mvn -B -e clean test");
-    assert_eq!(
-        job.steps[1].shell,
-        "kustomize build ~/someApp | kubectl apply --namespace $NAMESPACE -f -"
+        job.steps[1],
+        herder_job::Step::shell("kustomize build ~/someApp | kubectl apply --namespace $NAMESPACE -f -")
     );
     // The other script's fault is its own, and nothing is removed because of it.
     let error = found.iter().find(|d| d.code == "syntax").unwrap();

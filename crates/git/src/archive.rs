@@ -93,7 +93,7 @@ fn add(out: &mut Vec<u8>, entry: &Entry, bytes: &[u8]) {
     }
 }
 
-fn content(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn content(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
     out.resize(out.len().next_multiple_of(512), 0);
 }
@@ -110,7 +110,7 @@ fn record(out: &mut Vec<u8>, key: &str, value: &[u8]) {
     out.push(b'\n');
 }
 
-fn header(out: &mut Vec<u8>, name: &str, kind: u8, mode: u32, size: usize, link: &[u8]) {
+pub(crate) fn header(out: &mut Vec<u8>, name: &str, kind: u8, mode: u32, size: usize, link: &[u8]) {
     let mut block = [0u8; 512];
     let mut put = |at: usize, width: usize, text: &[u8]| {
         for (to, from) in block.iter_mut().skip(at).zip(text.iter().take(width)) {

@@ -102,6 +102,10 @@ impl Git {
         }))
     }
 
+    pub(crate) fn dir(&self) -> &Path {
+        &self.0.dir
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
         &self.0.limits
     }
@@ -489,7 +493,7 @@ pub(crate) fn candidates(reference: &str) -> Vec<String> {
     ]
 }
 
-async fn init(path: &Path, limit: Duration) -> Result<(), Error> {
+pub(crate) async fn init(path: &Path, limit: Duration) -> Result<(), Error> {
     let failed = |source| Error::Cache {
         path: path.display().to_string(),
         source,

@@ -405,3 +405,124 @@ async fn bombs_are_bounded() {
     let refused = narrow.fetch(&url, "big").await.unwrap_err().to_string();
     assert!(refused.contains("larger than what is fetched"), "{refused}");
 }
+
+/// Unpacks what a workspace gets, with the files of the commit beside it.
+async fn workspace(git: &Git, url: &AllowedRemote, branch: &str, commit: &Commit, depth: u32, into: &Path) {
+    std::fs::create_dir_all(into).unwrap();
+    let mut tar = Vec::new();
+    let mut history = git.history(url, branch, commit, depth).await.unwrap();
+    while let Some(portion) = history.next().await.unwrap() {
+        tar.extend(portion);
+    }
+    drop(history);
+    let mut files = Vec::new();
+    let mut archive = git.archive(url, commit.as_str()).await.unwrap();
+    while let Some(portion) = archive.next().await.unwrap() {
+        files.extend(portion);
+    }
+    for tar in [tar, files] {
+        let mut child = std::process::Command::new("tar")
+            .args(["-x", "-f", "-", "-C"])
+            .arg(into)
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), &tar).unwrap();
+        assert!(child.wait().unwrap().success());
+    }
+}
+
+#[tokio::test]
+async fn a_workspace_is_a_repository() {
+    let Bench { dir, git, url } = bench().await;
+    let mut commits = vec![Commit::default()];
+    for (number, text) in [(1, "one"), (2, "two"), (3, "three")] {
+        let parent = commits.last().unwrap().clone();
+        let changes = [put("a/b.txt", text)];
+        let commit = git
+            .commit(&url, "main", &parent, &changes, text, &author(number))
+            .await;
+        commits.push(commit.unwrap());
+    }
+    let head = commits[3].clone();
+    let remote = dir.path().join("shop.git");
+    run(&remote, &["tag", "-a", "-m", "v1", "v1", commits[2].as_str()]);
+    run(&remote, &["tag", "v2", head.as_str()]);
+    run(&remote, &["branch", "side", commits[1].as_str()]);
+
+    let shallow = dir.path().join("shallow");
+    workspace(&git, &url, "main", &head, 1, &shallow).await;
+    let at = |dir: &Path, args: &[&str]| run(dir, args);
+    assert_eq!(at(&shallow, &["status", "--porcelain"]), "");
+    assert_eq!(at(&shallow, &["rev-parse", "--abbrev-ref", "HEAD"]), "main");
+    assert_eq!(at(&shallow, &["rev-parse", "HEAD"]), head.as_str());
+    assert_eq!(at(&shallow, &["log", "--format=%s"]), "three");
+    assert_eq!(at(&shallow, &["describe", "--tags", "--dirty"]), "v2");
+    assert_eq!(at(&shallow, &["tag"]), "v1\nv2");
+    assert_eq!(
+        at(&shallow, &["branch", "-r", "--format=%(refname:short)"]),
+        "origin/main\norigin/side"
+    );
+    assert_eq!(at(&shallow, &["show", "origin/side:a/b.txt"]), "one");
+    assert_eq!(at(&shallow, &["rev-parse", "--is-shallow-repository"]), "true");
+    at(&shallow, &["fsck", "--strict"]);
+
+    // All of it, of a tag that is no branch's head.
+    let whole = dir.path().join("whole");
+    workspace(&git, &url, "v1", &commits[2], 0, &whole).await;
+    assert_eq!(at(&whole, &["log", "--format=%s"]), "two\none");
+    assert_eq!(at(&whole, &["rev-parse", "--abbrev-ref", "HEAD"]), "HEAD");
+    assert_eq!(at(&whole, &["describe"]), "v1");
+    assert_eq!(at(&whole, &["rev-parse", "--is-shallow-repository"]), "false");
+    std::fs::write(whole.join("a/b.txt"), "changed").unwrap();
+    at(&whole, &["commit", "-a", "-m", "mine"]);
+
+    // Nothing of the work stays, and nothing is in the repository that opens the remote.
+    let left = std::fs::read_dir(dir.path().join("cache")).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    assert!(
+        left.iter()
+            .all(|name| !name.to_string_lossy().starts_with(".work")),
+        "{left:?}"
+    );
+    let config = std::fs::read_to_string(whole.join(".git/config")).unwrap();
+    assert!(
+        config.contains("shop.git") && !config.contains("helper"),
+        "{config}"
+    );
+}
+
+#[tokio::test]
+async fn submodules_are_listed_with_their_commits() {
+    let Bench { dir, git, url } = bench().await;
+    let inner = dir.path().join("inner.git");
+    git.init_bare(&inner).await.unwrap();
+    let inner_url = own(&inner.display().to_string());
+    let none = Commit::default();
+    let commit = git
+        .commit(&inner_url, "main", &none, &[put("x", "y")], "x", &author(1))
+        .await
+        .unwrap();
+    let first = git
+        .commit(&url, "main", &none, &[put("a", "b")], "a", &author(1))
+        .await
+        .unwrap();
+    assert_eq!(git.submodules(&url, &first).await.unwrap(), []);
+    let clone = dir.path().join("clone");
+    run(dir.path(), &["clone", "-q", "shop.git", "clone"]);
+    std::fs::write(
+        clone.join(".gitmodules"),
+        "[submodule \"lib\"]\n\tpath = third/lib\n\turl = ../inner.git\n[include]\n\tpath = /etc/passwd\n",
+    )
+    .unwrap();
+    let link = format!("160000,{},third/lib", commit.as_str());
+    run(&clone, &["update-index", "--add", "--cacheinfo", &link]);
+    run(&clone, &["add", ".gitmodules"]);
+    run(&clone, &["commit", "-q", "-m", "lib"]);
+    run(&clone, &["push", "-q", "origin", "HEAD:main"]);
+    let head = git.resolve(&url, "main").await.unwrap();
+    let found = git.submodules(&url, &head).await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].path.as_str(), &found[0].commit), ("third/lib", &commit));
+    assert_eq!(found[0].url.expose(), inner.display().to_string());
+}

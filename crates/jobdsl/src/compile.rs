@@ -1,10 +1,11 @@
 //! From a script to items: reads, runs within limits, builds the XML, maps it to native jobs.
 
-use crate::dsl::{DslHost, Item as DslItem, Kind};
-use crate::native::{self, NativeJob};
+use crate::dsl::{DslHost, Item as DslItem, Kind, Roots};
+use crate::native;
 use crate::run::{Interp, Limits, Throw, ThrowKind};
 use crate::xml::print;
 use herder_base::{Diagnostic, Location, Tree, normalise};
+use herder_job::Job;
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
@@ -14,6 +15,9 @@ use std::rc::Rc;
 pub struct Options {
     /// The directory below which `readFileFromWorkspace` and `new File` look; the tree's root if empty.
     pub root: String,
+    /// The directory that a seed repository was put into, for files and classes that scripts name as if it were the root;
+    /// none if empty.
+    pub seed: String,
     /// Directories in which classes are looked for; if empty those that seed repositories use.
     pub classpath: Vec<String>,
     /// Variables the script finds: a seed job's parameters and environment.
@@ -45,7 +49,7 @@ pub struct Item {
     /// Its `config.xml`.
     pub xml: String,
     /// What runs; views and folders have none.
-    pub job: Option<NativeJob>,
+    pub job: Option<Job>,
     /// What of it has no equivalent or is not known.
     pub warnings: Vec<Diagnostic>,
 }
@@ -161,9 +165,20 @@ fn compile_here(tree: &Tree, script: &str, options: &Options) -> Compiled {
             (root, dir) => format!("{root}/{dir}"),
         };
         classpath = CLASSPATH.iter().map(|dir| below(dir)).collect();
+        if !options.seed.is_empty() {
+            let seed = |dir: &&str| match *dir {
+                "" => options.seed.clone(),
+                dir => format!("{}/{dir}", options.seed),
+            };
+            classpath.extend(CLASSPATH.iter().map(seed));
+        }
         classpath.push(folder.to_owned());
     }
-    let Some(host) = DslHost::new(tree.clone(), &options.root, classpath, options.bindings.clone()) else {
+    let roots = Roots {
+        root: options.root.clone(),
+        seed: options.seed.clone(),
+    };
+    let Some(host) = DslHost::new(tree.clone(), roots, classpath, options.bindings.clone()) else {
         out.diagnostics.push(Diagnostic::error(
             "job-dsl",
             "the tables of the DSL cannot be read",
@@ -190,11 +205,12 @@ fn compile_here(tree: &Tree, script: &str, options: &Options) -> Compiled {
                     Kind::View => ItemKind::View,
                 };
                 let mut warnings = Vec::new();
-                let job = (kind == ItemKind::Job).then(|| native::map(&item.name, &node, &mut warnings));
+                let at = lines.locate(tree, &item.at.0, item.at.1);
+                let job = (kind == ItemKind::Job)
+                    .then(|| native::map(&item.name, &node, &mut warnings))
+                    .map(|job| placed(job, &at));
                 for warning in &mut warnings {
-                    warning
-                        .at
-                        .get_or_insert_with(|| Location::new(item.at.0.as_str(), item.at.1, 0));
+                    warning.at.get_or_insert_with(|| at.clone());
                 }
                 let new = Item {
                     name: item.name.clone(),
@@ -243,6 +259,15 @@ fn compile_here(tree: &Tree, script: &str, options: &Options) -> Compiled {
     out.output.clone_from(&host.printed.borrow());
     drop(interp);
     out
+}
+
+/// The job with the place where it was written, also in what refuses it.
+pub(crate) fn placed(mut job: Job, at: &Location) -> Job {
+    for why in std::mem::take(&mut job.refused) {
+        job.refuse(at, &why);
+    }
+    job.at = at.clone();
+    job
 }
 
 fn report(tree: &Tree, script: &str, lines: &mut Lines, error: &Throw) -> Diagnostic {

@@ -1,6 +1,6 @@
 //! A Jenkins `config.xml` as an item: the same tree and the same mapping that scripts go through.
 
-use crate::compile::{Item, ItemKind};
+use crate::compile::{Item, ItemKind, placed};
 use crate::native;
 use crate::xml::{Element, print, read};
 use herder_base::{Diagnostic, Location};
@@ -34,7 +34,9 @@ pub fn import(name: &str, path: &str, text: &str) -> Result<Item, Diagnostic> {
         ItemKind::Job
     };
     let mut warnings = Vec::new();
-    let job = (kind == ItemKind::Job).then(|| native::map(name, &root, &mut warnings));
+    let job = (kind == ItemKind::Job)
+        .then(|| native::map(name, &root, &mut warnings))
+        .map(|job| placed(job, &Location::new(path, 0, 0)));
     if element.ends_with("MultiBranchProject") || element.ends_with("OrganizationFolder") {
         let message = format!("`{element}` computes its jobs from branches; it is kept and does nothing");
         warnings.push(Diagnostic::warning("no-equivalent", message));
@@ -81,9 +83,14 @@ mod tests {
         let item = import("team/a", "jobs/team/jobs/a/config.xml", text).unwrap();
         let job = item.job.unwrap();
         assert_eq!((job.name.as_str(), job.description.as_str()), ("team/a", "d"));
-        assert_eq!(job.steps, ["make"]);
+        assert_eq!(job.steps, [herder_job::Step::shell("make")]);
         assert_eq!(item.warnings.len(), 1);
         assert!(item.warnings[0].message.contains("x.Y"));
+        // A step that cannot be run is not left out of a run in silence.
+        assert_eq!(
+            job.refused,
+            ["jobs/team/jobs/a/config.xml: `x.Y` is a step that cannot be run here"]
+        );
     }
 
     #[test]

@@ -18,7 +18,6 @@ mod xml;
 pub use compile::{Compiled, Item, ItemKind, Options, compile, compile_all};
 pub use diff::{Difference, diff};
 pub use import::import;
-pub use native::{NativeJob, NativeParameter, NativeParameterKind, NativeSource, NativeTrigger};
 pub use seed::{Made, Removed, Seed, SeedPlan, Step};
 
 /// Whether a text can be read as a script; the byte offset and message if not.

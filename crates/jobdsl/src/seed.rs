@@ -49,7 +49,20 @@ impl Seed {
     /// Adds an item, unless there is one of its name, or one of a name that is written to the same file.
     pub fn insert(&mut self, script: String, item: Item) {
         let key = item.file_name();
-        if let Some(first) = self.items.get(&key) {
+        if let Some(first) = self.items.get_mut(&key) {
+            // Many scripts say the folder they put their jobs into; as in Jenkins the last one counts.
+            if item.kind == ItemKind::Folder
+                && first.item.kind == ItemKind::Folder
+                && first.item.name == item.name
+            {
+                let message = format!("the folder `{}` is made by {} as well", item.name, first.script);
+                let found = Diagnostic::note("made-again", message)
+                    .at(Location::new(&script, 0, 0))
+                    .hint("the last one counts");
+                self.diagnostics.push(found);
+                *first = Made { script, item };
+                return;
+            }
             let message = if first.item.name == item.name {
                 format!("`{}` is made by {} already", item.name, first.script)
             } else {
@@ -261,6 +274,23 @@ mod tests {
         assert_eq!(twice.items["x"].script, "a.groovy");
         assert_eq!(twice.diagnostics[0].code, "duplicate");
         assert!(twice.has_errors());
+    }
+
+    #[test]
+    fn a_folder_is_made_again() {
+        let both = seed(&[
+            ("a.groovy", "folder('team') { description 'a' }\njob('team/a')"),
+            ("b.groovy", "folder('team') { description 'b' }\njob('team/b')"),
+        ]);
+        assert!(!both.has_errors(), "{:?}", both.diagnostics);
+        assert_eq!(both.items["team"].script, "b.groovy");
+        assert!(
+            both.items["team"]
+                .item
+                .xml
+                .contains("<description>b</description>")
+        );
+        assert_eq!(both.diagnostics[0].code, "made-again");
     }
 
     #[test]

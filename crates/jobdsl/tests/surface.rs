@@ -113,7 +113,8 @@ fn the_table_in_the_manual_is_measured() {
         let entry = methods
             .entry((line.context.clone(), line.method.clone()))
             .or_default();
-        entry[0] |= has("no-equivalent") || made.items.iter().any(|item| item.job.is_none());
+        entry[0] |=
+            has("no-equivalent") || has("refused") || made.items.iter().any(|item| item.job.is_none());
         entry[1] |= has("unknown-method");
     }
     let mut rows: BTreeMap<&str, Row> = BTreeMap::new();

@@ -1,7 +1,7 @@
 //! The environment of steps, as Jenkins gives it, and `$NAME` in a job's own texts.
 
-use crate::definition::Definition;
 use crate::run::{Checkout, RunId};
+use herder_job::Job;
 use std::collections::BTreeMap;
 
 /// What the environment is made of.
@@ -10,7 +10,7 @@ pub struct EnvInput<'a> {
     /// The run.
     pub id: &'a RunId,
     /// Its job.
-    pub definition: &'a Definition,
+    pub definition: &'a Job,
     /// Its parameters, unmasked.
     pub parameters: &'a BTreeMap<String, String>,
     /// What is checked out.
@@ -144,9 +144,9 @@ mod tests {
 
     #[test]
     fn is_jenkins_environment() {
-        let definition = Definition {
+        let definition = Job {
             name: "team/build".to_owned(),
-            ..Definition::default()
+            ..Job::default()
         };
         let id = RunId {
             job: "team/build".to_owned(),
@@ -157,6 +157,8 @@ mod tests {
             branch: "main".to_owned(),
             commit: "c0ffee".to_owned(),
             directory: String::new(),
+            depth: None,
+            submodules: false,
         }];
         let parameters = [
             ("NAMESPACE".to_owned(), "staging".to_owned()),

@@ -1,13 +1,13 @@
 //! Runs steps as processes of this machine, in a directory per run. For development and tests: a platform runs them
 //! in pods, which see neither this machine nor each other.
 
-use crate::definition::Step;
 use crate::dispatch::remark;
 use crate::ports::{Checkouts, Executor};
 use crate::run::{Checkout, RunEvent, RunResult, RunSpec};
 use crate::script;
 use futures::future::BoxFuture;
 use herder_base::{Tree, Url, chain};
+use herder_job::Step;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::os::unix::fs::PermissionsExt;
@@ -88,7 +88,7 @@ impl LocalExecutor {
         scripts: &Path,
     ) -> RunResult {
         for (index, step) in (0u32..).zip(&spec.steps) {
-            let Step::Shell(text) = step else {
+            let Step::Shell { name: _, text, env } = step else {
                 return RunResult::Failed {
                     reason: "platform actions do not run as processes".to_owned(),
                 };
@@ -116,6 +116,7 @@ impl LocalExecutor {
                 .env("HOME", directory)
                 .env("WORKSPACE_TMP", scripts)
                 .envs(&spec.env)
+                .envs(env)
                 .env("WORKSPACE", directory)
                 .current_dir(directory)
                 .stdin(Stdio::null())

@@ -1,10 +1,10 @@
 //! What this crate needs from the outside, as traits: somebody to run things, somebody who knows remotes, somebody
 //! who remembers. The server gives them.
 
-use crate::definition::Action;
 use crate::run::{Cause, RunEvent, RunId, RunRecord, RunResult, RunSpec, RunStatus};
 use futures::future::BoxFuture;
 use herder_base::{Tree, Url};
+use herder_job::Action;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

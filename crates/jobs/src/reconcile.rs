@@ -1,7 +1,8 @@
 //! Makes the set of jobs match a list of definitions. Pure: says what is to change, and refuses what cannot be.
 
 use crate::cron::{CronError, Schedule};
-use crate::definition::{Definition, Origin, Step, Trigger};
+use herder_base::Location;
+use herder_job::{Job, Origin, Step, Trigger};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,13 +70,13 @@ pub struct Reconciled {
 /// A definition with its times.
 #[derive(Debug, Clone)]
 pub(crate) struct Checked {
-    pub(crate) definition: Definition,
+    pub(crate) definition: Job,
     pub(crate) hash: String,
     pub(crate) schedules: Vec<(Trigger, Schedule)>,
 }
 
 /// Checks a definition and reads its times.
-pub(crate) fn check(definition: &Definition, zone: &TimeZone) -> Result<Checked, Refusal> {
+pub(crate) fn check(definition: &Job, zone: &TimeZone) -> Result<Checked, Refusal> {
     let name = &definition.name;
     let bad =
         |part: &str| part.is_empty() || part == "." || part == ".." || part.chars().any(char::is_control);
@@ -119,7 +120,8 @@ pub(crate) struct Changes {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Existing<'a> {
     pub(crate) hash: &'a str,
-    pub(crate) origin: &'a Origin,
+    pub(crate) origin: Origin,
+    pub(crate) at: &'a Location,
     pub(crate) disabled: bool,
 }
 
@@ -130,7 +132,7 @@ const GUARD_FREE: usize = 5;
 /// Compares what exists with what is defined.
 pub(crate) fn changes(
     existing: &BTreeMap<&str, Existing<'_>>,
-    definitions: &[Definition],
+    definitions: &[Job],
     removed: Removed,
     many: bool,
     zone: &TimeZone,
@@ -141,7 +143,7 @@ pub(crate) fn changes(
         let name = definition.name.as_str();
         let built_in = existing
             .get(name)
-            .is_some_and(|job| *job.origin == Origin::BuiltIn);
+            .is_some_and(|job| job.origin == Origin::BuiltIn);
         let checked = if built_in {
             Err(Refusal::BuiltIn(name.to_owned()))
         } else if !seen.insert(name) {
@@ -156,7 +158,7 @@ pub(crate) fn changes(
             }
             (Ok(checked), Some(job)) if job.hash == checked.hash && !job.disabled => {
                 // Where it was written may have moved; that is no update.
-                if *job.origin != checked.definition.origin {
+                if job.origin != checked.definition.origin || *job.at != checked.definition.at {
                     out.put.push(checked);
                 }
                 out.report.unchanged += 1;
@@ -174,7 +176,7 @@ pub(crate) fn changes(
     }
     let gone: Vec<String> = existing
         .iter()
-        .filter(|(name, job)| *job.origin != Origin::BuiltIn && !seen.contains(**name))
+        .filter(|(name, job)| job.origin != Origin::BuiltIn && !seen.contains(**name))
         .map(|(name, _)| (*name).to_owned())
         .collect();
     let guarded = gone.len() > GUARD_FREE && gone.len() * 100 > existing.len() * GUARD_PERCENT && !many;
@@ -193,30 +195,31 @@ pub(crate) fn changes(
 mod tests {
     use super::*;
 
-    fn job(name: &str, spec: &str) -> Definition {
-        Definition {
+    fn job(name: &str, spec: &str) -> Job {
+        Job {
             name: name.to_owned(),
             triggers: vec![Trigger::Cron(spec.to_owned())],
-            ..Definition::default()
+            ..Job::default()
         }
     }
 
     #[test]
     fn says_what_changes() {
         let same = job("same", "@daily").content_hash();
-        let native = Origin::Native;
-        let built_in = Origin::BuiltIn;
+        let (native, built_in) = (Origin::Native, Origin::BuiltIn);
+        let nowhere = Location::default();
         let exists = |hash, origin| Existing {
             hash,
             origin,
+            at: &nowhere,
             disabled: false,
         };
         let existing: BTreeMap<&str, Existing<'_>> = [
-            ("same", exists(same.as_str(), &native)),
-            ("changed", exists("other", &native)),
-            ("broken", exists("other", &native)),
-            ("gone", exists("x", &native)),
-            ("update-jobs", exists("y", &built_in)),
+            ("same", exists(same.as_str(), native)),
+            ("changed", exists("other", native)),
+            ("broken", exists("other", native)),
+            ("gone", exists("x", native)),
+            ("update-jobs", exists("y", built_in)),
         ]
         .into();
         let definitions = [
@@ -246,14 +249,15 @@ mod tests {
 
     #[test]
     fn guards_against_losing_everything() {
-        let native = Origin::Native;
+        let nowhere = Location::default();
         let names: Vec<String> = (0..20).map(|i| format!("job{i}")).collect();
         let existing: BTreeMap<&str, Existing<'_>> = names
             .iter()
             .map(|name| {
                 let job = Existing {
                     hash: "x",
-                    origin: &native,
+                    origin: Origin::Native,
+                    at: &nowhere,
                     disabled: false,
                 };
                 (name.as_str(), job)

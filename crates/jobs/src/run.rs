@@ -1,7 +1,7 @@
 //! What a run is, what starts it, what an executor is told and what it tells back. Data only.
 
-use crate::definition::{Definition, Step};
 use herder_base::{Secret, Url};
+use herder_job::{Job, Step};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -128,6 +128,9 @@ pub enum Cause {
     Upstream {
         /// That run.
         run: RunId,
+        /// The jobs whose runs led to that one, so that jobs which start each other come to an end.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        after: Vec<String>,
     },
     /// An earlier run was lost.
     Retry {
@@ -166,7 +169,7 @@ impl fmt::Display for Cause {
                 moved(f, changes)
             }
             Self::Cron { spec } => write!(f, "its time came ({spec})"),
-            Self::Upstream { run } => write!(f, "{run} ended"),
+            Self::Upstream { run, .. } => write!(f, "{run} ended"),
             Self::Retry { of } => write!(f, "run #{of} was lost"),
             Self::Platform { why } => f.write_str(why),
         }
@@ -174,7 +177,7 @@ impl fmt::Display for Cause {
 }
 
 /// A source at the commit a run uses.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkout {
     /// The remote's URL, parameters filled in.
     pub url: Url,
@@ -184,6 +187,10 @@ pub struct Checkout {
     pub commit: String,
     /// Directory below the workspace; the workspace itself if empty.
     pub directory: String,
+    /// How many commits back its history goes; all of it if zero, one if nothing is said.
+    pub depth: Option<u32>,
+    /// Whether its submodules are checked out.
+    pub submodules: bool,
 }
 
 /// All an executor needs to know.
@@ -192,7 +199,7 @@ pub struct RunSpec {
     /// Which run.
     pub id: RunId,
     /// The job as it was when the run started.
-    pub definition: Arc<Definition>,
+    pub definition: Arc<Job>,
     /// Which attempt this is, from one.
     pub attempt: u32,
     /// Parameters, unmasked.

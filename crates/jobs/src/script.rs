@@ -3,6 +3,21 @@
 /// The variable that names the variables of a step whose values are secret, separated by commas.
 pub const SECRETS: &str = "HERDER_SECRET_VARIABLES";
 
+/// The variable that says, as JSON, which files a run keeps.
+pub const ARTEFACTS: &str = "HERDER_ARTEFACTS";
+
+/// The file of a step's script. Files are run in the order of their names.
+#[must_use]
+pub fn file(step: usize) -> String {
+    format!("step-{step:06}.sh")
+}
+
+/// The file of a step's own variables, a JSON object.
+#[must_use]
+pub fn env_file(step: usize) -> String {
+    format!("env-{step:06}.json")
+}
+
 /// What parts lines that `herder steps` passes on together.
 pub const SEPARATOR: u8 = 0x1e;
 

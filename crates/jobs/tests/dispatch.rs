@@ -10,10 +10,10 @@ use futures::future::BoxFuture;
 use herder_base::{Clock, Commit, FixedClock, Tree, TreeBuilder, Url};
 use herder_jobs::log::LineKind;
 use herder_jobs::{
-    Action, Actions, Cause, Checkouts, Definition, Downstream, Executor, Jobs, Journal, LocalExecutor,
-    LogStore, MemoryJournal, Parameter, ParameterKind, PortError, Ports, Remotes, Removed, Retention,
-    RunEvent, RunId, RunRecord, RunRequest, RunResult, RunSpec, RunStatus, RunUpdate, Settings, Source, Step,
-    Target, Threshold, Trigger,
+    Action, Actions, ArtefactStore, Cause, Checkouts, Downstream, Executor, Job, Jobs, Journal,
+    LocalExecutor, LogStore, MemoryJournal, Parameter, ParameterKind, PortError, Ports, Remotes, Removed,
+    Retention, RunEvent, RunId, RunRecord, RunRequest, RunResult, RunSpec, RunStatus, RunUpdate, Settings,
+    Source, Step, Target, Trigger, TriggerError, When,
 };
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -93,6 +93,10 @@ impl World {
     }
 
     fn with(journal: Arc<MemoryJournal>) -> Self {
+        Self::with_settings(journal, Settings::default())
+    }
+
+    fn with_settings(journal: Arc<MemoryJournal>, settings: Settings) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let git = Arc::new(Git::default());
         "c1".clone_into(&mut git.head.lock().unwrap());
@@ -107,8 +111,9 @@ impl World {
             journal: journal.clone(),
             clock: Arc::new(clock.clone()),
             logs: LogStore::new(dir.path().join("logs")),
+            artefacts: ArtefactStore::new(dir.path().join("artefacts")),
         };
-        let (jobs, dispatcher) = Jobs::new(Settings::default(), ports);
+        let (jobs, dispatcher) = Jobs::new(settings, ports);
         let stop = CancellationToken::new();
         let token = stop.clone();
         #[allow(clippy::disallowed_methods, reason = "the test itself owns and joins it")]
@@ -124,7 +129,7 @@ impl World {
         }
     }
 
-    async fn define(&self, definitions: &[Definition]) {
+    async fn define(&self, definitions: &[Job]) {
         let report = self
             .jobs
             .reconcile(definitions.to_vec(), Removed::Delete, false)
@@ -196,11 +201,11 @@ fn run(job: &str, number: u64) -> RunId {
     }
 }
 
-fn job(name: &str, steps: &[&str]) -> Definition {
-    Definition {
+fn job(name: &str, steps: &[&str]) -> Job {
+    Job {
         name: name.to_owned(),
-        steps: steps.iter().map(|step| Step::Shell((*step).to_owned())).collect(),
-        ..Definition::default()
+        steps: steps.iter().map(|step| Step::shell(*step)).collect(),
+        ..Job::default()
     }
 }
 
@@ -208,7 +213,7 @@ fn source() -> Vec<Source> {
     vec![Source {
         url: URL.into(),
         branch: "*/main".to_owned(),
-        directory: String::new(),
+        ..Source::default()
     }]
 }
 
@@ -228,7 +233,7 @@ async fn steps_run_as_in_jenkins() {
         ],
     );
     build.sources = source();
-    build.namespace = Target::Parameter("NAMESPACE".to_owned());
+    build.target = Target::Parameter("NAMESPACE".to_owned());
     build.parameters = vec![
         parameter(
             "NAMESPACE",
@@ -246,6 +251,7 @@ async fn steps_run_as_in_jenkins() {
             "WHERE",
             ParameterKind::Choice {
                 choices: vec!["eu".to_owned(), "us".to_owned()],
+                default: "eu".to_owned(),
             },
         ),
     ];
@@ -258,8 +264,8 @@ async fn steps_run_as_in_jenkins() {
     )];
     build.downstream = vec![Downstream {
         job: "deploy".to_owned(),
-        threshold: Threshold::Success,
         parameters: [("VERSION".to_owned(), "$GIT_COMMIT-$BUILD_NUMBER".to_owned())].into(),
+        ..Downstream::default()
     }];
     world.define(&[build, after]).await;
 
@@ -304,7 +310,8 @@ async fn steps_run_as_in_jenkins() {
     assert_eq!(
         deployed.causes,
         [Cause::Upstream {
-            run: record.id.clone()
+            run: record.id.clone(),
+            after: Vec::new(),
         }]
     );
 
@@ -405,12 +412,12 @@ async fn failures_retries_timeouts_and_aborts() {
 #[tokio::test]
 async fn one_question_per_remote_and_a_decision_per_job() {
     let world = World::new();
-    let polling = |name: String| Definition {
+    let polling = |name: String| Job {
         sources: source(),
         triggers: vec![Trigger::Poll("* * * * *".to_owned())],
         ..job(&name, &["cat someApp/version"])
     };
-    let jobs: Vec<Definition> = (0..20).map(|i| polling(format!("job{i}"))).collect();
+    let jobs: Vec<Job> = (0..20).map(|i| polling(format!("job{i}"))).collect();
     world.define(&jobs).await;
     // Never run: each looks at once, all with one question, and builds after the quiet period.
     world.decided("job19", "the job has never run").await;
@@ -516,20 +523,38 @@ async fn a_restart_loses_nothing_silently() {
 }
 
 #[tokio::test]
-async fn a_built_in_job_runs_after_every_start() {
-    let journal = Arc::new(MemoryJournal::default());
+async fn the_platforms_own_job_waits_for_no_place() {
+    let world = World::with_settings(
+        Arc::new(MemoryJournal::default()),
+        Settings {
+            executors: 1,
+            ..Settings::default()
+        },
+    );
     let mut update = job("update-jobs", &[]);
     update.steps = vec![Step::Action(Action::UpdateJobs)];
     update.sources = source();
-    for number in 1..=3 {
-        let world = World::with(Arc::clone(&journal));
-        world.jobs.add_built_in(vec![update.clone()]).await.unwrap();
-        if number == 1 {
-            world.run(RunRequest::manual("update-jobs", "ada")).await;
-        }
-        world.ended("update-jobs", number).await;
-        world.end().await;
-    }
+    world.jobs.add_built_in(vec![update]).await.unwrap();
+    world
+        .define(&[job("long", &["sleep 600"]), job("next", &["true"])])
+        .await;
+    let long = world
+        .jobs
+        .trigger(RunRequest::manual("long", "ada"))
+        .await
+        .unwrap();
+    let next = world
+        .jobs
+        .trigger(RunRequest::manual("next", "ada"))
+        .await
+        .unwrap();
+    let record = world.run(RunRequest::manual("update-jobs", "ada")).await;
+    assert_eq!(record.status, RunStatus::Succeeded);
+    let waiting = world.journal.get(&next).await.unwrap().unwrap();
+    assert_eq!(waiting.status, RunStatus::Queued);
+    world.jobs.abort(&long, "ada").await.unwrap();
+    world.ended("next", 1).await;
+    world.end().await;
 }
 
 #[tokio::test]
@@ -543,7 +568,7 @@ async fn cron_retention_and_actions() {
     nightly.triggers = vec![Trigger::Cron("* * * * *".to_owned())];
     nightly.retention = Retention {
         runs: Some(2),
-        days: None,
+        age: None,
     };
     world.define(&[nightly]).await;
     let report = world
@@ -578,5 +603,105 @@ async fn cron_retention_and_actions() {
         Some(Err(error)) if error.to_string().contains("removed by the job's retention")
     ));
     assert!(world.clock.now() > history[0].queued_at || history[0].finished_at.is_some());
+    world.end().await;
+}
+
+#[tokio::test]
+async fn jobs_start_each_other_and_come_to_an_end() {
+    let world = World::new();
+    let next = |job: &str, when| Downstream {
+        job: job.to_owned(),
+        when,
+        current: true,
+        ..Downstream::default()
+    };
+    let with = |mut job: Job, downstream: Vec<Downstream>| {
+        job.downstream = downstream;
+        job.parameters = vec![Parameter {
+            name: "WHO".to_owned(),
+            description: String::new(),
+            kind: ParameterKind::String {
+                default: "nobody".to_owned(),
+            },
+        }];
+        job
+    };
+    let first = with(
+        job("first", &["true"]),
+        vec![
+            next("second", When::Success),
+            next("never", When::Failure),
+            next("nowhere", When::Success),
+        ],
+    );
+    // Goes round, and has no step of its own.
+    let second = with(
+        job("second", &[]),
+        vec![next("first", When::Success), next("third", When::Always)],
+    );
+    let mut third = with(
+        job("third", &["echo third of $WHO; false"]),
+        vec![next("never", When::Success)],
+    );
+    third.steps[0] = Step::Shell {
+        name: "greet".to_owned(),
+        text: "echo $GREETING $WHO; false".to_owned(),
+        env: [("GREETING".to_owned(), "hello".to_owned())].into(),
+    };
+    let mut cleanup = job("cleanup", &["true"]);
+    cleanup.triggers = vec![Trigger::Upstream {
+        jobs: vec!["third".to_owned()],
+        when: When::Completed,
+    }];
+    world
+        .define(&[first, second, third, cleanup, job("never", &["true"])])
+        .await;
+    let mut request = RunRequest::manual("first", "ada");
+    request.parameters.insert("WHO".to_owned(), "ada".to_owned());
+    let record = world.run(request).await;
+    assert_eq!(record.status, RunStatus::Succeeded);
+    world.ended("second", 1).await;
+    world.ended("third", 1).await;
+    world.ended("cleanup", 1).await;
+    let log = world.log(&run("third", 1)).await;
+    assert!(log.contains(&(LineKind::Begin(0), "greet".to_owned())), "{log:?}");
+    assert!(log.iter().any(|(_, text)| text == "hello ada"), "{log:?}");
+    world.decided("first", "for ever: first → second → first").await;
+    let told = world.journal.decisions("first", 10).await.unwrap();
+    assert!(
+        told.iter()
+            .any(|decision| decision.why.contains("there is no job `nowhere`")),
+        "{told:?}"
+    );
+    for (job, runs) in [("first", 1), ("never", 0)] {
+        assert_eq!(world.journal.history(job, 10).await.unwrap().len(), runs, "{job}");
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_does_not_run() {
+    let world = World::new();
+    let mut refused = job("refused", &["true"]);
+    refused.triggers = vec![Trigger::Cron("* * * * *".to_owned())];
+    refused.refused = vec!["jobs/a.groovy:3: `x` cannot be done here".to_owned()];
+    world.define(&[refused, job("empty", &[])]).await;
+    let error = world
+        .jobs
+        .trigger(RunRequest::manual("refused", "ada"))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, TriggerError::Refused { .. }));
+    assert_eq!(
+        error.to_string(),
+        "the job `refused` cannot run: jobs/a.groovy:3: `x` cannot be done here"
+    );
+    world.advance(60).await;
+    world.jobs.list().await.unwrap();
+    assert!(world.journal.history("refused", 10).await.unwrap().is_empty());
+    // Nothing done is no success, whoever let such a job in.
+    let record = world.run(RunRequest::manual("empty", "ada")).await;
+    assert_eq!(record.status, RunStatus::Failed);
+    assert_eq!(record.reason.unwrap(), "the job has no step: nothing was done");
     world.end().await;
 }

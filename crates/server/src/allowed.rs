@@ -3,7 +3,7 @@
 
 use herder_base::{AllowList, AllowedRemote, Namer, Refused, Url};
 use herder_fleet::Fleet;
-use herder_jobs::{Definition, expand};
+use herder_jobs::expand;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,15 +20,10 @@ impl Allowed {
     }
 
     /// Puts another list in force: what the fleet allows, and what its jobs are without anybody's parameters.
-    pub(crate) fn put<'a>(
-        &self,
-        fleet_url: &Url,
-        fleet: &Fleet,
-        jobs: impl IntoIterator<Item = &'a Definition>,
-    ) {
+    pub(crate) fn put(&self, fleet_url: &Url, fleet: &Fleet) {
         let mut list = fleet.remotes.clone();
         list.name(fleet_url, false);
-        for job in jobs {
+        for job in &fleet.jobs {
             let defaults: BTreeMap<String, String> = job
                 .parameters
                 .iter()

@@ -51,7 +51,7 @@ pub(crate) enum PassError {
     Record(#[from] herder_ledger::Error),
 }
 
-/// Git → Fleet, with its diagnostics recorded.
+/// Git → Fleet, with its diagnostics recorded and the jobs it wants.
 pub(crate) async fn read(shared: &Shared) -> Result<Arc<Reading>, herder_git::Error> {
     let options = &shared.options;
     // Whoever started Herder named it.
@@ -61,6 +61,7 @@ pub(crate) async fn read(shared: &Shared) -> Result<Arc<Reading>, herder_git::Er
     shared.allow(&reading.fleet);
     shared.record_reading(&reading).await;
     shared.reading.store(Some(Arc::clone(&reading)));
+    crate::seed::seed(shared, &reading).await;
     Ok(reading)
 }
 

@@ -30,7 +30,7 @@ use herder_base::{Clock, SystemClock};
 use herder_cluster::Cluster;
 use herder_edge::Edge;
 use herder_git::Git;
-use herder_jobs::{JobEvent, Jobs, LogStore, Ports, Settings};
+use herder_jobs::{ArtefactStore, JobEvent, Jobs, LogStore, Ports, Settings};
 use herder_kubelite::Kubelite;
 use herder_ledger::Ledger;
 use herder_node::fabric;
@@ -210,6 +210,7 @@ async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir
         journal: Arc::new(LedgerJournal::new(ledger.clone())),
         clock: Arc::clone(&clock),
         logs: LogStore::new(options.dir.join("logs")),
+        artefacts: ArtefactStore::new(options.dir.join("artefacts")),
     };
     let (jobs, dispatcher) = Jobs::new(
         Settings {
@@ -234,6 +235,7 @@ async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir
         live: Live::default(),
         run_tokens: RunTokens::default(),
         reading: ArcSwapOption::empty(),
+        seeded: ArcSwapOption::empty(),
         unreadable: ArcSwapOption::empty(),
         view: ArcSwap::from_pointee(View::default()),
         access: Access::default(),

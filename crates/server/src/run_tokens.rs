@@ -1,8 +1,9 @@
-//! Tokens that open exactly one run's checkout, for as long as that run goes on.
+//! Tokens of runs: each opens its run's checkout and what its job may do, for as long as that run goes on.
 
+use crate::rights::Rights;
 use aws_lc_rs::digest::{SHA256, digest};
 use herder_base::Secret;
-use herder_jobs::{Checkout, RunId};
+use herder_jobs::{Checkout, Room, RunId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,7 +11,33 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Debug, Clone)]
 pub(crate) struct Grant {
     pub(crate) run: RunId,
-    pub(crate) checkouts: Vec<Checkout>,
+    /// What it checks out; submodules are added as they are found.
+    pub(crate) checkouts: Arc<Mutex<Vec<Checkout>>>,
+    pub(crate) rights: Rights,
+    /// The artefacts it has handed over; none before the first.
+    pub(crate) kept: Arc<tokio::sync::Mutex<Option<Room>>>,
+}
+
+impl Grant {
+    /// One of the things it checks out.
+    pub(crate) fn checkout(&self, index: usize) -> Option<Checkout> {
+        self.checkouts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(index)
+            .cloned()
+    }
+
+    /// Adds things to check out, if there are not too many; says which they are now.
+    pub(crate) fn add(&self, more: Vec<Checkout>, most: usize) -> Option<std::ops::Range<usize>> {
+        let mut all = self.checkouts.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = all.len();
+        if first + more.len() > most {
+            return None;
+        }
+        all.extend(more);
+        Some(first..all.len())
+    }
 }
 
 /// The tokens of the runs that go on now. Only digests are kept, and looked up by: how long that takes says nothing about
@@ -78,7 +105,9 @@ mod tests {
                 job: "a".to_owned(),
                 number,
             },
-            checkouts: Vec::new(),
+            checkouts: Arc::default(),
+            rights: Rights::default(),
+            kept: Arc::default(),
         };
         let (first, second) = (tokens.issue(run(1)), tokens.issue(run(2)));
         let (one, two) = (first.expose().expose().clone(), second.expose().expose().clone());

@@ -4,7 +4,7 @@ use crate::api::Failure;
 use crate::board::{age, span};
 use crate::state::Shared;
 use futures::{Stream, StreamExt};
-use herder_jobs::log::{LineKind, LogLine};
+use herder_jobs::log::{LineKind, LogError, LogLine, Plain};
 use herder_jobs::{Cause, Origin, RunId, RunStatus, Trigger};
 use herder_ledger::{RunFilter, RunRow};
 use serde_json::{Value, json};
@@ -79,15 +79,15 @@ impl Shared {
         let shown = jobs.iter().map(|job| {
             let definition = &job.definition;
             let triggers: Vec<String> = definition.triggers.iter().map(trigger).collect();
-            let origin = match &definition.origin {
+            let origin = match definition.origin {
                 Origin::Native => "native".to_owned(),
-                Origin::JobDsl(at) => format!("job-dsl {at}"),
+                Origin::JobDsl => format!("job-dsl {}", definition.at),
                 Origin::BuiltIn => "built-in".to_owned(),
             };
             json!({
                 "name": definition.name, "description": definition.description, "disabled": job.disabled, "next": job.next,
                 "triggers": triggers.join(", "), "origin": origin, "definition": &**definition,
-                "running": job.running, "queued": job.queued, "decision": job.decision,
+                "refused": definition.refused, "running": job.running, "queued": job.queued, "decision": job.decision,
                 "last": latest.iter().find(|run| run.job == definition.name).map(to_json),
             })
         });
@@ -102,6 +102,32 @@ impl Shared {
             ..RunFilter::default()
         };
         Ok(self.ledger.runs(&filter).await?)
+    }
+
+    /// A run's log as plain text, in large portions. Without `follow` it ends with what is there now.
+    pub(crate) async fn log_text(
+        &self,
+        run: &RunId,
+        follow: bool,
+    ) -> Result<impl Stream<Item = Result<Vec<u8>, LogError>> + Send + use<>, Failure> {
+        let row = self.ledger.run(&run.job, run.number).await?;
+        let row = row.ok_or_else(|| Failure::not_found(format!("there is no run {run}")))?;
+        let goes_on = !finished(&row.status);
+        let mut plain = Plain::default();
+        let portions = self.jobs.logs().raw(run, follow && goes_on);
+        Ok(portions.filter_map(move |raw| {
+            let text = match raw {
+                Ok(raw) => {
+                    let mut out = Vec::with_capacity(raw.len());
+                    plain.write(&raw, &mut out);
+                    Some(Ok(out))
+                }
+                // A run that waits has no log yet, one that never started has none.
+                Err(LogError::Missing(_)) => None,
+                Err(error) => Some(Err(error)),
+            };
+            std::future::ready(text)
+        }))
     }
 
     /// A run's log. Without `follow` it ends with what is there now.

@@ -42,6 +42,8 @@ pub(crate) struct Inner {
     pub(crate) run_tokens: RunTokens,
     /// The last reading of git, none before the first.
     pub(crate) reading: ArcSwapOption<Reading>,
+    /// The commit whose jobs there are.
+    pub(crate) seeded: ArcSwapOption<String>,
     /// Why the last attempt to read git failed, if it did.
     pub(crate) unreadable: ArcSwapOption<String>,
     pub(crate) view: ArcSwap<View>,
@@ -73,12 +75,7 @@ pub(crate) struct Inner {
 impl Inner {
     /// Lets jobs reach what this fleet allows, and nothing else any more.
     pub(crate) fn allow(&self, fleet: &Fleet) {
-        let jobs: Vec<_> = fleet
-            .jobs
-            .iter()
-            .map(crate::wire::definitions::definition)
-            .collect();
-        self.allowed.put(&self.options.fleet, fleet, &jobs);
+        self.allowed.put(&self.options.fleet, fleet);
     }
 
     /// What the last reading rendered.

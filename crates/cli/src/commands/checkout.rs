@@ -1,9 +1,12 @@
-//! `herder checkout DIR…`: inside a job's pod, fetches the run's sources from the platform and unpacks them.
+//! `herder checkout DIR…`: inside a job's pod, fetches the run's sources from the platform and unpacks them: files, `.git`,
+//! submodules where the job wants them. Needs no git program.
 
-use crate::locate::Found;
 use crate::platform::Platform;
 use anyhow::{Context, Result, bail};
 use http_body_util::BodyExt;
+use serde_json::Value;
+use std::fs::File;
+use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -16,41 +19,91 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> Result<()> {
-    let found = crate::locate::environment()?;
-    let Some(Found::Remote { url, token, ca }) = found else {
-        bail!("HERDER_URL and HERDER_TOKEN are not set: this command runs inside a job's pod");
-    };
-    let platform = Platform::at(&url, &token, ca.as_deref())?;
-    for (index, dir) in args.dirs.iter().enumerate() {
-        let body = platform
-            .stream(&format!("/internal/source.tar?index={index}"))
-            .await?;
-        let tar = body.collect().await.context("the checkout broke off")?.to_bytes();
-        std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        let count = unpack(&tar, dir)?;
+    let platform = Platform::from_env()?
+        .context("HERDER_URL and HERDER_TOKEN are not set: this command runs inside a job's pod")?;
+    let mut open: Vec<(u64, PathBuf)> = (0u64..).zip(args.dirs).collect();
+    open.reverse();
+    while let Some((index, dir)) = open.pop() {
+        std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        let count = fetch(&platform, &format!("/internal/source.tar?index={index}"), &dir).await?;
+        fetch(
+            &platform,
+            &format!("/internal/repository.tar?index={index}"),
+            &dir,
+        )
+        .await?;
         println!("{count} files in {}", dir.display());
+        let submodules = platform
+            .post(&format!("/internal/submodules?index={index}"), &Value::Null)
+            .await?;
+        for submodule in submodules.as_array().into_iter().flatten() {
+            let path = submodule.get("path").and_then(Value::as_str);
+            let (Some(path), Some(index)) = (path, submodule.get("index").and_then(Value::as_u64)) else {
+                bail!("the platform named a submodule without its place");
+            };
+            let below =
+                herder_base::normalise(path).with_context(|| format!("a submodule lies at `{path}`"))?;
+            let place = dir.join(below);
+            prepare(&dir, &place)?;
+            if place.is_symlink() {
+                bail!("a submodule lies at {}, which is a link", place.display());
+            }
+            open.push((index, place));
+        }
     }
     Ok(())
 }
 
-/// Unpacks what `git archive` writes: ustar with pax headers. Paths are hostile until proven otherwise.
-fn unpack(tar: &[u8], dir: &Path) -> Result<usize> {
-    let mut rest = tar;
+/// Fetches an archive into a file beside what it holds, so that its size is no matter of memory, and unpacks it.
+async fn fetch(platform: &Platform, path: &str, dir: &Path) -> Result<usize> {
+    let mut body = platform.stream(path).await?;
+    let mut tar = tempfile(dir)?;
+    while let Some(frame) = body.frame().await {
+        if let Ok(bytes) = frame.context("the checkout broke off")?.into_data() {
+            tar.write_all(&bytes).context("the checkout cannot be written")?;
+        }
+    }
+    tar.rewind()?;
+    unpack(&mut std::io::BufReader::new(tar), dir)
+}
+
+/// A file without a name: it is gone when it is closed.
+fn tempfile(dir: &Path) -> Result<File> {
+    let path = dir.join(format!(".herder-checkout-{}", std::process::id()));
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&path);
+    let file = file.with_context(|| format!("cannot write {}", path.display()))?;
+    std::fs::remove_file(&path)?;
+    Ok(file)
+}
+
+/// The longest name or header of an archive.
+const LONGEST: u64 = 1 << 20;
+
+/// Unpacks what the platform writes: ustar with pax headers. Paths are hostile until proven otherwise.
+fn unpack(tar: &mut impl Read, dir: &Path) -> Result<usize> {
     let mut long: Option<String> = None;
     let mut link: Option<String> = None;
     let mut count = 0;
-    while let Some((header, after)) = rest.split_at_checked(512) {
+    loop {
+        let mut header = [0u8; 512];
+        tar.read_exact(&mut header).context("the archive is cut short")?;
+        let header = header.as_slice();
         if header.iter().all(|byte| *byte == 0) {
             return Ok(count);
         }
         let size = octal(field(header, 124, 12))?;
-        let (content, next) = after.split_at_checked(size).context("the archive is cut short")?;
-        rest = next
-            .get((512 - size % 512) % 512..)
-            .context("the archive is cut short")?;
         let kind = header.get(156).copied().unwrap_or_default();
         if kind == b'x' || kind == b'g' {
-            let pax = String::from_utf8_lossy(content);
+            if size > LONGEST {
+                bail!("the archive holds a header of {size} bytes");
+            }
+            let mut content = Vec::new();
+            padded(tar, size, &mut content)?;
+            let pax = String::from_utf8_lossy(&content);
             let value = |key: &str| {
                 pax.lines()
                     .find_map(|line| line.split_once(' ')?.1.strip_prefix(key).map(str::to_owned))
@@ -65,7 +118,10 @@ fn unpack(tar: &[u8], dir: &Path) -> Result<usize> {
         let path = herder_base::normalise(&name).with_context(|| format!("the archive holds `{name}`"))?;
         let path = dir.join(path);
         match kind {
-            b'5' => std::fs::create_dir_all(&path)?,
+            b'5' => {
+                prepare(dir, &path)?;
+                std::fs::create_dir_all(&path)?;
+            }
             b'2' => {
                 // A link may point anywhere: it is only followed by the job's own steps, inside its own pod.
                 prepare(dir, &path)?;
@@ -73,18 +129,32 @@ fn unpack(tar: &[u8], dir: &Path) -> Result<usize> {
             }
             b'0' | 0 => {
                 prepare(dir, &path)?;
-                std::fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
+                let mut file =
+                    File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+                padded(tar, size, &mut file).with_context(|| format!("cannot write {}", path.display()))?;
                 let executable = octal(field(header, 100, 8))? & 0o111 != 0;
-                std::fs::set_permissions(
-                    &path,
-                    PermissionsExt::from_mode(if executable { 0o755 } else { 0o644 }),
-                )?;
+                file.set_permissions(PermissionsExt::from_mode(if executable { 0o755 } else { 0o644 }))?;
                 count += 1;
+                continue;
             }
             other => bail!("the archive holds `{name}` of the unknown type {other}"),
         }
+        padded(tar, size, &mut std::io::sink())?;
     }
-    Ok(count)
+}
+
+/// Copies an entry's content and reads over what fills its last block.
+fn padded(tar: &mut impl Read, size: u64, to: &mut impl Write) -> Result<()> {
+    let copied = std::io::copy(&mut tar.take(size), to)?;
+    if copied < size {
+        bail!("the archive is cut short");
+    }
+    let fill = (512 - size % 512) % 512;
+    let filled = std::io::copy(&mut tar.take(fill), &mut std::io::sink())?;
+    if filled < fill {
+        bail!("the archive is cut short");
+    }
+    Ok(())
 }
 
 /// Makes the directories above a file, refusing to go through a link that the archive itself made.
@@ -118,13 +188,13 @@ fn plain_name(header: &[u8]) -> String {
     }
 }
 
-fn octal(bytes: &[u8]) -> Result<usize> {
+fn octal(bytes: &[u8]) -> Result<u64> {
     let digits = text(bytes);
     let digits = digits.trim();
     if digits.is_empty() {
         return Ok(0);
     }
-    usize::from_str_radix(digits, 8).with_context(|| format!("the archive holds the number `{digits}`"))
+    u64::from_str_radix(digits, 8).with_context(|| format!("the archive holds the number `{digits}`"))
 }
 
 #[cfg(test)]
@@ -152,14 +222,22 @@ mod tests {
     fn unpacks_and_refuses_to_leave() {
         let dir = std::env::temp_dir().join(format!("herder-unpack-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
-        assert_eq!(unpack(&entry("a/b.txt", b'0', b"hello"), &dir).unwrap(), 1);
+        let unpack = |entries: &[u8]| {
+            let whole = [entries, &[0; 1024]].concat();
+            unpack(&mut whole.as_slice(), &dir)
+        };
+        assert_eq!(unpack(&entry("a/b.txt", b'0', b"hello")).unwrap(), 1);
         assert_eq!(std::fs::read_to_string(dir.join("a/b.txt")).unwrap(), "hello");
-        assert!(unpack(&entry("../evil", b'0', b"x"), &dir).is_err());
-        assert!(unpack(&entry("/evil", b'0', b"x"), &dir).is_err());
+        assert!(unpack(&entry("../evil", b'0', b"x")).is_err());
+        assert!(unpack(&entry("/evil", b'0', b"x")).is_err());
         let mut through = entry("link", b'2', b"/tmp");
         through.extend(entry("link/evil", b'0', b"x"));
-        assert!(unpack(&through, &dir).is_err());
-        assert!(unpack(&entry("a", b'0', b"hello")[..600], &dir).is_err());
+        assert!(unpack(&through).is_err());
+        // One that is cut short is not taken for whole, wherever it is cut.
+        let whole = entry("a", b'0', b"hello");
+        for end in [100, 512, 600, whole.len()] {
+            assert!(super::unpack(&mut &whole[..end], &dir).is_err(), "{end}");
+        }
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -3,6 +3,7 @@
 //! Commands call the crate that does the work and print the result; they hold no product behaviour.
 
 pub(crate) mod agent;
+mod artefacts;
 pub(crate) mod audit;
 pub(crate) mod checkout;
 pub(crate) mod cluster;

@@ -5,10 +5,12 @@
 //! it ends, `*N text` for many lines that came at once. A script cannot forge a line, because every line of its own gets its mark. The secrets that the pod was given
 //! are hidden before anything leaves it.
 
+use super::artefacts;
 use anyhow::{Context, Result};
 use herder_base::Secret;
 use herder_jobs::log::Mask;
 use herder_jobs::script;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -45,6 +47,8 @@ pub(crate) async fn run(args: Args) -> Result<()> {
             .is_some_and(|name| name.to_string_lossy().starts_with("step-"))
     });
     files.sort();
+    let kept = artefacts::wanted()?;
+    let mut failed = 0;
     for (number, file) in files.iter().enumerate() {
         let text =
             std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -52,22 +56,56 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         let mask = Mask::new(&secrets());
         let title = mask.apply_text(&script::title(&text));
         emit(format!("+{number} {title}\n").as_bytes());
-        let code = step(number, mask, &script::command(&text, &file.to_string_lossy())).await?;
+        let argv = script::command(&text, &file.to_string_lossy());
+        let code = step(number, mask, &argv, &own_env(file)?).await?;
         emit(format!("-{number} {code}\n").as_bytes());
         if code != 0 {
-            return Err(crate::output::Exit(u8::try_from(code).unwrap_or(1)).into());
+            failed = code;
+            break;
         }
+    }
+    if let Some(kept) = kept
+        && (failed == 0 || kept.always())
+    {
+        let number = files.len();
+        emit(format!("+{number} keep artefacts\n").as_bytes());
+        let (said, code) = match kept.keep().await {
+            Ok(said) => (said, 0),
+            Err(error) => (vec![format!("{error:#}")], 1),
+        };
+        let mask = Mask::new(&secrets());
+        for line in said {
+            emit(format!("|{number} {}\n", mask.apply_text(&line)).as_bytes());
+        }
+        emit(format!("-{number} {code}\n").as_bytes());
+        failed = if failed == 0 { code } else { failed };
+    }
+    if failed != 0 {
+        return Err(crate::output::Exit(u8::try_from(failed).unwrap_or(1)).into());
     }
     Ok(())
 }
 
-async fn step(number: usize, mask: Mask, argv: &[String]) -> Result<i32> {
+/// The variables of one step alone, which lie beside its script.
+fn own_env(script: &Path) -> Result<BTreeMap<String, String>> {
+    let name = script.file_stem().unwrap_or_default().to_string_lossy();
+    let file = script.with_file_name(format!("{}.json", name.replacen("step-", "env-", 1)));
+    match std::fs::read(&file) {
+        Ok(text) => serde_json::from_slice(&text).with_context(|| format!("{} is no JSON", file.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
+    }
+}
+
+async fn step(number: usize, mask: Mask, argv: &[String], env: &BTreeMap<String, String>) -> Result<i32> {
     let (program, rest) = argv.split_first().context("a step without a command")?;
     // Both outputs are one pipe, so that what is written stays in order.
     let (reader, writer) = std::io::pipe().context("no pipe")?;
     let mut command = Command::new(program);
     command
         .args(rest)
+        .env_remove(script::ARTEFACTS)
+        .envs(env)
         .stdin(Stdio::null())
         .stdout(writer.try_clone().context("no pipe")?)
         .stderr(writer)

@@ -70,6 +70,10 @@ const FLEET: &[(&str, &str)] = &[
         include_str!("../../demo/fleet/jobs/shop-release.yaml"),
     ),
     (
+        "jobs/office-hours.yaml",
+        include_str!("../../demo/fleet/jobs/office-hours.yaml"),
+    ),
+    (
         "policies/shop.hcl",
         include_str!("../../demo/fleet/policies/shop.hcl"),
     ),

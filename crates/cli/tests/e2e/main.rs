@@ -12,6 +12,7 @@ mod bad_input;
 mod closed_pipe;
 mod demo;
 mod estate;
+mod jobs;
 mod other_vault;
 mod readme;
 mod running;

@@ -1,7 +1,7 @@
 //! Checks a parsed file against the tables: every finding with its line, and what was probably meant.
 
-use super::{Field, Kind, Type};
-use herder_base::{Diagnostic, Location, duration_with_unit, suggest};
+use super::{Field, Kind, RETIRED, Type};
+use herder_base::{Diagnostic, Location, Severity, duration_with_unit, suggest};
 use herder_object::yaml::{Document, Node, to_json};
 use serde_json::{Map, Value};
 
@@ -82,7 +82,8 @@ pub(crate) fn check(
         (name, fields) = check.envelope(fields)?;
     }
     check.object(&fields, kind.fields, prefix);
-    if found.len() > before {
+    let errors = found.iter().skip(before);
+    if errors.filter(|found| found.severity == Severity::Error).count() > 0 {
         return None;
     }
     let name = name.or_else(|| fields.get("name").and_then(Value::as_str).map(str::to_owned));
@@ -152,6 +153,7 @@ impl Check<'_> {
             match fields.iter().find(|field| field.name == key) {
                 Some(_) if value.is_null() => {}
                 Some(field) => self.value(value, &field.is, &here),
+                None if self.retired(&here, key, value) => {}
                 None => {
                     let names: Vec<&str> = fields.iter().map(|field| field.name).collect();
                     self.unknown(&here, key, &names);
@@ -223,6 +225,26 @@ impl Check<'_> {
             },
             (is, value) => self.wrong(pointer, &shape(is), value),
         }
+    }
+
+    /// Says of a field of earlier versions that nothing acts on it. What would run elsewhere than it says is refused.
+    fn retired(&mut self, pointer: &str, key: &str, value: &Value) -> bool {
+        let place = pointer.strip_prefix("/spec").unwrap_or(pointer);
+        let Some((kind, _, why)) = RETIRED
+            .iter()
+            .find(|(kind, retired, _)| *kind == self.kind.name && *retired == place)
+        else {
+            return false;
+        };
+        let (line, column) = self.root.at(pointer);
+        let message = format!("`{key}` has no effect: {why}");
+        let diagnostic = match *kind {
+            "Job" if value != "host" => Diagnostic::error("no-effect", message),
+            _ => Diagnostic::warning("no-effect", message),
+        };
+        let at = Location::new(self.path, line, column);
+        self.found.push(diagnostic.at(at).hint("remove it"));
+        true
     }
 
     fn unknown(&mut self, pointer: &str, key: &str, names: &[&str]) {

@@ -24,7 +24,7 @@ const fn needed(name: &'static str, is: Type, doc: &'static str) -> Field {
 const TEXTS: Type = Either(&[Text, List(&Text)]);
 
 /// All kinds.
-pub const KINDS: &[&Kind] = &[&FLEET, &TEAM, &ENVIRONMENT, &APPLICATION, &JOB, &ROLES, &STACK];
+pub const KINDS: &[&Kind] = &[&FLEET, &TEAM, &ENVIRONMENT, &APPLICATION, &JOB, &ROLES];
 
 /// fleet.yaml.
 pub(crate) const FLEET: Kind = Kind {
@@ -68,7 +68,6 @@ pub(crate) const FLEET: Kind = Kind {
             Text,
             "The image of the containers that fetch secrets; it needs `herder` on its path. Default: `host`.",
         ),
-        field("domains", List(&Text), "Host names of the edge."),
         field(
             "hosts",
             Map(&TEXTS),
@@ -117,42 +116,23 @@ const REPOSITORY: Field = needed(
     "A git remote: a URL, or a path relative to this repository's own address (`../shop.git`).",
 );
 const BRANCH: Field = field("branch", Text, "The branch. Default: the remote's own.");
+const DEPTH: Field = field(
+    "depth",
+    Integer(0, 1_000_000),
+    "How many commits back the history in the workspace goes; 0 is all of it. Default: 1.",
+);
+const SUBMODULES: Field = field(
+    "submodules",
+    Bool,
+    "Whether its submodules are checked out, and theirs. Default: false.",
+);
 
 /// teams/*.yaml.
 pub(crate) const TEAM: Kind = Kind {
     name: "Team",
     files: "teams/*.yaml",
-    doc: "Who may do what, and where to reach them.",
-    fields: &[
-        field("name", Name, "Default: the file's name."),
-        field(
-            "members",
-            List(&Object(&[
-                field("group", Text, "An OIDC group."),
-                field("user", Text, "A person, instead of a group."),
-                field(
-                    "may",
-                    List(&Word(&["view", "deploy", "promote", "approve", "admin"])),
-                    "What they may do. Default: `view`.",
-                ),
-                field(
-                    "environments",
-                    List(&Name),
-                    "Where. Default: in all of the team's environments.",
-                ),
-            ])),
-            "The members.",
-        ),
-        field(
-            "channel",
-            Object(&[
-                field("slack", Text, "A Slack channel."),
-                field("email", Text, "An address."),
-                field("url", Text, "A page."),
-            ]),
-            "Where to reach them.",
-        ),
-    ],
+    doc: "Who owns environments and applications. The name is all there is to a team so far.",
+    fields: &[field("name", Name, "Default: the file's name.")],
 };
 
 /// environments/*.yaml.
@@ -245,7 +225,7 @@ pub(crate) const APPLICATION: Kind = Kind {
         field("team", Name, "The team that owns it."),
         field(
             "source",
-            Either(&[Text, Object(&[REPOSITORY, BRANCH])]),
+            Either(&[Text, Object(&[REPOSITORY])]),
             "The repository it is built from.",
         ),
         field(
@@ -258,7 +238,6 @@ pub(crate) const APPLICATION: Kind = Kind {
             List(&Name),
             "The environments it passes. Default: all permanent ones whose config has it.",
         ),
-        field("url", Text, "The page people open."),
     ],
 };
 
@@ -295,14 +274,16 @@ pub(crate) const JOB: Kind = Kind {
         ),
         field(
             "source",
-            Either(&[Text, Object(&[REPOSITORY, BRANCH])]),
-            "The repository it checks out into its workspace.",
+            Either(&[Text, Object(&[REPOSITORY, BRANCH, DEPTH, SUBMODULES])]),
+            "The repository it checks out into its workspace, with its history, branches and tags.",
         ),
         field(
             "sources",
             List(&Object(&[
                 REPOSITORY,
                 BRANCH,
+                DEPTH,
+                SUBMODULES,
                 field(
                     "directory",
                     Text,
@@ -328,7 +309,7 @@ pub(crate) const JOB: Kind = Kind {
                 field("upstream", List(&Text), "Jobs whose end starts it."),
                 field(
                     "threshold",
-                    Word(&["success", "unstable", "failure"]),
+                    Word(&["success", "failure"]),
                     "The worst result of those that still counts. Default: `success`.",
                 ),
             ]),
@@ -351,7 +332,6 @@ pub(crate) const JOB: Kind = Kind {
             "The environment it deploys to; its pod runs there. `$NAME` takes it from a parameter.",
         ),
         field("namespace", Text, "The same by namespace."),
-        field("image", Text, "The image of its pod. Default: `host`."),
         field("env", Map(&Scalar), "Environment variables."),
         field("timeout", Duration, "How long a run may take."),
         field(
@@ -380,8 +360,70 @@ pub(crate) const JOB: Kind = Kind {
         ),
         field(
             "artefacts",
-            List(&Text),
-            "Globs of files to keep from the workspace.",
+            Either(&[
+                List(&Text),
+                Object(&[
+                    needed("include", TEXTS, "Globs: `*` within a name, `**` across folders."),
+                    field("exclude", TEXTS, "Globs of what is not kept all the same."),
+                    field(
+                        "allowEmpty",
+                        Bool,
+                        "Whether a run that has no such file succeeds all the same. Default: false.",
+                    ),
+                    field(
+                        "always",
+                        Bool,
+                        "Whether they are kept although a step failed. Default: false.",
+                    ),
+                ]),
+            ]),
+            "Files of the workspace that are kept with the run, as long as the run is: globs, or these fields.",
+        ),
+        field(
+            "downstream",
+            List(&Either(&[
+                Text,
+                Object(&[
+                    needed("job", Text, "The job."),
+                    field(
+                        "when",
+                        Word(&["success", "failure", "completed", "always"]),
+                        "How this job must have ended: `completed` is success or failure, `always` also when somebody ended it. Default: `success`.",
+                    ),
+                    field(
+                        "parameters",
+                        Map(&Scalar),
+                        "What it is given; `$NAME` is a variable or parameter of this run.",
+                    ),
+                    field(
+                        "current",
+                        Bool,
+                        "Whether it is given this run's own parameters, too. Default: false.",
+                    ),
+                    field(
+                        "sameCommits",
+                        Bool,
+                        "Whether it takes the commits of this run, in repositories that both check out. Default: false.",
+                    ),
+                ]),
+            ])),
+            "Jobs to start when it has ended. A job that has led to this run is not started again.",
+        ),
+        field(
+            "may",
+            Either(&[
+                List(&Word(&["env", "promote", "run"])),
+                Object(&[
+                    field(
+                        "env",
+                        TEXTS,
+                        "Developer environments that it may bring up and down.",
+                    ),
+                    field("promote", TEXTS, "Environments that it may promote to."),
+                    field("run", TEXTS, "Jobs that it may start, whose runs it may read."),
+                ]),
+            ]),
+            "What its steps may ask the platform for: `herder env`, `herder promote`, `herder job run`. A list of words is for the job's own: the environment it deploys to, and jobs that deploy there. A job that deploys nowhere belongs to the platform: all are its own. Otherwise names by word, with `*`. Nothing if it is left out.",
         ),
     ],
 };
@@ -417,14 +459,29 @@ pub(crate) const ROLES: Kind = Kind {
     )],
 };
 
-/// stacks/*/stack.yaml.
-pub(crate) const STACK: Kind = Kind {
-    name: "Stack",
-    files: "stacks/*/stack.yaml",
-    doc: "A Terraform directory and its variables.",
-    fields: &[
-        field("description", Text, "What it is for."),
-        field("variables", Map(&Scalar), "Variables for all environments."),
-        field("environments", Map(&Map(&Scalar)), "Variables per environment."),
-    ],
-};
+/// Fields of earlier versions that nothing acts on: the kind, the place, and what is so instead. They are told, never
+/// taken for something that has an effect.
+pub(crate) const RETIRED: &[(&str, &str, &str)] = &[
+    (
+        "Fleet",
+        "/domains",
+        "hosts of the edge are what Ingresses say, and whose they are is what `hosts` says",
+    ),
+    (
+        "Team",
+        "/members",
+        "people are not told apart: who holds the platform's token may do everything",
+    ),
+    ("Team", "/channel", "nothing is sent to teams"),
+    (
+        "Application",
+        "/url",
+        "links are made from the application's Ingresses",
+    ),
+    (
+        "Application",
+        "/source/branch",
+        "what is built is what its jobs check out, and what runs is what configs pin",
+    ),
+    ("Job", "/image", "the pods of jobs run the image `host`"),
+];

@@ -10,7 +10,7 @@ mod schema;
 
 pub(crate) use check::{Checked, check, is_name};
 pub use kinds::KINDS;
-pub(crate) use kinds::{APPLICATION, ENVIRONMENT, FLEET, JOB, ROLES, STACK, TEAM};
+pub(crate) use kinds::{APPLICATION, ENVIRONMENT, FLEET, JOB, RETIRED, ROLES, TEAM};
 pub use reference::reference;
 pub use schema::json_schema;
 

@@ -8,10 +8,9 @@ pub use environment::{ConfigSource, Environment, EnvironmentKind, Lease, StateRu
 pub use inputs::{Inputs, SourceRef};
 pub use unit::{Desired, Unit, UnitOrigin};
 
-use crate::job::Job;
 use herder_base::{AllowList, Commit, Location, Url};
+use herder_job::Job;
 use herder_object::Gvk;
-use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -38,8 +37,6 @@ pub struct Fleet {
     pub policies: Vec<Policy>,
     /// Vault roles for service accounts, by name.
     pub roles: Vec<Role>,
-    /// Terraform stacks, kept as data.
-    pub stacks: Vec<Stack>,
     /// What could not be read, so that what is missing above must not be taken for removed.
     pub held: Held,
     /// The remotes that other repositories, and the parameters of jobs, may name.
@@ -120,8 +117,6 @@ pub struct Settings {
     pub vault_mount: String,
     /// The image of the secrets agent's containers; it has `herder` on its path.
     pub agent_image: String,
-    /// Host names of the edge, for people and defaults.
-    pub domains: Vec<String>,
     /// To which namespaces hosts of the edge are given.
     pub hosts: BTreeMap<String, Vec<String>>,
     /// The largest share of the fleet's objects one plan may delete without being told to, in percent.
@@ -157,7 +152,6 @@ impl Default for Settings {
             vault_ca: Some(Self::CLUSTER_CA.to_owned()),
             vault_mount: "kubernetes".to_owned(),
             agent_image: "host".to_owned(),
-            domains: Vec::new(),
             hosts: BTreeMap::new(),
             prune_limit_percent: 30,
             kubeconfig: None,
@@ -177,49 +171,21 @@ pub struct Application {
     pub team: Option<String>,
     /// Where its source is, resolved; empty if it is not said.
     pub repository: Url,
-    /// The branch of the source, empty for the remote's default.
-    pub branch: String,
     /// The images it consists of, as kustomizations name them.
     pub images: Vec<String>,
     /// The environments it passes, in stage order; empty in the file means all permanent ones that have it.
     pub stages: Vec<String>,
-    /// The URL people open, if it is said.
-    pub url: Option<String>,
     /// Where it is defined; a synthetic application (only found in a config repository) has that directory.
     pub source: Location,
 }
 
-/// A team: who may do what, and where to reach them.
+/// A team: who owns environments and applications.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Team {
     /// Its name.
     pub name: String,
-    /// Groups and people, with what they may do.
-    pub members: Vec<Member>,
-    /// Where to reach them.
-    pub channel: Option<Channel>,
     /// Where it is defined.
     pub source: Location,
-}
-
-/// A group or person in a team.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Member {
-    /// `group:NAME` (an OIDC group) or `user:NAME`.
-    pub subject: String,
-    /// What they may do: `view`, `deploy`, `approve`, `admin`.
-    pub may: Vec<String>,
-    /// In which environments; empty means in all of the team's.
-    pub environments: Vec<String>,
-}
-
-/// A contact channel.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Channel {
-    /// Such as `slack`, `email` or `url`.
-    pub kind: String,
-    /// The address there.
-    pub address: String,
 }
 
 /// A Vault policy.
@@ -250,19 +216,6 @@ pub struct Role {
     pub max_ttl: Option<Duration>,
     /// The audience the service account token must have.
     pub audience: Option<String>,
-    /// Where it is.
-    pub source: Location,
-}
-
-/// A Terraform stack: a directory of files and variables per environment.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Stack {
-    /// The directory's name.
-    pub name: String,
-    /// The directory.
-    pub path: String,
-    /// Content of its `stack.yaml`, or null.
-    pub settings: Value,
     /// Where it is.
     pub source: Location,
 }

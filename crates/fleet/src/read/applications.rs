@@ -29,10 +29,8 @@ pub(crate) fn read(inputs: &Inputs, found: &mut Vec<Diagnostic>) -> Vec<Applicat
                 name: checked.name.clone(),
                 team: checked.text("team").map(str::to_owned),
                 repository: inputs.fleet_url.resolve(repository),
-                branch: text("branch").to_owned(),
                 images: texts(checked.get("images")),
                 stages: texts(checked.get("stages")),
-                url: checked.text("url").map(str::to_owned),
                 source: checked.at.clone(),
             }
         })

@@ -3,11 +3,15 @@
 use super::documents;
 use super::outline::Outline;
 use super::settings::{duration, scalar, scalars, texts};
-use crate::Inputs;
 use crate::format::{Checked, JOB};
-use crate::job::{Job, JobSource, Origin, Parameter, ParameterKind, Retention, Step, Target, Trigger};
-use herder_base::{Diagnostic, suggest};
+use crate::{EnvironmentKind, Inputs};
+use herder_base::{Diagnostic, Severity, suggest};
+use herder_job::{
+    Artefacts, Downstream, Job, May, Origin, Parameter, ParameterKind, Retention, Scope, Source, Step,
+    Target, Trigger, When,
+};
 use serde_json::Value;
+use std::time::Duration;
 
 /// The jobs, and why the list may be incomplete.
 #[derive(Debug, Default)]
@@ -55,8 +59,7 @@ pub(crate) fn read(inputs: &Inputs, outline: &Outline, found: &mut Vec<Diagnosti
             }
         }
     }
-    all.jobs
-        .sort_by(|a, b| (&a.name, &a.source).cmp(&(&b.name, &b.source)));
+    all.jobs.sort_by(|a, b| (&a.name, &a.at).cmp(&(&b.name, &b.at)));
     let mut kept: Vec<Job> = Vec::with_capacity(all.jobs.len());
     for job in std::mem::take(&mut all.jobs) {
         if let Some(first) = kept.iter().find(|first| first.name == job.name) {
@@ -64,13 +67,13 @@ pub(crate) fn read(inputs: &Inputs, outline: &Outline, found: &mut Vec<Diagnosti
                 .get_or_insert_with(|| format!("job `{}` is defined twice", job.name));
             found.push(
                 Diagnostic::error("duplicate", format!("there is a job `{}` already", job.name))
-                    .at(job.source)
-                    .hint(format!("the first one is at {}", first.source)),
+                    .at(job.at)
+                    .hint(format!("the first one is at {}", first.at)),
             );
         } else if job.name == BUILT_IN {
             found.push(
                 Diagnostic::error("name", format!("the job `{BUILT_IN}` is Herder's own"))
-                    .at(job.source)
+                    .at(job.at)
                     .hint("choose another name"),
             );
         } else {
@@ -78,6 +81,7 @@ pub(crate) fn read(inputs: &Inputs, outline: &Outline, found: &mut Vec<Diagnosti
         }
     }
     all.jobs = kept;
+    super::links::tie(&mut all, found);
     all
 }
 
@@ -93,17 +97,93 @@ fn native(inputs: &Inputs, outline: &Outline, checked: &Checked, found: &mut Vec
         found.push(Diagnostic::error("name", message).at(checked.at.clone()));
     }
     let list = |name: &str| checked.get(name).and_then(Value::as_array).into_iter().flatten();
-    let parameters: Vec<Parameter> = list("parameters").map(parameter).collect();
-    for (index, parameter) in parameters.iter().enumerate() {
-        if matches!(&parameter.kind, ParameterKind::Choice(choices) if choices.is_empty()) {
-            let message = format!("the choice `{}` has no choices", parameter.name);
-            found.push(
-                Diagnostic::error("missing-field", message)
-                    .at(checked.place(&format!("/parameters/{index}"))),
-            );
+    let parameters = parameters(checked, found);
+    let sources = sources(inputs, checked, found);
+    let artefacts = kept(checked, found);
+    let mut may = may(checked.get("may"));
+    let (target, environment) = target(outline, checked, &parameters, found);
+    let target = match environment.filter(|name| may.env.is_some() && is_leased(outline, name)) {
+        None => target,
+        Some(name) => {
+            let own = |scope: &mut Option<Scope>| {
+                if *scope == Some(Scope::Own) {
+                    *scope = Some(Scope::These(vec![name.clone()]));
+                }
+            };
+            own(&mut may.env);
+            own(&mut may.promote);
+            Target::None
+        }
+    };
+    let retention = checked.get("retention");
+    let mut job = Job {
+        name: checked.name.clone(),
+        description: checked.text("description").unwrap_or_default().to_owned(),
+        triggers: triggers(checked.get("triggers")),
+        steps: list("steps").map(step).collect(),
+        target,
+        may,
+        env: scalars(checked.get("env")),
+        timeout: seconds(checked.get("timeout")),
+        retries: number(checked.get("retries")).unwrap_or(0),
+        concurrent: checked
+            .get("concurrent")
+            .and_then(Value::as_bool)
+            .unwrap_or(false),
+        disabled: checked.get("disabled").and_then(Value::as_bool).unwrap_or(false),
+        quiet_period: seconds(checked.get("quietPeriod")),
+        retention: Retention {
+            runs: number(retention.and_then(|retention| retention.get("runs"))),
+            age: seconds(retention.and_then(|retention| retention.get("age"))),
+        },
+        artefacts,
+        downstream: list("downstream").map(downstream).collect(),
+        refused: Vec::new(),
+        origin: Origin::Native,
+        at: checked.at.clone(),
+        parameters,
+        sources,
+    };
+    let errors = found.iter().skip(before).any(|d| d.severity == Severity::Error);
+    if errors {
+        return None;
+    }
+    if !job.does_something() {
+        let why = "has no step and starts no other job: a run of it would do nothing";
+        job.refuse(&checked.at, why);
+        let message = format!("`{}` {why}", job.name);
+        found.push(Diagnostic::error("no-steps", message).at(checked.at.clone()));
+    }
+    Some(job)
+}
+
+/// A developer environment is not there before its job has brought it up, so the job runs elsewhere, for it.
+fn is_leased(outline: &Outline, name: &str) -> bool {
+    outline.environments.iter().any(|environment| {
+        environment.name == *name && matches!(environment.kind, EnvironmentKind::Developer(_))
+    })
+}
+
+fn parameters(checked: &Checked, found: &mut Vec<Diagnostic>) -> Vec<Parameter> {
+    let all = checked.get("parameters").and_then(Value::as_array);
+    let mut parameters = Vec::new();
+    for (index, value) in all.into_iter().flatten().enumerate() {
+        match parameter(value) {
+            Ok(parameter) => parameters.push(parameter),
+            Err((code, message)) => found
+                .push(Diagnostic::error(code, message).at(checked.place(&format!("/parameters/{index}")))),
         }
     }
-    let mut sources: Vec<JobSource> = list("sources").map(|value| source(inputs, value)).collect();
+    parameters
+}
+
+fn sources(inputs: &Inputs, checked: &Checked, found: &mut Vec<Diagnostic>) -> Vec<Source> {
+    let all = checked.get("sources").and_then(Value::as_array);
+    let mut sources: Vec<Source> = all
+        .into_iter()
+        .flatten()
+        .map(|value| source(inputs, value))
+        .collect();
     if let Some(value) = checked.get("source") {
         if !sources.is_empty() {
             found.push(
@@ -113,50 +193,26 @@ fn native(inputs: &Inputs, outline: &Outline, checked: &Checked, found: &mut Vec
         }
         sources.push(source(inputs, value));
     }
-    let target = target(outline, checked, &parameters, found);
-    let retention = checked.get("retention");
-    let job = Job {
-        name: checked.name.clone(),
-        description: checked.text("description").unwrap_or_default().to_owned(),
-        triggers: triggers(checked.get("triggers")),
-        steps: list("steps")
-            .enumerate()
-            .map(|(index, value)| step(index, value))
-            .collect(),
-        target,
-        env: scalars(checked.get("env")),
-        image: checked.text("image").unwrap_or_default().to_owned(),
-        timeout: duration(checked.get("timeout")),
-        retries: number(checked.get("retries")).unwrap_or(0),
-        concurrent: checked
-            .get("concurrent")
-            .and_then(Value::as_bool)
-            .unwrap_or(false),
-        disabled: checked.get("disabled").and_then(Value::as_bool).unwrap_or(false),
-        quiet_period: duration(checked.get("quietPeriod")),
-        retention: Retention {
-            runs: number(retention.and_then(|retention| retention.get("runs"))),
-            age: duration(retention.and_then(|retention| retention.get("age"))),
-        },
-        artefacts: texts(checked.get("artefacts")),
-        origin: Origin::Native,
-        xml: None,
-        warnings: Vec::new(),
-        source: checked.at.clone(),
-        parameters,
-        sources,
-    };
-    if job.steps.is_empty() {
-        found.push(
-            Diagnostic::warning("empty", format!("the job `{}` has no steps", job.name))
-                .at(checked.at.clone()),
-        );
+    for (index, source) in sources.iter().enumerate() {
+        if !herder_job::is_within(&source.directory) {
+            let message = format!("`{}` leaves the workspace", source.directory);
+            let at = checked.place(&format!("/sources/{index}/directory"));
+            found.push(Diagnostic::error("bad-value", message).at(at));
+        }
     }
-    let errors = found
-        .iter()
-        .skip(before)
-        .any(|d| d.severity == herder_base::Severity::Error);
-    (!errors).then_some(job)
+    sources
+}
+
+/// What a run keeps, within its workspace.
+fn kept(checked: &Checked, found: &mut Vec<Diagnostic>) -> Artefacts {
+    let artefacts = artefacts(checked.get("artefacts"));
+    for pattern in artefacts.include.iter().chain(&artefacts.exclude) {
+        if !herder_job::is_within(pattern) {
+            let message = format!("`{pattern}` leaves the workspace");
+            found.push(Diagnostic::error("bad-value", message).at(checked.place("/artefacts")));
+        }
+    }
+    artefacts
 }
 
 fn number(value: Option<&Value>) -> Option<u32> {
@@ -165,47 +221,85 @@ fn number(value: Option<&Value>) -> Option<u32> {
         .and_then(|number| u32::try_from(number).ok())
 }
 
-fn parameter(value: &Value) -> Parameter {
-    let text = |name: &str| value.get(name).map(scalar).unwrap_or_default();
-    let choices: Vec<String> = value
-        .get("choices")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .map(scalar)
-        .collect();
-    let kind = match text("type").as_str() {
-        "lines" => ParameterKind::Lines,
-        "boolean" => ParameterKind::Boolean,
-        "choice" => ParameterKind::Choice(choices.clone()),
-        "password" => ParameterKind::Password,
-        _ if !choices.is_empty() => ParameterKind::Choice(choices.clone()),
-        _ => ParameterKind::Text,
-    };
-    let mut default = text("default");
-    if default.is_empty() {
-        default = match &kind {
-            ParameterKind::Choice(choices) => choices.first().cloned().unwrap_or_default(),
-            ParameterKind::Boolean => "false".to_owned(),
-            _ => default,
-        };
-    }
-    Parameter {
-        name: text("name"),
-        kind,
-        default,
-        description: text("description"),
-    }
+/// A duration in whole seconds; a part of one counts as one, so that little never becomes nothing.
+fn seconds(value: Option<&Value>) -> Option<u64> {
+    duration(value).map(whole)
 }
 
-fn source(inputs: &Inputs, value: &Value) -> JobSource {
+fn whole(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
+fn parameter(value: &Value) -> Result<Parameter, (&'static str, String)> {
+    let text = |name: &str| value.get(name).map(scalar).unwrap_or_default();
+    let (name, default) = (text("name"), text("default"));
+    let choices: Option<Vec<String>> = value
+        .get("choices")
+        .and_then(Value::as_array)
+        .map(|all| all.iter().map(scalar).collect());
+    let word = match (text("type"), &choices) {
+        (word, Some(_)) if word.is_empty() => "choice".to_owned(),
+        (word, _) => word,
+    };
+    if word != "choice" && choices.is_some() {
+        return Err((
+            "bad-value",
+            format!("`{name}` has choices, but is of type `{word}`"),
+        ));
+    }
+    let kind = match word.as_str() {
+        "lines" => ParameterKind::Text { default },
+        "boolean" => match default.as_str() {
+            "" | "false" => ParameterKind::Boolean { default: false },
+            "true" => ParameterKind::Boolean { default: true },
+            other => {
+                return Err((
+                    "bad-value",
+                    format!("the default of `{name}` is `{other}`, which is neither true nor false"),
+                ));
+            }
+        },
+        "choice" => {
+            let choices = choices.unwrap_or_default();
+            let Some(first) = choices.first() else {
+                return Err(("missing-field", format!("the choice `{name}` has no choices")));
+            };
+            let default = if value.get("default").is_none() {
+                first.clone()
+            } else {
+                default
+            };
+            if !choices.contains(&default) {
+                return Err((
+                    "bad-value",
+                    format!(
+                        "the default `{default}` of `{name}` is none of {}",
+                        choices.join(", ")
+                    ),
+                ));
+            }
+            ParameterKind::Choice { choices, default }
+        }
+        "password" => ParameterKind::Password { default },
+        _ => ParameterKind::String { default },
+    };
+    Ok(Parameter {
+        name,
+        description: text("description"),
+        kind,
+    })
+}
+
+fn source(inputs: &Inputs, value: &Value) -> Source {
     let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
-    JobSource {
+    Source {
         url: inputs
             .fleet_url
             .resolve(value.as_str().unwrap_or_else(|| text("repository"))),
         branch: text("branch").to_owned(),
         directory: text("directory").to_owned(),
+        depth: number(value.get("depth")),
+        submodules: value.get("submodules").and_then(Value::as_bool).unwrap_or(false),
     }
 }
 
@@ -220,57 +314,94 @@ fn triggers(value: Option<&Value>) -> Vec<Trigger> {
     }
     let jobs = texts(value.get("upstream"));
     if !jobs.is_empty() {
-        let threshold = value
-            .get("threshold")
-            .and_then(Value::as_str)
-            .unwrap_or("success")
-            .to_owned();
-        all.push(Trigger::Upstream { jobs, threshold });
+        let when = match value.get("threshold").and_then(Value::as_str) {
+            Some("failure") => When::Completed,
+            _ => When::Success,
+        };
+        all.push(Trigger::Upstream { jobs, when });
     }
     all
 }
 
-fn step(index: usize, value: &Value) -> Step {
-    let text = |name: &str| value.get(name).and_then(Value::as_str);
-    let shell = value
-        .as_str()
-        .or_else(|| text("shell"))
-        .unwrap_or_default()
-        .to_owned();
-    let name = text("name").map_or_else(|| first_line(&shell, index), str::to_owned);
-    Step { name, shell }
-}
-
-/// A step without a name is called by its first command.
-pub(crate) fn first_line(shell: &str, index: usize) -> String {
-    let line = shell
-        .lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty() && !line.starts_with('#'));
-    match line {
-        Some(line) => line.chars().take(60).collect(),
-        None => format!("step {}", index + 1),
+fn step(value: &Value) -> Step {
+    let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
+    Step::Shell {
+        name: text("name").to_owned(),
+        text: value.as_str().unwrap_or_else(|| text("shell")).to_owned(),
+        env: std::collections::BTreeMap::new(),
     }
 }
 
-/// Where the job deploys to, with environments turned into their namespaces.
+fn artefacts(value: Option<&Value>) -> Artefacts {
+    let Some(value) = value else {
+        return Artefacts::default();
+    };
+    let flag = |name: &str| value.get(name).and_then(Value::as_bool).unwrap_or(false);
+    let include = if value.is_array() {
+        Some(value)
+    } else {
+        value.get("include")
+    };
+    Artefacts {
+        include: texts(include),
+        exclude: texts(value.get("exclude")),
+        allow_empty: flag("allowEmpty"),
+        always: flag("always"),
+    }
+}
+
+fn downstream(value: &Value) -> Downstream {
+    let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
+    let flag = |name: &str| value.get(name).and_then(Value::as_bool).unwrap_or(false);
+    Downstream {
+        job: value.as_str().unwrap_or_else(|| text("job")).to_owned(),
+        when: match text("when") {
+            "failure" => When::Failure,
+            "completed" => When::Completed,
+            "always" => When::Always,
+            _ => When::Success,
+        },
+        parameters: scalars(value.get("parameters")),
+        current: flag("current"),
+        same_commits: flag("sameCommits"),
+    }
+}
+
+fn may(value: Option<&Value>) -> May {
+    let Some(value) = value else { return May::default() };
+    let words = texts(Some(value));
+    let scope = |word: &str| {
+        if words.iter().any(|given| given == word) {
+            return Some(Scope::Own);
+        }
+        value.get(word).map(|names| Scope::These(texts(Some(names))))
+    };
+    May {
+        env: scope("env"),
+        promote: scope("promote"),
+        run: scope("run"),
+    }
+}
+
+/// Where the job deploys to, with environments turned into their namespaces, and the environment if it names one.
 fn target(
     outline: &Outline,
     checked: &Checked,
     parameters: &[Parameter],
     found: &mut Vec<Diagnostic>,
-) -> Target {
+) -> (Target, Option<String>) {
+    let nowhere = (Target::None, None);
     let (field, text) = match (checked.text("environment"), checked.text("namespace")) {
         (Some(_), Some(_)) => {
             found.push(
                 Diagnostic::error("bad-value", "`environment` and `namespace` exclude each other")
                     .at(checked.place("/namespace")),
             );
-            return Target::Platform;
+            return nowhere;
         }
         (Some(text), None) => ("environment", text),
         (None, Some(text)) => ("namespace", text),
-        (None, None) => return Target::Platform,
+        (None, None) => return nowhere,
     };
     let at = || checked.place(&format!("/{field}"));
     if let Some(name) = text.strip_prefix('$') {
@@ -282,17 +413,20 @@ fn target(
             diagnostic.hint = suggest(name, names).map(|near| format!("did you mean `${near}`?"));
             found.push(diagnostic);
         }
-        return Target::Parameter(name.to_owned());
+        return (Target::Parameter(name.to_owned()), None);
     }
     if field == "namespace" {
-        return Target::Namespace(text.to_owned());
+        return (Target::Fixed(text.to_owned()), None);
     }
     match outline
         .environments
         .iter()
         .find(|environment| environment.name == text)
     {
-        Some(environment) => Target::Namespace(environment.namespace.clone()),
+        Some(environment) => (
+            Target::Fixed(environment.namespace.clone()),
+            Some(environment.name.clone()),
+        ),
         None => {
             let names = outline
                 .environments
@@ -302,7 +436,7 @@ fn target(
                 Diagnostic::error("missing-reference", format!("there is no environment `{text}`")).at(at());
             diagnostic.hint = suggest(text, names).map(|near| format!("did you mean `{near}`?"));
             found.push(diagnostic);
-            Target::Platform
+            nowhere
         }
     }
 }

@@ -1,10 +1,10 @@
 //! What each part says alone is right, but does not fit together. Only warnings: whoever runs Vault or the cluster may
 //! know more than git says.
 
-use crate::job::{Job, Target};
 use crate::render;
 use crate::{Environment, Role, Unit};
 use herder_base::{Diagnostic, suggest};
+use herder_job::{Job, Target};
 use serde_json::Value;
 
 /// Pods that log in to Vault as a role that does not admit them.
@@ -56,7 +56,7 @@ pub(crate) fn vault_roles(units: &[Unit], roles: &[Role], found: &mut Vec<Diagno
 /// Jobs that deploy to a namespace in which Herder makes no service account for them.
 pub(crate) fn job_targets(jobs: &[Job], environments: &[Environment], found: &mut Vec<Diagnostic>) {
     for job in jobs {
-        let Target::Namespace(namespace) = &job.target else {
+        let Target::Fixed(namespace) = &job.target else {
             continue;
         };
         if !environments
@@ -71,7 +71,7 @@ pub(crate) fn job_targets(jobs: &[Job], environments: &[Environment], found: &mu
                         job.name
                     ),
                 )
-                .at(job.source.clone())
+                .at(job.at.clone())
                 .hint(format!(
                     "add environments/{namespace}.yaml, or a service account `{}` with rights there",
                     render::DEPLOYER

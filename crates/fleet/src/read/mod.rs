@@ -9,6 +9,7 @@ mod glob;
 mod jobdsl;
 mod jobs;
 pub(crate) mod kustomize;
+mod links;
 mod lint;
 mod objects;
 pub(crate) mod outline;
@@ -60,7 +61,7 @@ pub fn read(inputs: &Inputs) -> (Fleet, Vec<Diagnostic>) {
     let outline = outline::read(inputs, &mut found);
     let jobs = jobs::read(inputs, &outline, &mut found);
     let (policies, roles, held_policies) = policies::read(inputs, &mut found);
-    let stacks = stacks::read(inputs, &mut found);
+    stacks::read(inputs, &mut found);
     let units = units::read(inputs, &outline, &mut found);
     inputs.renders.end_pass();
     lint::vault_roles(&units, &roles, &mut found);
@@ -83,7 +84,6 @@ pub fn read(inputs: &Inputs) -> (Fleet, Vec<Diagnostic>) {
         jobs: jobs.jobs,
         policies,
         roles,
-        stacks,
         held,
         remotes,
     };

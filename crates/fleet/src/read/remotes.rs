@@ -4,8 +4,8 @@
 use super::jobs;
 use super::outline::Outline;
 use crate::Inputs;
-use crate::job::Job;
 use herder_base::{AllowList, AllowedRemote, Namer, Refused, Url};
+use herder_job::Job;
 use std::cell::OnceCell;
 
 /// Answers who may reach what while a fleet is read.

@@ -78,7 +78,6 @@ pub(crate) fn read(
     if let Some(image) = fleet.text("agentImage") {
         image.clone_into(&mut settings.agent_image);
     }
-    settings.domains = texts(fleet.get("domains"));
     if let Some(hosts) = fleet.get("hosts").and_then(Value::as_object) {
         settings.hosts = hosts
             .iter()

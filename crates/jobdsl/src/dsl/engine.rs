@@ -38,7 +38,7 @@ pub(super) fn native(class: &str, name: &str) -> Option<Value> {
 pub(super) fn method(
     interp: &Interp,
     tree: &Tree,
-    root: &str,
+    roots: &files::Roots,
     of: &Rc<dyn Foreign>,
     name: &str,
     args: &[Value],
@@ -53,7 +53,7 @@ pub(super) fn method(
                 _ => None,
             };
             let text = match file {
-                Some(file) => files::text(tree, root, &file.0)?,
+                Some(file) => files::text(tree, roots, &file.0)?,
                 None => interp.show(source)?,
             };
             interp.spend(text.len())?;

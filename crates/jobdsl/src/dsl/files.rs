@@ -22,20 +22,37 @@ fn file(path: String) -> Value {
     Value::Foreign(Rc::new(FileRef(path)))
 }
 
-/// A path below the root of the scripts.
-pub(crate) fn resolve(root: &str, path: &str) -> Option<String> {
+/// Where scripts look for files.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Roots {
+    /// The directory that paths are relative to.
+    pub(crate) root: String,
+    /// Where a seed job's checkout was put, for what is not below the root; nowhere if empty.
+    pub(crate) seed: String,
+}
+
+/// A path below a root of the scripts: the first that has it.
+pub(crate) fn resolve(tree: &Tree, roots: &Roots, path: &str) -> Option<String> {
     let path = path.trim_start_matches("./").trim_start_matches('/');
-    let whole = if root.is_empty() {
-        path.to_owned()
-    } else {
-        format!("{root}/{path}")
+    let below = |root: &str| {
+        let whole = if root.is_empty() {
+            path.to_owned()
+        } else {
+            format!("{root}/{path}")
+        };
+        normalise(&whole).ok()
     };
-    normalise(&whole).ok()
+    let first = below(&roots.root)?;
+    let there = |path: &String| tree.file(path).is_some() || tree.is_dir(path);
+    if roots.seed.is_empty() || there(&first) {
+        return Some(first);
+    }
+    Some(below(&roots.seed).filter(there).unwrap_or(first))
 }
 
 /// A file's text, lossy where it is no UTF-8.
-pub(crate) fn text(tree: &Tree, root: &str, path: &str) -> Result<String, Throw> {
-    resolve(root, path)
+pub(crate) fn text(tree: &Tree, roots: &Roots, path: &str) -> Result<String, Throw> {
+    resolve(tree, roots, path)
         .and_then(|path| tree.bytes(&path))
         .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
         .ok_or_else(|| {
@@ -50,13 +67,13 @@ pub(crate) fn text(tree: &Tree, root: &str, path: &str) -> Result<String, Throw>
 pub(crate) fn method(
     interp: &Interp,
     tree: &Tree,
-    root: &str,
+    roots: &Roots,
     of: &FileRef,
     name: &str,
     args: &[Value],
 ) -> Result<Option<Value>, Throw> {
     let path = &of.0;
-    let whole = resolve(root, path).unwrap_or_default();
+    let whole = resolve(tree, roots, path).unwrap_or_default();
     let here = |name: &str| {
         let name = name.trim_end_matches('/');
         file(if path.is_empty() {
@@ -80,13 +97,13 @@ pub(crate) fn method(
     };
     Ok(Some(match (name, args) {
         ("getText" | "text", _) => {
-            let text = text(tree, root, path)?;
+            let text = text(tree, roots, path)?;
             interp.spend(text.len())?;
             Value::text(text)
         }
-        ("readLines", _) => Value::list(text(tree, root, path)?.lines().map(Value::text).collect()),
+        ("readLines", _) => Value::list(text(tree, roots, path)?.lines().map(Value::text).collect()),
         ("eachLine", [.., closure @ Value::Closure(_)]) => {
-            let text = Value::text(text(tree, root, path)?);
+            let text = Value::text(text(tree, roots, path)?);
             interp.call_method(&text, &"eachLine".into(), vec![closure.clone()])?
         }
         ("exists", []) => Value::Bool(tree.file(&whole).is_some() || tree.is_dir(&whole)),

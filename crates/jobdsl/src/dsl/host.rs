@@ -25,7 +25,7 @@ pub(crate) struct Remark {
 /// The DSL's host.
 pub(crate) struct DslHost {
     pub(crate) tree: Tree,
-    pub(crate) root: String,
+    pub(crate) roots: files::Roots,
     pub(crate) classpath: Vec<String>,
     pub(crate) bindings: BTreeMap<String, String>,
     pub(crate) items: RefCell<Vec<Rc<Item>>>,
@@ -97,14 +97,14 @@ const PRINTED: usize = 500;
 impl DslHost {
     pub(crate) fn new(
         tree: Tree,
-        root: &str,
+        roots: files::Roots,
         classpath: Vec<String>,
         bindings: BTreeMap<String, String>,
     ) -> Option<Self> {
         let source = Interp::load("(tables)", "").ok()?;
         Some(Self {
             tree,
-            root: root.to_owned(),
+            roots,
             classpath,
             bindings,
             items: RefCell::default(),
@@ -145,6 +145,10 @@ impl DslHost {
         spec: &str,
         args: &[Value],
     ) -> Result<Value, Throw> {
+        let at = match interp.called_at() {
+            (path, _) if path.is_empty() => (env.source.path.to_string(), 0),
+            (path, at) => (path.to_string(), at),
+        };
         let Some(name) = args
             .first()
             .filter(|name| !name.is_null() && !matches!(name, Value::Closure(_)))
@@ -171,7 +175,7 @@ impl DslHost {
             name,
             kind,
             spec: spec.to_owned(),
-            at: (env.source.path.to_string(), 0),
+            at,
             changes: RefCell::default(),
             first,
             previous_names: RefCell::default(),
@@ -292,12 +296,12 @@ impl Host for DslHost {
             }
             "readFileFromWorkspace" => {
                 let path = text(args.len().saturating_sub(1))?;
-                let found = files::text(&self.tree, &self.root, &path)?;
+                let found = files::text(&self.tree, &self.roots, &path)?;
                 interp.spend(found.len())?;
                 Value::text(found)
             }
             "streamFileFromWorkspace" => {
-                let found = files::text(&self.tree, &self.root, &text(0)?)?;
+                let found = files::text(&self.tree, &self.roots, &text(0)?)?;
                 interp.spend(found.len())?;
                 Value::text(found)
             }
@@ -326,9 +330,9 @@ impl Host for DslHost {
                 let (path, code) = match args.first() {
                     Some(Value::Foreign(foreign)) if foreign.as_any().is::<FileRef>() => {
                         let path = foreign.describe().trim_start_matches("the file ").to_owned();
-                        (path.clone(), files::text(&self.tree, &self.root, &path)?)
+                        (path.clone(), files::text(&self.tree, &self.roots, &path)?)
                     }
-                    _ if name == "load" => (text(0)?, files::text(&self.tree, &self.root, &text(0)?)?),
+                    _ if name == "load" => (text(0)?, files::text(&self.tree, &self.roots, &text(0)?)?),
                     _ => ("(evaluated)".to_owned(), text(0)?),
                 };
                 let source = interp.read(&path, &code)?.map_err(|error| {
@@ -361,10 +365,7 @@ impl Host for DslHost {
             "WORKSPACE" | "__FILE__" => Some(Value::text("")),
             "out" => Some(Value::Native("PrintStream".into())),
             "jobFactory" | "dslFactory" => None,
-            "SEED_JOB" => Some(Value::map([
-                ("name".into(), Value::text("update-jobs")),
-                ("fullName".into(), Value::text("update-jobs")),
-            ])),
+            "SEED_JOB" => Some(super::seed_job::value()),
             _ => None,
         }
     }
@@ -502,11 +503,14 @@ impl Host for DslHost {
         if let Some(value) = super::binding::method(interp, of, name, args)? {
             return Ok(Some(value));
         }
-        if let Some(value) = super::engine::method(interp, &self.tree, &self.root, of, name, args)? {
+        if let Some(value) = super::seed_job::method(of, name, args)? {
+            return Ok(Some(value));
+        }
+        if let Some(value) = super::engine::method(interp, &self.tree, &self.roots, of, name, args)? {
             return Ok(Some(value));
         }
         if let Some(file) = any.downcast_ref::<FileRef>() {
-            return files::method(interp, &self.tree, &self.root, file, name, args);
+            return files::method(interp, &self.tree, &self.roots, file, name, args);
         }
         Ok(None)
     }
@@ -533,6 +537,9 @@ impl Host for DslHost {
         }
         if any.is::<ConfigureDelegate>() {
             return Ok(Some(Value::text(name)));
+        }
+        if let Some(value) = super::seed_job::property(of, name)? {
+            return Ok(Some(value));
         }
         if let Some(value) = super::binding::property(of, name) {
             return Ok(Some(value));

@@ -9,7 +9,9 @@ mod host;
 mod item;
 mod options;
 mod outline;
+mod seed_job;
 mod template;
 
+pub(crate) use files::Roots;
 pub(crate) use host::DslHost;
 pub(crate) use item::{Item, Kind};

@@ -70,6 +70,7 @@ impl Interp {
         if let Some(Value::Closure(closure)) = env.scope.get(name) {
             return self.call_closure(&closure, args);
         }
+        self.calls_at(&env.source.path, at);
         let found = match &env.closure {
             Some(closure) => self.closure_method(closure, name, &args)?,
             None => self.own_method(&env.this, env, name, &args)?,

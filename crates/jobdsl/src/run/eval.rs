@@ -321,6 +321,7 @@ impl Interp {
             };
         }
         let args = self.arguments(args, env)?;
+        self.calls_at(&env.source.path, expr.at);
         if let Value::Foreign(_) = &target {
             // The host may want to know where from.
             if let Some(value) = self.try_method(&target, &name_value, &args)? {

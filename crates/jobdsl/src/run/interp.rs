@@ -72,6 +72,8 @@ pub(crate) struct Interp {
     pub(super) classes: RefCell<HashMap<String, Option<Rc<Class>>>>,
     /// Scopes that closures hold: they are emptied at the end, since a closure in its own scope is a cycle.
     scopes: RefCell<Vec<Weak<Scope>>>,
+    /// Where the script called something last: its file, and the byte offset in it.
+    place: RefCell<(Rc<str>, u32)>,
 }
 
 impl Interp {
@@ -85,7 +87,18 @@ impl Interp {
             memory: Cell::new(0),
             classes: RefCell::default(),
             scopes: RefCell::default(),
+            place: RefCell::new(("".into(), 0)),
         }
+    }
+
+    /// Remembers where the script calls something, for hosts that want to say where from.
+    pub(super) fn calls_at(&self, path: &Rc<str>, at: u32) {
+        self.place.replace((Rc::clone(path), at));
+    }
+
+    /// Where the script called something last.
+    pub(crate) fn called_at(&self) -> (Rc<str>, u32) {
+        self.place.borrow().clone()
     }
 
     /// Reads a file.

@@ -3,16 +3,15 @@
 use super::execute::{Context, Done, execute};
 use super::handle::{Command, JobEvent, JobView, RunRequest, TriggerError};
 use super::poll::{Polled, Why};
-use super::triggering::{HIDDEN, hidden, namespace, parameters, secrets};
+use super::triggering::{HIDDEN, hidden, namespace, parameters};
 use super::{Ports, Settings};
 use crate::cron::Schedule;
-use crate::definition::{Definition, Origin, Retention, Threshold, Trigger};
-use crate::env::expand;
 use crate::ports::{Decision, NewRun, RunUpdate};
 use crate::queue::{Queue, Waiting};
 use crate::reconcile::{Checked, Existing, Reconciled, Removed, changes};
 use crate::run::{Cause, Checkout, RunId, RunRecord, RunStatus};
 use herder_base::{Url, chain, suggest};
+use herder_job::{Job, Origin, Retention, Trigger};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -25,8 +24,8 @@ use tokio_util::sync::CancellationToken;
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
 /// A job and its state.
-pub(super) struct Job {
-    pub(super) definition: Arc<Definition>,
+pub(super) struct Entry {
+    pub(super) definition: Arc<Job>,
     hash: String,
     pub(super) disabled: bool,
     timers: Vec<Timer>,
@@ -51,7 +50,7 @@ pub struct Dispatcher {
     pub(super) ports: Ports,
     inbox: mpsc::Receiver<Command>,
     events: broadcast::Sender<JobEvent>,
-    pub(super) jobs: BTreeMap<String, Job>,
+    pub(super) jobs: BTreeMap<String, Entry>,
     queue: Queue,
     running: HashMap<RunId, Running>,
     pub(super) heads: HashMap<(String, String, String), String>,
@@ -218,7 +217,7 @@ impl Dispatcher {
 
     async fn reconcile(
         &mut self,
-        mut definitions: Vec<Definition>,
+        mut definitions: Vec<Job>,
         built_in: bool,
         removed: Removed,
         many: bool,
@@ -230,7 +229,8 @@ impl Dispatcher {
             .map(|(name, job)| {
                 let existing = Existing {
                     hash: &job.hash,
-                    origin: &job.definition.origin,
+                    origin: job.definition.origin,
+                    at: &job.definition.at,
                     disabled: job.disabled && !job.definition.disabled,
                 };
                 (name.as_str(), existing)
@@ -279,7 +279,6 @@ impl Dispatcher {
         let now = self.ports.clock.now();
         let name = checked.definition.name.clone();
         let former = self.jobs.remove(&name);
-        let is_new = former.is_none();
         let ever_ran = match &former {
             Some(job) => job.ever_ran,
             None => self
@@ -311,7 +310,7 @@ impl Dispatcher {
                 }
             })
             .collect();
-        let job = Job {
+        let job = Entry {
             disabled: checked.definition.disabled,
             definition: Arc::new(checked.definition),
             hash: checked.hash,
@@ -319,30 +318,9 @@ impl Dispatcher {
             ever_ran,
             decision: former.and_then(|job| job.decision),
         };
-        let again = ever_ran && is_new && job.definition.origin == Origin::BuiltIn;
         self.jobs.insert(name.clone(), job);
         for run in self.leftover.remove(&name).unwrap_or_default() {
             self.take_over(run).await;
-        }
-        if again {
-            self.run_again(name).await;
-        }
-    }
-
-    /// Only built-in jobs are there from the start. All others come from one of their runs, so there has to be one after
-    /// every start, also when no remote has moved since the last.
-    async fn run_again(&mut self, job: String) {
-        let request = RunRequest {
-            job: job.clone(),
-            parameters: BTreeMap::new(),
-            commits: None,
-            cause: Cause::Platform {
-                why: "the platform started".to_owned(),
-            },
-        };
-        let enqueued = self.enqueue(request, false, SignedDuration::ZERO, BTreeMap::new());
-        if let Err(error) = enqueued.await {
-            tracing::error!(job, "no run after the start: {}", chain(&error));
         }
     }
 
@@ -410,6 +388,12 @@ impl Dispatcher {
                 suggestion,
             });
         };
+        if !job.definition.refused.is_empty() {
+            return Err(TriggerError::Refused {
+                why: job.definition.refused.clone(),
+                job: name,
+            });
+        }
         if job.disabled {
             return Err(TriggerError::Disabled(name));
         }
@@ -507,11 +491,14 @@ impl Dispatcher {
 
     fn start_ready(&mut self, started: &mpsc::Sender<(RunId, Vec<Checkout>)>) {
         let now = self.ports.clock.now();
-        while self.running.len() < self.settings.executors && !self.queue.is_empty() {
+        while !self.queue.is_empty() {
             let (jobs, running) = (&self.jobs, &self.running);
+            // What the platform itself does takes no place of anybody's and waits for none.
+            let places = |job: &Job| job.origin == Origin::BuiltIn || running.len() < self.settings.executors;
             let free = |name: &str| {
                 jobs.get(name).is_some_and(|job| {
-                    job.definition.concurrent || !running.keys().any(|run| run.job == name)
+                    let alone = job.definition.concurrent || !running.keys().any(|run| run.job == name);
+                    alone && places(&job.definition)
                 })
             };
             let Some(waiting) = self.queue.take(now, free) else {
@@ -573,92 +560,16 @@ impl Dispatcher {
         if !done.status.is_final() {
             return;
         }
-        for (job, given) in self.followers(&done) {
-            let cause = Cause::Upstream { run: done.id.clone() };
-            let text = format!("{} {}", done.id, done.status);
-            let request = RunRequest {
-                job: job.clone(),
-                parameters: given,
-                commits: None,
-                cause,
-            };
-            match self
-                .enqueue(request, false, SignedDuration::ZERO, BTreeMap::new())
-                .await
-            {
-                Ok(run) => {
-                    self.decide(&job, "upstream", true, format!("{run}: {text}"))
-                        .await
-                }
-                Err(error) => {
-                    let text = format!("{text}, but {}", chain(&error));
-                    self.decide(&job, "upstream", false, text).await;
-                }
-            }
-        }
+        self.follow(&done).await;
         self.retain(&done.id.job).await;
-    }
-
-    /// Jobs that run after this one, with their parameters.
-    fn followers(&self, done: &Done) -> BTreeMap<String, BTreeMap<String, String>> {
-        let enough =
-            |threshold: Threshold| threshold == Threshold::Always || done.status == RunStatus::Succeeded;
-        let mut out: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
-        for (name, job) in &self.jobs {
-            for trigger in &job.definition.triggers {
-                if let Trigger::Upstream { jobs, threshold } = trigger
-                    && jobs.contains(&done.id.job)
-                    && enough(*threshold)
-                {
-                    out.insert(name.clone(), BTreeMap::new());
-                }
-            }
-        }
-        if let Some(job) = self.jobs.get(&done.id.job) {
-            let mut values = done.env.clone();
-            values.extend(done.parameters.clone());
-            // A secret stays one: it goes only where the next job takes it for one.
-            let secret = secrets(&job.definition, &done.parameters);
-            let mut shown = values.clone();
-            for value in shown.values_mut() {
-                if secret
-                    .iter()
-                    .any(|secret| !secret.expose().is_empty() && value.contains(secret.expose().as_str()))
-                {
-                    HIDDEN.clone_into(value);
-                }
-            }
-            for next in job
-                .definition
-                .downstream
-                .iter()
-                .filter(|next| enough(next.threshold))
-            {
-                let given = next
-                    .parameters
-                    .iter()
-                    .map(|(name, value)| {
-                        let takes_secrets = self
-                            .jobs
-                            .get(&next.job)
-                            .and_then(|job| job.definition.parameters.iter().find(|p| p.name == *name))
-                            .is_some_and(crate::definition::Parameter::is_secret);
-                        let values = if takes_secrets { &values } else { &shown };
-                        (name.clone(), expand(value, values))
-                    })
-                    .collect();
-                out.insert(next.job.clone(), given);
-            }
-        }
-        out
     }
 
     /// Removes finished runs the job does not want to keep.
     async fn retain(&mut self, name: &str) {
-        let Some(Retention { runs, days }) = self.jobs.get(name).map(|job| job.definition.retention) else {
+        let Some(Retention { runs, age }) = self.jobs.get(name).map(|job| job.definition.retention) else {
             return;
         };
-        if runs.is_none() && days.is_none() {
+        if runs.is_none() && age.is_none() {
             return;
         }
         let history = match self.ports.journal.history(name, 100_000).await {
@@ -672,8 +583,8 @@ impl Dispatcher {
             .enumerate()
             .filter(|(index, run)| {
                 let too_many = runs.is_some_and(|runs| *index >= usize::try_from(runs).unwrap_or(usize::MAX));
-                let age = now.duration_since(run.finished_at.unwrap_or(now)).as_hours() / 24;
-                let too_old = days.is_some_and(|days| age >= i64::from(days));
+                let since = now.duration_since(run.finished_at.unwrap_or(now)).as_secs();
+                let too_old = age.is_some_and(|age| u64::try_from(since).is_ok_and(|since| since >= age));
                 let precious = *index == 0 || last_good.is_some_and(|good| good.id == run.id);
                 run.status.is_final() && !precious && (too_many || too_old)
             })
@@ -684,6 +595,9 @@ impl Dispatcher {
         }
         // Logs first: a record without a log says so, a log without a record would be forgotten.
         if let Err(error) = self.ports.logs.remove(name, &old).await {
+            return tracing::warn!(job = name, "{}", chain(&error));
+        }
+        if let Err(error) = self.ports.artefacts.remove(name, &old).await {
             return tracing::warn!(job = name, "{}", chain(&error));
         }
         if let Err(error) = self.ports.journal.remove(name, &old).await {
@@ -699,7 +613,7 @@ impl Dispatcher {
             for timer in &mut job.timers {
                 if timer.next.is_some_and(|next| next <= now) {
                     timer.next = timer.schedule.next(now);
-                    if !job.disabled {
+                    if !job.disabled && job.definition.refused.is_empty() {
                         due.push((name.clone(), timer.trigger.clone()));
                     }
                 }

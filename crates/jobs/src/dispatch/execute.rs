@@ -2,14 +2,14 @@
 
 use super::triggering::{namespace, secrets};
 use super::{Ports, Settings, commit_key};
-use crate::definition::{Definition, Step};
 use crate::env::{EnvInput, environment, expand};
 use crate::log::{LogError, LogWriter};
 use crate::ports::{PortError, RunUpdate};
 use crate::queue::Waiting;
 use crate::remotes::{plain_branch, resolve};
-use crate::run::{Checkout, RunEvent, RunId, RunRecord, RunResult, RunSpec, RunStatus};
+use crate::run::{Cause, Checkout, RunEvent, RunId, RunRecord, RunResult, RunSpec, RunStatus};
 use herder_base::{Url, chain, format_duration};
+use herder_job::{Job, Source, Step};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 pub(super) struct Context {
     pub(super) ports: Ports,
     pub(super) settings: Settings,
-    pub(super) definition: Arc<Definition>,
+    pub(super) definition: Arc<Job>,
     pub(super) waiting: Waiting,
     /// Somebody ends this run.
     pub(super) abort: CancellationToken,
@@ -34,8 +34,11 @@ pub(super) struct Context {
 pub(super) struct Done {
     pub(super) id: RunId,
     pub(super) status: RunStatus,
+    pub(super) causes: Vec<Cause>,
     pub(super) parameters: BTreeMap<String, String>,
     pub(super) env: BTreeMap<String, String>,
+    /// The commits it used, by `URL#BRANCH`.
+    pub(super) commits: BTreeMap<String, String>,
 }
 
 struct End {
@@ -56,6 +59,7 @@ impl End {
 pub(super) async fn execute(context: Context) -> Done {
     let id = context.waiting.id.clone();
     let mut env = BTreeMap::new();
+    let mut commits = BTreeMap::new();
     let hidden = secrets(&context.definition, &context.waiting.parameters);
     let writer = context
         .ports
@@ -64,7 +68,7 @@ pub(super) async fn execute(context: Context) -> Done {
         .await;
     let end = match writer {
         Ok(mut log) => {
-            let mut end = match run(&context, &mut log, &mut env).await {
+            let mut end = match run(&context, &mut log, &mut env, &mut commits).await {
                 Ok(end) => end,
                 Err(error) => End::failed(chain(&error).to_string()),
             };
@@ -103,8 +107,10 @@ pub(super) async fn execute(context: Context) -> Done {
     Done {
         id,
         status: end.status,
+        causes: context.waiting.causes,
         parameters: context.waiting.parameters,
         env,
+        commits,
     }
 }
 
@@ -112,6 +118,7 @@ async fn run(
     context: &Context,
     log: &mut LogWriter,
     env: &mut BTreeMap<String, String>,
+    commits: &mut BTreeMap<String, String>,
 ) -> Result<End, LogError> {
     let Context {
         ports,
@@ -163,18 +170,17 @@ async fn run(
         namespace: namespace.as_deref(),
         board: context.settings.board.as_deref(),
     });
+    *commits = checkouts
+        .iter()
+        .map(|c| (commit_key(&c.url, &c.branch), c.commit.clone()))
+        .collect();
     let recorded = ports
         .journal
         .update(
             id,
             RunUpdate {
                 status: Some(RunStatus::Running),
-                commits: Some(
-                    checkouts
-                        .iter()
-                        .map(|c| (commit_key(&c.url, &c.branch), c.commit.clone()))
-                        .collect(),
-                ),
+                commits: Some(commits.clone()),
                 started_at: Some(ports.clock.now()),
                 ..RunUpdate::default()
             },
@@ -186,6 +192,17 @@ async fn run(
     // The dispatcher outlives its runs; if it is gone there is nobody to tell.
     let _ = context.started.send((id.clone(), checkouts.clone())).await;
 
+    // Jobs that only start others have nothing to run themselves.
+    if definition.steps.is_empty() {
+        return Ok(if definition.does_something() {
+            End {
+                status: RunStatus::Succeeded,
+                reason: Some("it has no steps of its own: it starts the jobs after it".to_owned()),
+            }
+        } else {
+            End::failed("the job has no step: nothing was done".to_owned())
+        });
+    }
     let mut spec = RunSpec {
         id: id.clone(),
         definition: Arc::clone(definition),
@@ -243,7 +260,7 @@ async fn attempt(context: &Context, spec: &RunSpec, log: &mut LogWriter) -> Resu
     let cancel = context.abort.child_token();
     let action = spec.steps.iter().find_map(|step| match step {
         Step::Action(action) => Some(*action),
-        Step::Shell(_) => None,
+        Step::Shell { .. } => None,
     });
     let mut work = match action {
         Some(action) => context
@@ -265,7 +282,7 @@ async fn attempt(context: &Context, spec: &RunSpec, log: &mut LogWriter) -> Resu
     loop {
         tokio::select! {
             event = told.recv() => match event {
-                Some(event) => if failure.is_none() && let Err(error) = log.event(event).await {
+                Some(event) => if failure.is_none() && let Err(error) = log.event(named(event, spec)).await {
                     // What cannot be logged is not run on, but the executor is still waited for.
                     cancel.cancel();
                     failure = Some(error);
@@ -308,13 +325,36 @@ async fn attempt(context: &Context, spec: &RunSpec, log: &mut LogWriter) -> Resu
     })
 }
 
+/// The event with the name that the job gives its step.
+fn named(event: RunEvent, spec: &RunSpec) -> RunEvent {
+    match event {
+        RunEvent::StepStarted { step, title } => {
+            let given = usize::try_from(step)
+                .ok()
+                .and_then(|step| spec.steps.get(step)?.name());
+            RunEvent::StepStarted {
+                step,
+                title: given.map_or(title, str::to_owned),
+            }
+        }
+        other => other,
+    }
+}
+
 /// The sources at the commits they have now, unless the trigger has seen or somebody has named others.
 async fn checkouts(context: &Context) -> Result<Vec<Checkout>, PortError> {
     let mut references: BTreeMap<Url, BTreeMap<String, String>> = BTreeMap::new();
     let mut out = Vec::new();
     for source in &context.definition.sources {
-        let url = Url::from(expand(source.url.expose(), &context.waiting.parameters));
-        let branch = expand(&source.branch, &context.waiting.parameters);
+        let Source {
+            url,
+            branch,
+            directory,
+            depth,
+            submodules,
+        } = source;
+        let url = Url::from(expand(url.expose(), &context.waiting.parameters));
+        let branch = expand(branch, &context.waiting.parameters);
         let branch = plain_branch(&branch).to_owned();
         let commit = match context.waiting.commits.get(&commit_key(&url, &branch)) {
             Some(commit) => commit.clone(),
@@ -339,7 +379,9 @@ async fn checkouts(context: &Context) -> Result<Vec<Checkout>, PortError> {
             url,
             branch,
             commit,
-            directory: source.directory.clone(),
+            directory: directory.clone(),
+            depth: *depth,
+            submodules: *submodules,
         });
     }
     Ok(out)

@@ -2,11 +2,12 @@
 
 use super::actor::Dispatcher;
 use super::{Ports, Settings};
-use crate::definition::Definition;
+use crate::artefacts::ArtefactStore;
 use crate::log::LogStore;
 use crate::ports::{Decision, Journal, PortError};
 use crate::reconcile::{Reconciled, Removed};
 use crate::run::{Cause, RunId, RunRecord, RunStatus};
+use herder_job::Job;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -46,7 +47,7 @@ pub enum JobEvent {
 pub struct JobView {
     /// What it is.
     #[serde(serialize_with = "shared")]
-    pub definition: Arc<Definition>,
+    pub definition: Arc<Job>,
     /// Whether triggers are ignored, by its definition or because it is no longer defined.
     pub disabled: bool,
     /// When a trigger looks next.
@@ -59,7 +60,7 @@ pub struct JobView {
     pub decision: Option<Decision>,
 }
 
-fn shared<S: serde::Serializer>(definition: &Arc<Definition>, serializer: S) -> Result<S::Ok, S::Error> {
+fn shared<S: serde::Serializer>(definition: &Arc<Job>, serializer: S) -> Result<S::Ok, S::Error> {
     definition.as_ref().serialize(serializer)
 }
 
@@ -98,6 +99,14 @@ pub enum TriggerError {
         job: String,
         /// A name that exists.
         suggestion: Option<String>,
+    },
+    /// It asks for what cannot be had.
+    #[error("the job `{job}` cannot run: {}", why.join("; "))]
+    Refused {
+        /// The job.
+        job: String,
+        /// What it asks for, with the places.
+        why: Vec<String>,
     },
     /// It is disabled.
     #[error("the job `{0}` is disabled")]
@@ -142,7 +151,7 @@ pub enum TriggerError {
 
 pub(super) enum Command {
     Reconcile {
-        definitions: Vec<Definition>,
+        definitions: Vec<Job>,
         built_in: bool,
         removed: Removed,
         many: bool,
@@ -176,6 +185,7 @@ pub struct Jobs {
     events: broadcast::Sender<JobEvent>,
     journal: Arc<dyn Journal>,
     logs: LogStore,
+    artefacts: ArtefactStore,
 }
 
 impl std::fmt::Debug for Jobs {
@@ -195,6 +205,7 @@ impl Jobs {
             events: events.clone(),
             journal: Arc::clone(&ports.journal),
             logs: ports.logs.clone(),
+            artefacts: ports.artefacts.clone(),
         };
         (handle, Dispatcher::new(settings, ports, inbox, events))
     }
@@ -212,7 +223,7 @@ impl Jobs {
     ///
     /// # Errors
     /// If the dispatcher stops.
-    pub async fn add_built_in(&self, definitions: Vec<Definition>) -> Result<Reconciled, TriggerError> {
+    pub async fn add_built_in(&self, definitions: Vec<Job>) -> Result<Reconciled, TriggerError> {
         self.ask(|reply| Command::Reconcile {
             definitions,
             built_in: true,
@@ -230,7 +241,7 @@ impl Jobs {
     /// If the dispatcher stops.
     pub async fn reconcile(
         &self,
-        definitions: Vec<Definition>,
+        definitions: Vec<Job>,
         removed: Removed,
         many: bool,
     ) -> Result<Reconciled, TriggerError> {
@@ -296,6 +307,12 @@ impl Jobs {
     #[must_use]
     pub const fn logs(&self) -> &LogStore {
         &self.logs
+    }
+
+    /// The artefacts.
+    #[must_use]
+    pub const fn artefacts(&self) -> &ArtefactStore {
+        &self.artefacts
     }
 
     /// The memory: past runs, decisions.

@@ -2,6 +2,7 @@
 
 mod actor;
 mod execute;
+mod following;
 mod handle;
 mod poll;
 mod triggering;
@@ -10,6 +11,7 @@ pub use actor::Dispatcher;
 pub(crate) use execute::remark;
 pub use handle::{JobEvent, JobView, Jobs, RunRequest, TriggerError};
 
+use crate::artefacts::ArtefactStore;
 use crate::log::LogStore;
 use crate::ports::{Actions, Executor, Journal, Remotes};
 use herder_base::{Clock, Url};
@@ -31,6 +33,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Keeps logs.
     pub logs: LogStore,
+    /// Keeps artefacts.
+    pub artefacts: ArtefactStore,
 }
 
 /// How the dispatcher behaves.
@@ -58,6 +62,7 @@ impl Default for Settings {
 }
 
 /// The key under which a source's commit is recorded: for people too, so without what opens the remote.
-pub(crate) fn commit_key(url: &Url, branch: &str) -> String {
+#[must_use]
+pub fn commit_key(url: &Url, branch: &str) -> String {
     format!("{url}#{branch}")
 }

@@ -3,12 +3,12 @@
 use super::actor::Dispatcher;
 use super::commit_key;
 use super::handle::RunRequest;
-use crate::definition::Trigger;
 use crate::env::expand;
 use crate::ports::{Decision, PortError, SeenHead};
 use crate::remotes::{canonical, plain_branch, resolve};
 use crate::run::{Cause, Change};
 use herder_base::Url;
+use herder_job::Trigger;
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
 use std::time::Duration;

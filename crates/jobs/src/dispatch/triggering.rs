@@ -1,8 +1,8 @@
 //! From a wish to parameters: defaults filled in, values checked, secrets hidden.
 
 use super::handle::TriggerError;
-use crate::definition::{Definition, ParameterKind, Target};
 use herder_base::Secret;
+use herder_job::{Job, ParameterKind, Target};
 use std::collections::BTreeMap;
 
 /// What stands in records where a secret was.
@@ -10,7 +10,7 @@ pub(super) const HIDDEN: &str = "********";
 
 /// All parameters of a run. `strict` refuses names the job does not have; triggers by other jobs drop them.
 pub(super) fn parameters(
-    definition: &Definition,
+    definition: &Job,
     given: &BTreeMap<String, String>,
     strict: bool,
 ) -> Result<BTreeMap<String, String>, TriggerError> {
@@ -46,7 +46,7 @@ pub(super) fn parameters(
             why,
         };
         match &parameter.kind {
-            ParameterKind::Choice { choices } if !choices.contains(&value) => {
+            ParameterKind::Choice { choices, .. } if !choices.contains(&value) => {
                 return Err(wrong(format!("choose one of {}", choices.join(", "))));
             }
             ParameterKind::Boolean { .. } if value != "true" && value != "false" => {
@@ -54,7 +54,7 @@ pub(super) fn parameters(
             }
             _ => {}
         }
-        if matches!(&definition.namespace, Target::Parameter(name) if *name == parameter.name)
+        if matches!(&definition.target, Target::Parameter(name) if *name == parameter.name)
             && !is_namespace(&value)
         {
             return Err(wrong(
@@ -77,8 +77,8 @@ fn is_namespace(value: &str) -> bool {
 }
 
 /// The namespace a run deploys to.
-pub(super) fn namespace(definition: &Definition, parameters: &BTreeMap<String, String>) -> Option<String> {
-    match &definition.namespace {
+pub(super) fn namespace(definition: &Job, parameters: &BTreeMap<String, String>) -> Option<String> {
+    match &definition.target {
         Target::None => None,
         Target::Fixed(name) => Some(name.clone()),
         Target::Parameter(name) => parameters.get(name).filter(|value| !value.is_empty()).cloned(),
@@ -86,10 +86,7 @@ pub(super) fn namespace(definition: &Definition, parameters: &BTreeMap<String, S
 }
 
 /// The parameters as they may be recorded.
-pub(super) fn hidden(
-    definition: &Definition,
-    parameters: &BTreeMap<String, String>,
-) -> BTreeMap<String, String> {
+pub(super) fn hidden(definition: &Job, parameters: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let mut out = parameters.clone();
     for parameter in definition.parameters.iter().filter(|p| p.is_secret()) {
         if let Some(value) = out.get_mut(&parameter.name).filter(|value| !value.is_empty()) {
@@ -100,7 +97,7 @@ pub(super) fn hidden(
 }
 
 /// The values that must not be seen.
-pub(super) fn secrets(definition: &Definition, parameters: &BTreeMap<String, String>) -> Vec<Secret<String>> {
+pub(super) fn secrets(definition: &Job, parameters: &BTreeMap<String, String>) -> Vec<Secret<String>> {
     definition
         .parameters
         .iter()

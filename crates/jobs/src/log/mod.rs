@@ -9,8 +9,9 @@ mod store;
 mod tail;
 mod writer;
 
-pub use line::{LineKind, LogLine};
+pub use line::{LineKind, LogLine, Plain};
 pub use mask::Mask;
+pub(crate) use store::folder;
 pub use store::{LogError, LogStore};
 pub use tail::TailItem;
 pub use writer::LogWriter;

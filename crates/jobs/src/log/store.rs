@@ -81,10 +81,7 @@ impl LogStore {
     /// The file of a run: the job's folders, then `NUMBER.log`.
     #[must_use]
     pub fn path(&self, run: &RunId) -> PathBuf {
-        let mut path = self.root.to_path_buf();
-        for segment in run.job.split('/') {
-            path.push(encode(segment));
-        }
+        let mut path = self.root.join(folder(&run.job));
         path.push(format!("{}.log", run.number));
         path
     }
@@ -160,6 +157,11 @@ impl LogStore {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, Arc<watch::Sender<Progress>>>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A job's folders.
+pub(crate) fn folder(job: &str) -> PathBuf {
+    job.split('/').map(encode).collect()
 }
 
 /// A job's name part as a directory name: nothing that means something to the system, no two names alike, and never

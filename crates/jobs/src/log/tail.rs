@@ -32,7 +32,6 @@ struct State {
     /// Where the first byte of `partial` lies in the file.
     place: u64,
     partial: Vec<u8>,
-    lines: VecDeque<TailItem>,
 }
 
 impl LogStore {
@@ -46,34 +45,72 @@ impl LogStore {
         run: &RunId,
         from: u64,
     ) -> impl Stream<Item = Result<TailItem, LogError>> + Send + use<> {
-        let state = State {
-            store: self.clone(),
-            run: run.clone(),
-            live: self.follow(run),
-            file: None,
-            place: from,
-            partial: Vec::new(),
-            lines: VecDeque::new(),
-        };
-        try_unfold(state, |mut state| async move {
-            let item = state.next().await?;
-            Ok(item.map(|item| (item, state)))
+        let state = (State::new(self, run, from, self.follow(run)), VecDeque::new());
+        try_unfold(state, |(mut state, mut lines)| async move {
+            loop {
+                if let Some(item) = lines.pop_front() {
+                    return Ok(Some((item, (state, lines))));
+                }
+                let mut place = state.place;
+                let Some(raw) = state.next().await? else {
+                    return Ok(None);
+                };
+                for line in raw.split_inclusive(|byte| *byte == b'\n') {
+                    place += u64::try_from(line.len()).unwrap_or_default();
+                    let text = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line));
+                    if let Some(line) = LogLine::parse(&text) {
+                        lines.push_back(TailItem { next: place, line });
+                    }
+                }
+            }
+        })
+    }
+
+    /// A run's log as it lies in its file, many lines at once, each whole: what there is, and with `follow` what is still
+    /// to come.
+    ///
+    /// # Errors
+    /// Within the stream: if there is no log, or it cannot be read.
+    pub fn raw(
+        &self,
+        run: &RunId,
+        follow: bool,
+    ) -> impl Stream<Item = Result<Vec<u8>, LogError>> + Send + use<> {
+        let live = if follow { self.follow(run) } else { None };
+        try_unfold(State::new(self, run, 0, live), |mut state| async move {
+            let raw = state.next().await?;
+            Ok(raw.map(|raw| (raw, state)))
         })
     }
 }
 
 impl State {
-    async fn next(&mut self) -> Result<Option<TailItem>, LogError> {
+    fn new(store: &LogStore, run: &RunId, from: u64, live: Option<watch::Receiver<Progress>>) -> Self {
+        Self {
+            store: store.clone(),
+            run: run.clone(),
+            live,
+            file: None,
+            place: from,
+            partial: Vec::new(),
+        }
+    }
+
+    /// The next whole lines; none at the end of the log.
+    async fn next(&mut self) -> Result<Option<Vec<u8>>, LogError> {
         loop {
-            if let Some(item) = self.lines.pop_front() {
-                return Ok(Some(item));
-            }
             // The mark is taken before reading, so nothing written in between is missed.
             let done = match &mut self.live {
                 Some(live) => live.borrow_and_update().done,
                 None => true,
             };
             if self.read().await? {
+                if let Some(end) = self.partial.iter().rposition(|byte| *byte == b'\n') {
+                    let rest = self.partial.split_off(end + 1);
+                    let lines = std::mem::replace(&mut self.partial, rest);
+                    self.place += u64::try_from(lines.len()).unwrap_or_default();
+                    return Ok(Some(lines));
+                }
                 continue;
             }
             if done {
@@ -112,28 +149,12 @@ impl State {
                 Err(error) => return Err(self.io(error)),
             };
         }
-        let mut portion = vec![0u8; PORTION];
+        self.partial.reserve(PORTION);
         let count = match &mut self.file {
-            Some(file) => file.read(&mut portion).await,
+            Some(file) => file.read_buf(&mut self.partial).await,
             None => Ok(0),
         };
-        let count = count.map_err(|e| self.io(e))?;
-        portion.truncate(count);
-        self.partial.extend_from_slice(&portion);
-        let mut rest = self.partial.as_slice();
-        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            let (line, after) = rest.split_at(end);
-            self.place += u64::try_from(end + 1).unwrap_or_default();
-            if let Some(line) = LogLine::parse(&String::from_utf8_lossy(line)) {
-                self.lines.push_back(TailItem {
-                    next: self.place,
-                    line,
-                });
-            }
-            rest = after.get(1..).unwrap_or_default();
-        }
-        self.partial = rest.to_vec();
-        Ok(count > 0)
+        Ok(count.map_err(|e| self.io(e))? > 0)
     }
 
     fn io(&self, source: std::io::Error) -> LogError {

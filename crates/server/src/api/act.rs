@@ -8,6 +8,7 @@ use axum::extract::{Extension, Path, State};
 use herder_ledger::Actor;
 use serde::Deserialize;
 use serde_json::Value;
+use std::time::Duration;
 
 /// `POST /api/v1/promote`
 pub(crate) async fn promote(
@@ -27,6 +28,14 @@ pub(crate) struct LeaseRequest {
     by: String,
 }
 
+impl LeaseRequest {
+    /// How long, if it says so.
+    pub(crate) fn lease(&self) -> Result<Option<Duration>, Failure> {
+        let lease = self.lease.as_deref().map(herder_base::duration_with_unit).transpose();
+        lease.map_err(|error| Failure::invalid(error.to_string()))
+    }
+}
+
 /// `POST /api/v1/environments/NAME/up`
 pub(crate) async fn environment_up(
     State(shared): State<Shared>,
@@ -34,12 +43,7 @@ pub(crate) async fn environment_up(
     Extension(who): Extension<Actor>,
     Json(request): Json<LeaseRequest>,
 ) -> Result<Json<Value>, Failure> {
-    let lease = request
-        .lease
-        .as_deref()
-        .map(herder_base::duration_with_unit)
-        .transpose();
-    let lease = lease.map_err(|error| Failure::invalid(error.to_string()))?;
+    let lease = request.lease()?;
     Ok(Json(
         shared
             .environment_up(&name, lease, &who.claiming(&request.by))

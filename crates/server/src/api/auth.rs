@@ -132,7 +132,8 @@ pub(crate) async fn run_guard(State(shared): State<Shared>, mut request: Request
     }
 }
 
-fn encode(text: &str) -> String {
+/// Escapes a query's value; a path stays readable.
+pub(crate) fn encode(text: &str) -> String {
     text.bytes()
         .map(|byte| {
             if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {

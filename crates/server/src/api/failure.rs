@@ -34,6 +34,11 @@ impl Failure {
         Self::new(StatusCode::BAD_REQUEST, "invalid", message)
     }
 
+    /// Who asks is known and may not.
+    pub(crate) fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", message)
+    }
+
     /// Somebody else was faster, or the state does not allow it.
     pub(crate) fn conflict(message: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, "conflict", message)

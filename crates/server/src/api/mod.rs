@@ -17,6 +17,7 @@ mod sessions;
 mod throttle;
 mod webhooks;
 
+pub(crate) use auth::encode;
 pub(crate) use codes::Codes;
 pub(crate) use failure::Failure;
 pub(crate) use names::Names;
@@ -28,10 +29,12 @@ use crate::state::Shared;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 
 /// The largest body anyone may send, bytes.
 const BODY_LIMIT: usize = 1 << 20;
+/// The largest part of an artefact, bytes.
+const PART_LIMIT: usize = 8 << 20;
 
 /// Everything the dashboard's listener serves.
 pub(crate) fn router(shared: Shared) -> Router {
@@ -49,6 +52,8 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/api/v1/runs", get(runs::runs).post(runs::start))
         .route("/api/v1/runs/log", get(runs::log))
         .route("/api/v1/runs/one", get(runs::one))
+        .route("/api/v1/runs/artefacts", get(runs::artefacts))
+        .route("/api/v1/runs/artefact", get(runs::artefact))
         .route("/api/v1/runs/abort", post(runs::abort))
         .route("/api/v1/promote", post(act::promote))
         .route("/api/v1/environments/{name}/up", post(act::environment_up))
@@ -80,7 +85,23 @@ pub(crate) fn router(shared: Shared) -> Router {
 pub(crate) fn pod_router(shared: Shared) -> Router {
     Router::new()
         .route("/internal/source.tar", get(pods::source))
+        .route("/internal/repository.tar", get(pods::repository))
+        .route("/internal/submodules", post(pods::submodules))
+        .route(
+            "/internal/artefact",
+            put(pods::keep).layer(DefaultBodyLimit::max(PART_LIMIT)),
+        )
         .route("/api/v1/promote", post(pods::promote))
+        .route("/api/v1/environments/{name}/up", post(pods::environment_up))
+        .route("/api/v1/environments/{name}/down", post(pods::environment_down))
+        .route("/api/v1/status", get(pods::status))
+        .route("/api/v1/why", get(pods::why))
+        .route("/api/v1/logs", get(pods::logs))
+        .route("/api/v1/jobs", get(pods::jobs))
+        .route("/api/v1/runs", get(pods::runs).post(pods::start))
+        .route("/api/v1/runs/one", get(pods::one))
+        .route("/api/v1/runs/log", get(pods::log))
+        .fallback(pods::nothing)
         .layer(from_fn_with_state(shared.clone(), auth::run_guard))
         .route("/healthz", get(|| async { "ok\n" }))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))

@@ -45,6 +45,13 @@ pub(crate) struct WhyQuery {
     namespace: String,
 }
 
+impl WhyQuery {
+    /// Where.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+}
+
 /// `GET /api/v1/why`
 pub(crate) async fn why(
     State(shared): State<Shared>,
@@ -68,6 +75,13 @@ pub(crate) struct LogsQuery {
     tail: Option<i64>,
     #[serde(default)]
     json: bool,
+}
+
+impl LogsQuery {
+    /// Where.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
 }
 
 /// `GET /api/v1/logs`: the logs of an application's pods as plain text, `POD/CONTAINER: LINE`, or as JSON lines.

@@ -8,9 +8,8 @@ use axum::body::Body;
 use axum::extract::{Extension, Query, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use futures::StreamExt;
-use herder_jobs::{Cause, RunId, RunRequest, TriggerError};
+use herder_jobs::{ArtefactError, Cause, RunId, RunRequest, TriggerError};
 use herder_ledger::Actor;
 use http::header;
 use serde::Deserialize;
@@ -39,6 +38,13 @@ pub(crate) async fn jobs(State(shared): State<Shared>) -> Result<Json<Value>, Fa
 pub(crate) struct RunsQuery {
     job: Option<String>,
     limit: Option<u32>,
+}
+
+impl RunsQuery {
+    /// Of which job.
+    pub(crate) fn job(&self) -> Option<&str> {
+        self.job.as_deref()
+    }
 }
 
 /// `GET /api/v1/runs`
@@ -83,6 +89,24 @@ pub(crate) struct StartRequest {
     by: String,
 }
 
+impl StartRequest {
+    /// Which job.
+    pub(crate) fn job(&self) -> &str {
+        &self.job
+    }
+
+    /// With what.
+    pub(crate) fn parameters(&self) -> &BTreeMap<String, String> {
+        &self.parameters
+    }
+
+    /// Without the name that came with it.
+    pub(crate) fn unnamed(mut self) -> Self {
+        self.by.clear();
+        self
+    }
+}
+
 /// `POST /api/v1/runs`
 pub(crate) async fn start(
     State(shared): State<Shared>,
@@ -116,7 +140,8 @@ pub(crate) struct RunQuery {
 }
 
 impl RunQuery {
-    fn id(&self) -> RunId {
+    /// Which run.
+    pub(crate) fn id(&self) -> RunId {
         RunId {
             job: self.job.clone(),
             number: self.number,
@@ -143,8 +168,62 @@ async fn one_json(shared: &Shared, run: &RunId) -> Result<Value, Failure> {
     let mut value = to_json(&row);
     if let Some(object) = value.as_object_mut() {
         object.insert("rollouts".to_owned(), json!(rollouts));
+        let kept = shared.jobs.artefacts().list(run).await?;
+        object.insert("artefacts".to_owned(), json!(kept));
     }
     Ok(value)
+}
+
+impl From<ArtefactError> for Failure {
+    fn from(error: ArtefactError) -> Self {
+        let message = herder_base::chain(&error).to_string();
+        match error {
+            ArtefactError::Missing { .. } => {
+                Self::not_found(message).hint("`herder job artefacts` lists them")
+            }
+            ArtefactError::Name(_) | ArtefactError::Gap { .. } => Self::invalid(message),
+            ArtefactError::Full { .. } | ArtefactError::Io { .. } => Self::conflict(message),
+        }
+    }
+}
+
+/// `GET /api/v1/runs/artefacts`
+pub(crate) async fn artefacts(
+    State(shared): State<Shared>,
+    Query(query): Query<RunQuery>,
+) -> Result<Json<Value>, Failure> {
+    Ok(Json(json!(shared.jobs.artefacts().list(&query.id()).await?)))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ArtefactQuery {
+    job: String,
+    number: u64,
+    path: String,
+}
+
+/// `GET /api/v1/runs/artefact`: one file, as it is. It comes from a job, so browsers must not take it for a page of ours.
+pub(crate) async fn artefact(
+    State(shared): State<Shared>,
+    Query(query): Query<ArtefactQuery>,
+) -> Result<Response, Failure> {
+    let ArtefactQuery { job, number, path } = query;
+    let (file, size) = shared
+        .jobs
+        .artefacts()
+        .open(&RunId { job, number }, &path)
+        .await?;
+    Ok((
+        [
+            (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+            (header::CONTENT_LENGTH, size.to_string()),
+            (header::CONTENT_DISPOSITION, "attachment".to_owned()),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+        ],
+        Body::from_stream(tokio_util::io::ReaderStream::new(file)),
+    )
+        .into_response())
 }
 
 /// `POST /api/v1/runs/abort`
@@ -169,11 +248,11 @@ pub(crate) async fn log(
     let events = headers
         .get(header::ACCEPT)
         .is_some_and(|accept| accept.as_bytes().starts_with(b"text/event-stream"));
-    let lines = shared.log(&query.id(), query.follow || events).await?;
     if events {
-        return Ok(as_events(lines));
+        return Ok(as_events(shared.log(&query.id(), true).await?));
     }
     if query.json {
+        let lines = shared.log(&query.id(), query.follow).await?;
         let body = lines.map(|(number, line)| {
             let line = json!({"number": number, "at": line.at, "step": is_mark(&line), "line": text(&line)});
             Ok::<_, Infallible>(Bytes::from(format!("{line}\n")))
@@ -184,8 +263,7 @@ pub(crate) async fn log(
         )
             .into_response());
     }
-    let body =
-        lines.map(|(_, line)| Ok::<_, Infallible>(Bytes::from(format!("{} {}\n", line.at, text(&line)))));
+    let body = shared.log_text(&query.id(), query.follow).await?;
     Ok((
         [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
         Body::from_stream(body),

@@ -1,7 +1,7 @@
 //! Builds × namespaces `/runs`, one job `/runs/JOB`, one run `/runs/JOB/NUMBER`.
 
 use super::frame::{Frame, page};
-use crate::api::Failure;
+use crate::api::{Failure, encode};
 use crate::runs::{Shown, began, causes, finished, is_mark, shown, text, took};
 use crate::state::Shared;
 use askama::Template;
@@ -9,7 +9,7 @@ use axum::Form;
 use axum::extract::{Extension, Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use futures::StreamExt;
-use herder_jobs::{Cause, JobView, RunId, RunRequest};
+use herder_jobs::{Cause, JobView, ParameterKind, RunId, RunRequest};
 use herder_ledger::{Actor, RunRow};
 use std::collections::BTreeMap;
 
@@ -37,6 +37,8 @@ struct JobLine {
     name: String,
     slug: String,
     description: String,
+    /// Why it does not run.
+    refused: Vec<String>,
     slots: Vec<Option<RunLine>>,
 }
 
@@ -51,6 +53,10 @@ struct RunsPage {
 struct ParameterLine {
     name: String,
     value: String,
+    /// What may be chosen; whatever is typed if empty.
+    choices: Vec<String>,
+    /// `text`, or `password` for what is not to be seen.
+    input: &'static str,
     description: String,
 }
 
@@ -77,6 +83,13 @@ struct RolloutLine {
     application: String,
 }
 
+struct ArtefactLine {
+    path: String,
+    size: u64,
+    /// Where it is to be had.
+    address: String,
+}
+
 #[derive(Template)]
 #[template(path = "run.html")]
 struct RunPage {
@@ -84,6 +97,7 @@ struct RunPage {
     run: RunLine,
     parameters: Vec<(String, String)>,
     rollouts: Vec<RolloutLine>,
+    artefacts: Vec<ArtefactLine>,
     follow: String,
     lines: Vec<Line>,
 }
@@ -113,6 +127,7 @@ fn job_line(job: &JobView, slots: Vec<Option<RunLine>>) -> JobLine {
         name: definition.name.clone(),
         slug: definition.name.clone(),
         description: definition.description.clone(),
+        refused: definition.refused.clone(),
         slots,
     }
 }
@@ -174,6 +189,14 @@ pub(crate) async fn one(State(shared): State<Shared>, Path(path): Path<String>) 
         } else {
             parameter.default_value()
         },
+        choices: match &parameter.kind {
+            ParameterKind::Choice { choices, .. } => choices.clone(),
+            ParameterKind::Boolean { .. } => vec!["true".to_owned(), "false".to_owned()],
+            ParameterKind::String { .. } | ParameterKind::Text { .. } | ParameterKind::Password { .. } => {
+                Vec::new()
+            }
+        },
+        input: if parameter.is_secret() { "password" } else { "text" },
         description: parameter.description.clone(),
     });
     let runs = shared.runs(Some(&path), 100).await?;
@@ -206,6 +229,13 @@ async fn run(shared: &Shared, id: RunId) -> Result<Response, Failure> {
     } else {
         format!("/api/v1/runs/log?job={}&number={}", id.job, id.number)
     };
+    let of = format!("job={}&number={}", encode(&id.job), id.number);
+    let kept = shared.jobs.artefacts().list(&id).await?;
+    let artefacts = kept.into_iter().map(|kept| ArtefactLine {
+        address: format!("/api/v1/runs/artefact?{of}&path={}", encode(&kept.path)),
+        path: kept.path,
+        size: kept.size,
+    });
     let view = shared.view();
     let application = |name: &str| {
         if view.applications.iter().any(|row| row.name == name) {
@@ -231,6 +261,7 @@ async fn run(shared: &Shared, id: RunId) -> Result<Response, Failure> {
                 },
             })
             .collect(),
+        artefacts: artefacts.collect(),
         run: line(&row, now),
         follow,
         lines: shown,

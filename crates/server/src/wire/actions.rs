@@ -2,11 +2,10 @@
 
 use crate::reading;
 use crate::state::Inner;
-use crate::wire::definitions::definition;
 use futures::future::BoxFuture;
 use herder_base::Severity;
 use herder_jobs::{Action, Actions, Removed, RunEvent, RunResult, RunSpec};
-use std::sync::{OnceLock, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use tokio::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
 
@@ -71,15 +70,23 @@ async fn update_jobs(shared: &Inner, spec: &RunSpec, events: &Sender<RunEvent>) 
         }
     };
     let commit = &checkout.commit;
-    let reading =
-        match reading::read(&shared.git, &remote, commit, shared.renders(), shared.clock.now()).await {
-            Ok(reading) => reading,
+    // The pass that asks for this has just read the same commit.
+    let known = shared
+        .reading
+        .load_full()
+        .filter(|known| reading::commit(known).as_str() == commit);
+    let reading = match known {
+        Some(known) => known,
+        None => match reading::read(&shared.git, &remote, commit, shared.renders(), shared.clock.now()).await
+        {
+            Ok(reading) => Arc::new(reading),
             Err(error) => {
                 return RunResult::Failed {
                     reason: herder_base::chain(&error).to_string(),
                 };
             }
-        };
+        },
+    };
     for diagnostic in reading.diagnostics.iter().filter(|diagnostic| {
         diagnostic
             .at
@@ -99,11 +106,9 @@ async fn update_jobs(shared: &Inner, spec: &RunSpec, events: &Sender<RunEvent>) 
         }
         None => Removed::Delete,
     };
-    let definitions: Vec<_> = reading.fleet.jobs.iter().map(definition).collect();
-    shared
-        .allowed
-        .put(&shared.options.fleet, &reading.fleet, &definitions);
-    let reconciled = match shared.jobs.reconcile(definitions, removed, false).await {
+    shared.allow(&reading.fleet);
+    let jobs = reading.fleet.jobs.clone();
+    let reconciled = match shared.jobs.reconcile(jobs, removed, false).await {
         Ok(reconciled) => reconciled,
         Err(error) => {
             return RunResult::Failed {

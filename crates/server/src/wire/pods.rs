@@ -4,6 +4,7 @@
 //! Works on any Kubernetes: the checkout is fetched by an init container with the run's own token, the scripts are in a
 //! Secret that goes with the pod. The pod's `herder steps` writes one line per event; this module reads them back.
 
+use crate::rights::Rights;
 use crate::run_tokens::Grant;
 use crate::state::Inner;
 use crate::wire::rollouts;
@@ -16,7 +17,7 @@ use herder_jobs::{Executor, RunEvent, RunResult, RunSpec, Step};
 use herder_object::Key;
 use serde_json::{Value, json};
 use std::pin::pin;
-use std::sync::{OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use tokio::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
 
@@ -64,7 +65,12 @@ impl Executor for PodExecutor {
             // It ends with this attempt, however that ends.
             let token = shared.run_tokens.issue(Grant {
                 run: spec.id.clone(),
-                checkouts: spec.checkouts.clone(),
+                checkouts: Arc::new(Mutex::new(spec.checkouts.clone())),
+                rights: Rights {
+                    may: spec.definition.may.clone(),
+                    namespace: spec.namespace.clone(),
+                },
+                kept: Arc::default(),
             });
             // A reader that went away stops the run by `cancel`, not here.
             let _sent = events.send(RunEvent::Hide(token.expose().clone())).await;
@@ -164,8 +170,11 @@ async fn create(
         data.insert(format!("{ENV}{name}"), json!(value));
     }
     for (index, step) in spec.steps.iter().enumerate() {
-        if let Step::Shell(text) = step {
-            data.insert(format!("step-{index:03}.sh"), json!(text));
+        if let Step::Shell { name: _, text, env } = step {
+            data.insert(script::file(index), json!(text));
+            if !env.is_empty() {
+                data.insert(script::env_file(index), json!(json!(env).to_string()));
+            }
         }
     }
     let secret = json!({
@@ -199,6 +208,10 @@ fn pod(spec: &RunSpec, namespace: &str, name: &str) -> Value {
         secret_names.push(variable.clone());
         let key = format!("{ENV}{variable}");
         env.push(json!({"name": variable, "valueFrom": {"secretKeyRef": {"name": name, "key": key}}}));
+    }
+    if !spec.definition.artefacts.is_none() {
+        let kept = json!(spec.definition.artefacts).to_string();
+        env.push(json!({"name": script::ARTEFACTS, "value": kept}));
     }
     env.push(json!({"name": script::SECRETS, "value": secret_names.join(",")}));
     let token =
@@ -254,12 +267,16 @@ fn pod(spec: &RunSpec, namespace: &str, name: &str) -> Value {
 
 /// The scripts alone are files: the token and passwords are in the environment of those who need them.
 fn scripts(spec: &RunSpec) -> Vec<Value> {
-    let shell = spec.steps.iter().enumerate();
-    shell
-        .filter(|(_, step)| matches!(step, Step::Shell(_)))
-        .map(|(index, _)| format!("step-{index:03}.sh"))
-        .map(|file| json!({"key": file, "path": file}))
-        .collect()
+    let files = spec
+        .steps
+        .iter()
+        .enumerate()
+        .flat_map(|(index, step)| match step {
+            Step::Shell { env, .. } if env.is_empty() => vec![script::file(index)],
+            Step::Shell { .. } => vec![script::file(index), script::env_file(index)],
+            Step::Action(_) => Vec::new(),
+        });
+    files.map(|file| json!({"key": file, "path": file})).collect()
 }
 
 /// Follows the pod to its end: waits until its steps start, copies their events, reads the exit code.

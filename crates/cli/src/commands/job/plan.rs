@@ -1,10 +1,11 @@
-//! `herder job plan`: what applying Job DSL scripts would change, before anything changes.
+//! `herder job plan`: what applying Job DSL scripts would change, and which of it would not run, before anything changes.
 
 use super::scripts::{self, Scripts};
 use crate::args::Global;
 use crate::output::Exit;
 use anyhow::Result;
 use clap::ValueEnum;
+use herder_base::{Diagnostic, Severity};
 use herder_jobdsl::{Difference, Seed, SeedPlan, Step};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -58,15 +59,30 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<()> {
         println!("{}", serde_json::to_string_pretty(&document(&plan, &seed))?);
     } else {
         scripts::print_diagnostics(&seed.diagnostics);
+        scripts::print_diagnostics(refused(&plan, &seed));
         print(&plan, &seed);
     }
     if let Some(dir) = args.against.as_ref().filter(|_| args.apply) {
         scripts::write_xml(dir, &plan.apply(&before, &seed))?;
     }
-    if seed.has_errors() {
+    // What is merged and then does not run is better known before.
+    let refuses = !args.apply && refused(&plan, &seed).next().is_some();
+    if seed.has_errors() || refuses {
         return Err(Exit(1).into());
     }
     Ok(())
+}
+
+/// Why jobs that are new or changed would not run.
+fn refused<'a>(plan: &'a SeedPlan, seed: &'a Seed) -> impl Iterator<Item = &'a Diagnostic> {
+    let changed = plan
+        .steps
+        .iter()
+        .filter(|(_, step)| matches!(step, Step::Create | Step::Update(_)));
+    changed
+        .filter_map(|(key, _)| seed.items.get(key))
+        .flat_map(|made| &made.item.warnings)
+        .filter(|found| found.severity == Severity::Error)
 }
 
 fn print(plan: &SeedPlan, seed: &Seed) {
@@ -150,6 +166,6 @@ fn document(plan: &SeedPlan, seed: &Seed) -> Value {
     json!({
         "steps": steps,
         "unchanged": plan.unchanged,
-        "diagnostics": seed.diagnostics.iter().map(scripts::diagnostic_json).collect::<Vec<_>>(),
+        "diagnostics": seed.diagnostics.iter().chain(refused(plan, seed)).map(scripts::diagnostic_json).collect::<Vec<_>>(),
     })
 }

@@ -134,14 +134,7 @@ pub(super) async fn run(global: &Global, verb: Verb) -> Result<()> {
         Verb::Log { job, number, follow } => {
             let number = match number {
                 Some(number) => number,
-                None => {
-                    let runs = platform
-                        .get(&format!("/api/v1/runs?job={}", escape(&job)))
-                        .await?;
-                    runs.pointer("/0/number")
-                        .and_then(Value::as_u64)
-                        .with_context(|| format!("`{job}` has never run"))?
-                }
+                None => newest(&platform, &job).await?,
             };
             log(global, &platform, &job, number, follow).await
         }
@@ -174,13 +167,25 @@ async fn list(global: &Global, platform: &Platform, watch: bool) -> Result<()> {
         table.push([
             text("/name"),
             number,
-            text("/last/status"),
+            if job["refused"].as_array().is_some_and(|why| !why.is_empty()) {
+                "refused".to_owned()
+            } else {
+                text("/last/status")
+            },
             text("/triggers"),
             text("/origin"),
         ]);
     }
     crate::output::table(&table);
     Ok(())
+}
+
+/// The number of a job's newest run.
+pub(super) async fn newest(platform: &Platform, job: &str) -> Result<u64> {
+    let runs = platform.get(&format!("/api/v1/runs?job={}", escape(job))).await?;
+    runs.pointer("/0/number")
+        .and_then(Value::as_u64)
+        .with_context(|| format!("`{job}` has never run"))
 }
 
 async fn one(platform: &Platform, job: &str, number: u64) -> Result<Value> {

@@ -89,6 +89,7 @@ impl Scripts {
             tree,
             scripts,
             options: Options {
+                seed: String::new(),
                 root: String::new(),
                 classpath,
                 bindings,

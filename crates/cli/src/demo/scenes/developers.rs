@@ -1,4 +1,5 @@
-//! Scene 7: a developer's environment with a database comes up, works, and goes without a trace; a lease ends by itself.
+//! Scene 7: a developer's environment with a database comes up, works, and goes without a trace; a lease ends by itself; and two jobs do
+//! the same by the clock.
 
 #![expect(
     clippy::indexing_slicing,
@@ -60,9 +61,64 @@ pub(crate) async fn play(context: &mut Context) -> Result<Value> {
         })
         .await?;
     gone(context).await?;
+    let office_hours = office_hours(context).await?;
     Ok(
-        json!({"until": up["until"], "endpoint": format!("http://{host}/"), "order": page["database"], "gone": true, "lease_ended_by_itself": true}),
+        json!({"until": up["until"], "endpoint": format!("http://{host}/"), "order": page["database"], "gone": true, "lease_ended_by_itself": true, "office_hours": office_hours}),
     )
+}
+
+/// Two jobs on a schedule bring it up in the morning and take it away in the evening; here somebody is early. A job may do
+/// so because its file says it.
+async fn office_hours(context: &Context) -> Result<Value> {
+    let morning = run_now(context, "morning").await?;
+    for application in ["shop", "database"] {
+        context.healthy(application, NAME, None).await?;
+    }
+    let status = context.api.get("/api/v1/status").await?;
+    let environment = status["environments"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|environment| environment["name"] == NAME)
+        .cloned()
+        .unwrap_or_default();
+    let by = format!("run morning #{}", morning["number"]);
+    ensure!(
+        environment["by"] == by,
+        "it was brought up by {}",
+        environment["by"]
+    );
+    let evening = run_now(context, "evening").await?;
+    gone(context).await?;
+    let jobs = context.api.get("/api/v1/jobs").await?;
+    let next = |name: &str| {
+        let job = jobs
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|job| job["name"] == name);
+        job.map(|job| job["next"].clone()).unwrap_or_default()
+    };
+    Ok(
+        json!({"morning": {"run": morning["number"], "next": next("morning")}, "evening": {"run": evening["number"], "next": next("evening")}, "by": by}),
+    )
+}
+
+/// Starts a job by hand, before its time, and waits for its end.
+async fn run_now(context: &Context, job: &str) -> Result<Value> {
+    let run = context
+        .api
+        .post("/api/v1/runs", &json!({"job": job, "by": "demo"}))
+        .await?;
+    let number = run["number"].as_u64().unwrap_or_default();
+    let run = context.run_after(job, number.saturating_sub(1)).await?;
+    ensure!(
+        run["status"] == "succeeded",
+        "{job} #{number} ended as {}: {}",
+        run["status"],
+        run["reason"]
+    );
+    Ok(run)
 }
 
 /// No namespace, no volume, no route.
