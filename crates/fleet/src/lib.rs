@@ -15,10 +15,10 @@ mod read;
 mod render;
 
 pub use model::{
-    Application, Channel, ConfigSource, Desired, Environment, EnvironmentKind, Fleet, Held, Inputs, Lease,
-    Member, Policy, Role, Settings, SourceRef, Stack, StateRule, Team, Unit, UnitOrigin,
+    Acknowledged, Application, Channel, ConfigSource, Desired, Environment, EnvironmentKind, Fleet, Held,
+    Inputs, Lease, Member, Policy, Role, Settings, SourceRef, Stack, StateRule, Team, Unit, UnitOrigin,
 };
-pub use promote::{Move, PromoteError, Promotion, promote, release};
+pub use promote::{Move, Pinned, PromoteError, Promotion, pinned, promote, release, rollback};
 pub use read::{Renders, read, sources};
 pub use render::inject;
 

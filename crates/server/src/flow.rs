@@ -21,6 +21,9 @@ pub(crate) enum PassError {
     /// Half an observation is none.
     #[error("the cluster could not be observed")]
     Observe(#[from] herder_cluster::Error),
+    /// What is to stay as it is must be known before anything changes.
+    #[error("it is not known what is suspended")]
+    Suspensions(#[from] herder_ledger::Error),
     /// A plan that breaks a rule is not applied, not even in part.
     #[error(transparent)]
     Refused(#[from] Box<Refused>),
@@ -32,16 +35,17 @@ pub(crate) async fn read(shared: &Shared) -> Result<Arc<Reading>, herder_git::Er
     // Whoever started Herder named it.
     let (fleet, branch) = (AllowedRemote::own(options.fleet.clone()), &options.branch);
     let reading = reading::read(&shared.git, &fleet, branch, shared.renders(), shared.clock.now()).await?;
-    let reading = Arc::new(reading);
+    let reading = Arc::new(shared.with_name(reading).await);
     shared.allow(&reading.fleet);
     shared.record_reading(&reading).await;
+    shared.record_commits(&reading).await;
     shared.reading.store(Some(Arc::clone(&reading)));
     Ok(reading)
 }
 
 /// (Fleet, Observed, now) → Plan → Outcomes.
 pub(crate) async fn pass(shared: &Shared, reading: &Reading) -> Result<Pass, PassError> {
-    let fleet = &reading.fleet;
+    let fleet = &*shared.with_suspensions(&reading.fleet).await?;
     shared.sync_policies(fleet).await;
     let observed = shared
         .cluster

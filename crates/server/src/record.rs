@@ -4,13 +4,13 @@
 
 use crate::reading::Reading;
 use crate::state::Shared;
-use herder_base::Severity;
+use herder_base::{Severity, Url};
 use herder_fleet::Fleet;
 use herder_ledger::{Actor, AuditEntry};
 use herder_plan::{Effect, Known, Outcome, Plan, State, What};
 use herder_vault::{Change, Introduced, KubernetesRole, Policy, Scope, Wanted};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tracing::{debug, error, info, warn};
@@ -44,6 +44,81 @@ impl Shared {
         result
             .inspect_err(|cause| error!(error = %herder_base::chain(cause), "the ledger could not {what}"))
             .ok()
+    }
+
+    /// While fleet.yaml cannot be read, the fleet is called as it was: under another name nothing of it would be seen.
+    pub(crate) async fn with_name(&self, mut reading: Reading) -> Reading {
+        const FACT: &str = "fleet.name";
+        if reading.fleet.held.fleet.is_none() {
+            if self
+                .reading()
+                .is_none_or(|last| last.fleet.name != reading.fleet.name)
+            {
+                self.note(
+                    "keep the fleet's name",
+                    self.ledger.put_fact(FACT, &reading.fleet.name).await,
+                );
+            }
+            return reading;
+        }
+        let known = self
+            .note("tell the fleet's name", self.ledger.fact(FACT).await)
+            .flatten();
+        let last = self.reading().map(|last| last.fleet.name.clone());
+        if let Some(name) = last.or(known) {
+            Arc::make_mut(&mut reading.fleet).name = name;
+        }
+        reading
+    }
+
+    /// Writes down what Herder itself did or saw.
+    async fn say(&self, action: &str, subject: &str, detail: &str) {
+        let entry = AuditEntry {
+            at: self.clock.now(),
+            actor: Actor::herder(),
+            action: action.to_owned(),
+            subject: subject.to_owned(),
+            detail: detail.to_owned(),
+        };
+        self.note("audit", self.ledger.audit(&entry).await);
+    }
+
+    /// Writes down which commits of the fleet's and its environments' repositories are new, and who made them.
+    pub(crate) async fn record_commits(&self, reading: &Reading) {
+        let configs = reading.fleet.environments.iter();
+        let mut places: BTreeSet<(&Url, &str)> = configs
+            .filter_map(|environment| environment.config.as_ref())
+            .map(|config| (&config.repository, config.branch.as_str()))
+            .collect();
+        places.insert((&self.options.fleet, &self.options.branch));
+        for ((remote, reference), commit) in &reading.commits {
+            if !places.contains(&(remote.url(), reference.as_str())) {
+                continue;
+            }
+            let subject = format!("{} {reference}", remote.url());
+            let fact = format!("commit/{subject}");
+            let known = self
+                .note("tell what was read", self.ledger.fact(&fact).await)
+                .flatten();
+            if known.as_deref() == Some(commit.as_str()) {
+                continue;
+            }
+            let detail = match self.git.describe(remote, commit).await {
+                Ok(info) => format!(
+                    "{} by {} <{}>: {}",
+                    commit.short(),
+                    info.author,
+                    info.email,
+                    info.subject
+                ),
+                Err(_) => commit.short().to_owned(),
+            };
+            self.say("config.commit", subject.trim(), &detail).await;
+            self.note(
+                "keep what was read",
+                self.ledger.put_fact(&fact, commit.as_str()).await,
+            );
+        }
     }
 
     /// Records what the readers found, and says it once in the log.
@@ -162,6 +237,11 @@ impl Shared {
             Ok(synced) => {
                 for change in &synced.changes {
                     info!("vault: {change}");
+                }
+                if !synced.changes.is_empty() {
+                    let changes: Vec<String> = synced.changes.iter().map(ToString::to_string).collect();
+                    self.say("policies.synced", &scope.owner, &changes.join("; "))
+                        .await;
                 }
                 // Said once for as long as it stays so; the board shows it all the time.
                 if same.is_none_or(|last| last.refused != synced.refused) {
