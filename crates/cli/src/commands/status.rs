@@ -173,6 +173,7 @@ fn print(status: &Value, narrowed: bool) {
         let severity = text(finding, "severity");
         let more = match number(finding, "/times") {
             0 | 1 => String::new(),
+            2 => " (and another place)".to_owned(),
             times => format!(" (and {} more places)", times - 1),
         };
         println!(

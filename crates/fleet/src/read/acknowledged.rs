@@ -31,7 +31,9 @@ pub(crate) fn read(inputs: &Inputs, found: &mut Vec<Diagnostic>) -> Vec<Acknowle
                     );
                     continue;
                 }
-                let Ok(until) = text("until").parse() else {
+                // YAML makes a moment of a day that is not quoted.
+                let day = text("until").trim_end_matches("T00:00:00Z");
+                let Ok(until) = day.parse() else {
                     let message = format!("`{}` is no day", text("until"));
                     wrong(message, "until", "write a day such as 2027-03-31");
                     continue;
@@ -62,7 +64,8 @@ mod tests {
         let text = "findings:\n\
             - {code: no-equivalent, at: jobs/*, reason: in spring, until: 2027-03-31}\n\
             - {code: yaml, reason: ' ', until: 2027-03-31}\n\
-            - {code: yaml, reason: later, until: soon}\n";
+            - {code: yaml, reason: later, until: soon}\n\
+            - {code: yaml, reason: later, until: '2027-03-31'}\n";
         let inputs = Inputs {
             fleet_url: "https://git.example.org/fleet".into(),
             root: Tree::from_texts([("acknowledged.yaml", text)]).unwrap(),
@@ -71,7 +74,7 @@ mod tests {
         };
         let mut found = Vec::new();
         let all = read(&inputs, &mut found);
-        assert_eq!(all.len(), 1);
+        assert_eq!(all.len(), 2);
         assert_eq!(
             (all[0].source.line, all[0].until.to_string().as_str()),
             (2, "2027-03-31")

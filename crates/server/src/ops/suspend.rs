@@ -94,7 +94,9 @@ impl Shared {
                     .hint("what is to stay as it is for longer belongs into git"),
             );
         }
-        let since = self.clock.now();
+        // To the second: people read it.
+        let now = self.clock.now();
+        let since = Timestamp::from_second(now.as_second()).unwrap_or(now);
         let one = Suspension {
             application: request.application.clone(),
             namespace: namespace.clone(),
