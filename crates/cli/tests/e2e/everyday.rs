@@ -538,5 +538,5 @@ fn watched_and_written_down(up: &Up, home: &Path) {
                 .all(|entry| entry["action"].as_str().unwrap().starts_with("run."))
     );
     let (_, out, _) = says(&["audit", "list", "--action", "config.commit"], home);
-    assert!(out.contains("by Test <test@example.org>: Two"), "{out}");
+    assert!(out.contains("by Test <test@example.org>: Three"), "{out}");
 }

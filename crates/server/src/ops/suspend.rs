@@ -150,8 +150,20 @@ impl Shared {
                     .iter()
                     .any(|object| object.application.as_deref() == Some(application))
         });
+        let view = self.view();
+        let cells = view.applications.iter().filter(|row| row.name == application);
+        let shown = cells
+            .flat_map(|row| &row.cells)
+            .any(|cell| cell.namespace == namespace);
         if known {
             Ok(namespace)
+        } else if shown {
+            // It goes by its workload's name, so nothing tells which other objects are its own.
+            let message = format!(
+                "the objects of `{application}` in `{asked}` do not say that they are one application"
+            );
+            Err(Failure::conflict(message)
+                .hint("give them the label `herder.dev/application` in git: what has it can be suspended"))
         } else {
             Err(names::no_application(
                 &self.view(),
@@ -204,7 +216,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn fleet() -> Fleet {
-        let web = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: NAME, labels: {app.kubernetes.io/name: NAME}}\n";
+        let web = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: NAME, labels: {herder.dev/application: NAME}}\n";
         let files = [
             "namespaces/staging/shop.yaml",
             "namespaces/staging/web.yaml",
