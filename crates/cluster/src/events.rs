@@ -41,7 +41,7 @@ impl Cluster {
             .filter(|event| is_about(event, namespace, &owners, &pods))
             .map(|event| read(event))
             .collect();
-        all.sort_by(|a, b| b.at.cmp(&a.at));
+        all.sort_by_key(|event| std::cmp::Reverse(event.at));
         all.truncate(limit);
         all
     }

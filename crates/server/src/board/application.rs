@@ -136,7 +136,7 @@ pub(crate) async fn application(
             events.push((event.at, line));
         }
     }
-    events.sort_by(|a, b| b.0.cmp(&a.0));
+    events.sort_by_key(|event| std::cmp::Reverse(event.0));
     events.truncate(EVENTS);
     let mut cells = Vec::new();
     let mut before: Option<&Cell> = None;
