@@ -14,10 +14,10 @@ mod read;
 mod render;
 
 pub use model::{
-    Application, ConfigSource, Desired, Environment, EnvironmentKind, Fleet, Held, Inputs, Lease, Policy,
-    Role, Settings, SourceRef, StateRule, Team, Unit, UnitOrigin,
+    Acknowledged, Application, ConfigSource, Desired, Environment, EnvironmentKind, Fleet, Held, Inputs, Lease,
+    Policy, Role, Settings, SourceRef, StateRule, Team, Unit, UnitOrigin,
 };
-pub use promote::{Move, PromoteError, Promotion, promote, release};
+pub use promote::{Move, Pinned, PromoteError, Promotion, pinned, promote, release, rollback};
 pub use read::{Renders, read, sources};
 pub use render::inject;
 

@@ -8,6 +8,7 @@
 
 mod access;
 mod archive;
+mod changes;
 mod commit;
 mod error;
 mod git;
@@ -21,5 +22,6 @@ pub use archive::Archive;
 pub use commit::{Change, Signature};
 pub use error::Error;
 pub use git::{CommitInfo, Git, Limits};
+pub use changes::DEPTH;
 pub use history::{History, Submodule};
 pub use poller::{Poller, Seen};

@@ -18,7 +18,7 @@ mod prune;
 
 pub use check::{Checked, Refused, check};
 pub use decide::{State, plan};
-pub use herder_fleet::{Move, PromoteError, Promotion, promote, release};
+pub use herder_fleet::{Move, PromoteError, Promotion, pinned, promote, release, rollback};
 pub use known::Known;
 pub use observed::{Observed, ObservedObject, ServedKind};
 pub use order::Phase;

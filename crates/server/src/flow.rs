@@ -57,9 +57,10 @@ pub(crate) async fn read(shared: &Shared) -> Result<Arc<Reading>, herder_git::Er
     // Whoever started Herder named it.
     let (fleet, branch) = (AllowedRemote::own(options.fleet.clone()), &options.branch);
     let reading = reading::read(&shared.git, &fleet, branch, shared.renders(), shared.clock.now()).await?;
-    let reading = Arc::new(reading);
+    let reading = Arc::new(shared.with_name(reading).await);
     shared.allow(&reading.fleet);
     shared.record_reading(&reading).await;
+    shared.record_commits(&reading).await;
     shared.reading.store(Some(Arc::clone(&reading)));
     crate::seed::seed(shared, &reading).await;
     Ok(reading)

@@ -3,9 +3,8 @@
 //! Owns no decisions: which repositories are needed, which of them may be reached and what they mean is `fleet`'s; this
 //! module only fetches, and keeps going when one of them cannot be had.
 
-use crate::view::Finding;
 use futures::StreamExt;
-use herder_base::{AllowedRemote, Commit, Diagnostic, Severity, Tree};
+use herder_base::{AllowedRemote, Commit, Diagnostic, Tree};
 use herder_fleet::{Fleet, Inputs, Renders, SourceRef};
 use herder_git::Git;
 use jiff::Timestamp;
@@ -32,18 +31,6 @@ pub(crate) struct Reading {
     pub(crate) inputs: Arc<Inputs>,
     /// When.
     pub(crate) at: Timestamp,
-}
-
-impl Reading {
-    /// The findings as the view shows them.
-    pub(crate) fn findings(&self) -> Vec<Finding> {
-        // Notes are for the log: they ask nothing of anybody.
-        self.diagnostics
-            .iter()
-            .filter(|found| found.severity != Severity::Note)
-            .map(Finding::from)
-            .collect()
-    }
 }
 
 /// Reads the fleet at a reference of its repository. What `renders` holds of an earlier reading is not rendered again.

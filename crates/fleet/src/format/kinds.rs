@@ -24,7 +24,7 @@ const fn needed(name: &'static str, is: Type, doc: &'static str) -> Field {
 const TEXTS: Type = Either(&[Text, List(&Text)]);
 
 /// All kinds.
-pub const KINDS: &[&Kind] = &[&FLEET, &TEAM, &ENVIRONMENT, &APPLICATION, &JOB, &ROLES];
+pub const KINDS: &[&Kind] = &[&FLEET, &TEAM, &ENVIRONMENT, &APPLICATION, &JOB, &ROLES, &ACKNOWLEDGED];
 
 /// fleet.yaml.
 pub(crate) const FLEET: Kind = Kind {
@@ -456,6 +456,31 @@ pub(crate) const ROLES: Kind = Kind {
             ),
         ])),
         "The roles by name.",
+    )],
+};
+
+/// acknowledged.yaml.
+pub(crate) const ACKNOWLEDGED: Kind = Kind {
+    name: "Acknowledged",
+    files: "acknowledged.yaml",
+    doc: "Findings that are known and are no news for a while. They are shown apart until their day, then again as before.",
+    fields: &[needed(
+        "findings",
+        List(&Object(&[
+            needed(
+                "code",
+                Text,
+                "The finding's code, as `herder status --json` has it.",
+            ),
+            field(
+                "at",
+                Text,
+                "Which files, with `*` for anything; `repository//path` for those of other repositories. Default: all.",
+            ),
+            needed("reason", Text, "Why it may stay for now."),
+            needed("until", Text, "The last day it may, such as `2027-03-31` (UTC)."),
+        ])),
+        "The findings.",
     )],
 };
 

@@ -2,11 +2,13 @@
 
 mod guard;
 mod pins;
+mod rollback;
 
 use crate::read::{configs, kustomize};
 use crate::{ConfigSource, Environment, Fleet, Inputs};
 use herder_base::{Commit, Tree, Url, show_remote, suggest};
 use pins::{Kustomization, Pins};
+pub use rollback::{Pinned, pinned, rollback};
 use std::fmt;
 use thiserror::Error;
 

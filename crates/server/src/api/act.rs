@@ -1,7 +1,7 @@
 //! Requests that change something: promote, environments, sync, down.
 
 use super::Failure;
-use crate::ops::PromoteRequest;
+use crate::ops::{PromoteRequest, RollbackRequest, SuspendRequest};
 use crate::state::Shared;
 use axum::Json;
 use axum::extract::{Extension, Path, State};
@@ -85,4 +85,34 @@ pub(crate) async fn down(
         return Err(Failure::invalid("`everything` must be true").hint("`herder down --everything` says so"));
     }
     Ok(Json(shared.down_everything(&who).await?))
+}
+
+/// `POST /api/v1/rollback`
+pub(crate) async fn rollback(
+    State(shared): State<Shared>,
+    Extension(who): Extension<Actor>,
+    Json(request): Json<RollbackRequest>,
+) -> Result<Json<Value>, Failure> {
+    let who = who.claiming(&request.by);
+    Ok(Json(shared.rollback(&request, &who).await?))
+}
+
+/// `POST /api/v1/suspend`
+pub(crate) async fn suspend(
+    State(shared): State<Shared>,
+    Extension(who): Extension<Actor>,
+    Json(request): Json<SuspendRequest>,
+) -> Result<Json<Value>, Failure> {
+    let who = who.claiming(&request.by);
+    Ok(Json(shared.suspend(&request, &who).await?))
+}
+
+/// `POST /api/v1/resume`
+pub(crate) async fn resume(
+    State(shared): State<Shared>,
+    Extension(who): Extension<Actor>,
+    Json(request): Json<SuspendRequest>,
+) -> Result<Json<Value>, Failure> {
+    let who = who.claiming(&request.by);
+    Ok(Json(shared.resume(&request, &who).await?))
 }

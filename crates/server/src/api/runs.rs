@@ -4,7 +4,7 @@ use super::Failure;
 use crate::runs::{Lines, is_mark, text, to_json};
 use crate::state::Shared;
 use axum::Json;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Extension, Query, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};

@@ -7,12 +7,18 @@ mod environments;
 mod everything;
 mod logs;
 pub(crate) mod names;
+mod past;
 mod promote;
 mod remotes;
+mod rollback;
+mod suspend;
 mod why;
 
 pub(crate) use logs::LogsRequest;
+pub(crate) use past::Past;
 pub(crate) use promote::PromoteRequest;
+pub(crate) use rollback::RollbackRequest;
+pub(crate) use suspend::{SuspendRequest, Suspension};
 
 use crate::api::Failure;
 use crate::reading::Reading;
