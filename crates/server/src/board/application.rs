@@ -71,7 +71,6 @@ struct PromotionLine {
 struct ApplicationPage {
     frame: Frame,
     row: Row,
-    /// The page where its team is reached; empty if it says none.
     cells: Vec<Stage>,
     promotions: Vec<PromotionLine>,
     history: Vec<Past>,
