@@ -7,6 +7,8 @@
 mod access;
 mod outside;
 mod record;
+#[cfg(test)]
+mod simulation;
 
 pub(crate) use access::{Access, VaultRefusal};
 
