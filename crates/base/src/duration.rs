@@ -5,15 +5,21 @@ use thiserror::Error;
 
 /// The text is no duration.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("`{0}` is no duration: write for example 30s, 5m, 1h30m or 2d")]
-pub struct ParseDurationError(String);
+pub enum ParseDurationError {
+    /// It cannot be read.
+    #[error("`{0}` is no duration: write for example 30s, 5m, 1h30m or 2d")]
+    Unreadable(String),
+    /// It is a number, of what nobody says.
+    #[error("`{0}` has no unit: write {0}s, {0}m or {0}h")]
+    NoUnit(String),
+}
 
 /// Reads a duration in the form Go and Vault use, plus `d` for days; a bare number means seconds.
 ///
 /// # Errors
 /// If the text is empty, negative, has an unknown unit or overflows.
 pub fn parse_duration(text: &str) -> Result<Duration, ParseDurationError> {
-    let fail = || ParseDurationError(text.to_owned());
+    let fail = || ParseDurationError::Unreadable(text.to_owned());
     let trimmed = text.trim();
     if trimmed.is_empty() {
         return Err(fail());
@@ -45,6 +51,17 @@ pub fn parse_duration(text: &str) -> Result<Duration, ParseDurationError> {
         rest = next;
     }
     Duration::try_from_secs_f64(total).map_err(|_| fail())
+}
+
+/// Reads a duration that people write, who may forget that a bare number says nothing; only zero needs no unit.
+///
+/// # Errors
+/// As [`parse_duration`], and for a number without a unit.
+pub fn duration_with_unit(text: &str) -> Result<Duration, ParseDurationError> {
+    match text.trim().parse::<f64>() {
+        Ok(number) if number != 0.0 => Err(ParseDurationError::NoUnit(text.to_owned())),
+        _ => parse_duration(text),
+    }
 }
 
 /// The shortest two-unit form: `3d4h`, `5m10s`, `850ms`.
@@ -87,6 +104,17 @@ mod tests {
                 "{text}"
             );
         }
+        for (text, said) in [
+            ("30", "30s, 30m or 30h"),
+            ("1.5", "unit"),
+            ("-1", "unit"),
+            ("x", "no duration"),
+        ] {
+            let error = duration_with_unit(text).unwrap_err().to_string();
+            assert!(error.contains(said), "{text}: {error}");
+        }
+        assert_eq!(duration_with_unit("0"), Ok(Duration::ZERO));
+        assert_eq!(duration_with_unit("5m"), Ok(Duration::from_secs(300)));
         for text in ["", "m", "5x", "-1s", "1h x"] {
             assert!(parse_duration(text).is_err(), "{text}");
         }

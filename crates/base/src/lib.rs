@@ -20,7 +20,7 @@ pub use allow::{AllowList, AllowedRemote, Namer, Refused};
 pub use chain::{Chain, chain};
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use diagnostic::{Diagnostic, Location, Plain, Severity};
-pub use duration::{ParseDurationError, format_duration, parse_duration};
+pub use duration::{ParseDurationError, duration_with_unit, format_duration, parse_duration};
 pub use remote::{remote_identity, resolve_remote, show_remote};
 pub use secret::Secret;
 pub use suggest::suggest;

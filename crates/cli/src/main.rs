@@ -9,14 +9,20 @@
 #[macro_use]
 mod print;
 
+#[cfg(test)]
+mod advice;
 mod args;
 mod commands;
+mod contexts;
 mod demo;
+mod failing;
+mod locate;
 mod names;
 mod output;
+mod paint;
 mod platform;
+mod watching;
 
-use clap::Parser;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -27,9 +33,16 @@ fn main() -> ExitCode {
         return code;
     }
     match names::called_as(arguments) {
-        names::Called::Herder(arguments) => match args::Herder::try_parse_from(arguments) {
-            Ok(parsed) => output::finish(commands::run(parsed)),
-            Err(error) => output::usage(&error),
+        names::Called::Herder(arguments) => match args::parse(&arguments) {
+            Ok(parsed) => {
+                let json = parsed.global.json;
+                match commands::run(parsed) {
+                    // Those that are somebody else's command line say themselves how they ended.
+                    Ok(code) => code,
+                    Err(error) => output::failed(&error, json),
+                }
+            }
+            Err(error) => output::usage(error, args::wants_json(&arguments)),
         },
         names::Called::Vault(rest) => commands::vault::main(rest),
         names::Called::Template(rest) => commands::template::main(rest),

@@ -1,10 +1,12 @@
-//! Talks to a running herder through its platform API; finds it by `DIR/endpoints.json`.
+//! Talks to a running herder through its platform API. Which one it is, [`crate::locate`] says.
 
-use anyhow::{Context, Result, anyhow, bail};
+use crate::failing::Failing;
+use crate::locate::foreign;
+use anyhow::{Context, Result};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request, Response};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -18,34 +20,33 @@ use std::time::Duration;
 /// How long a plain answer may take. Streams are not bound by it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The data directory when none is named: root's system-wide one, else the user's own.
+/// The data directory when none is named: the system-wide one of who has it, else the user's own.
 pub(crate) fn default_dir() -> PathBuf {
     let home = std::env::var_os("XDG_DATA_HOME")
         .map(PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/share")));
+    let shared = Path::new("/var/lib/herder");
+    let own = nix::unistd::geteuid().as_raw();
+    let ours = std::fs::metadata(shared)
+        .is_ok_and(|found| found.is_dir() && std::os::unix::fs::MetadataExt::uid(&found) == own);
     match home {
-        Some(home) if !Path::new("/var/lib/herder").is_dir() => home.join("herder"),
-        _ => PathBuf::from("/var/lib/herder"),
-    }
-}
-
-/// The directory of the herder to talk to: the one named, a demo started here, or the default one.
-pub(crate) fn find_dir(named: Option<&Path>) -> PathBuf {
-    let candidates = [PathBuf::from("herder-demo"), default_dir()];
-    match named {
-        Some(dir) => dir.to_owned(),
-        None => candidates
-            .into_iter()
-            .find(|dir| dir.join("endpoints.json").exists())
-            .unwrap_or_else(default_dir),
+        Some(home) if !ours => home.join("herder"),
+        _ => shared.to_owned(),
     }
 }
 
 /// The contents of `DIR/endpoints.json`.
 pub(crate) fn endpoints(dir: &Path) -> Result<Value> {
     let path = dir.join("endpoints.json");
-    let text = std::fs::read_to_string(&path).with_context(|| {
-        format!("no herder runs with the data directory {}: start one with `herder up` or `herder demo`, or name its directory with --dir", dir.display())
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        foreign(dir, &path, &error).unwrap_or_else(|| {
+            Failing::unreachable(format!(
+                "no herder runs with the data directory {}",
+                dir.display()
+            ))
+            .hint("start one with `herder up FLEET` or `herder demo`, or name its directory with `--dir`")
+            .into()
+        })
     })?;
     serde_json::from_str(&text).with_context(|| format!("{} is no JSON", path.display()))
 }
@@ -83,35 +84,12 @@ pub(crate) struct Platform {
 const CLUSTER_CA: &str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
 
 impl Platform {
-    /// The herder whose data directory is `dir`.
-    pub(crate) fn of(dir: &Path) -> Result<Self> {
-        if let Some(platform) = Self::from_env()? {
-            return Ok(platform);
-        }
-        let endpoints = endpoints(dir)?;
-        let base = endpoints.pointer("/dashboard/url").and_then(Value::as_str);
-        let base = base.context("endpoints.json names no dashboard")?;
-        let token_file = endpoints.pointer("/dashboard/token_file").and_then(Value::as_str);
-        let token_file = token_file.context("endpoints.json names no dashboard token file")?;
-        let token = std::fs::read_to_string(token_file)
-            .with_context(|| format!("cannot read the token {token_file}"))?;
-        Self::at(base, token.trim())
-    }
-
-    /// The platform that a job's pod is told about by `HERDER_URL` and `HERDER_TOKEN`.
-    pub(crate) fn from_env() -> Result<Option<Self>> {
-        let Ok(base) = std::env::var("HERDER_URL") else {
-            return Ok(None);
-        };
-        let token = std::env::var("HERDER_TOKEN").context("HERDER_URL is set, but HERDER_TOKEN is not")?;
-        Self::at(&base, token.trim()).map(Some)
-    }
-
-    fn at(base: &str, token: &str) -> Result<Self> {
+    /// The platform at an address, with its token and the authority of its certificate.
+    pub(crate) fn at(base: &str, token: &str, ca: Option<&Path>) -> Result<Self> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(trust(base.starts_with("https://"))?)
+            .with_tls_config(trust(base.starts_with("https://"), ca)?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
@@ -120,6 +98,11 @@ impl Platform {
             token: token.to_owned(),
             client: Client::builder(TokioExecutor::new()).build(connector),
         })
+    }
+
+    /// Its address, without a slash at the end.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
     }
 
     /// Reads a resource.
@@ -137,9 +120,9 @@ impl Platform {
             let response = self.send(method, path, body).await?;
             Ok::<_, anyhow::Error>(response.into_body().collect().await?.to_bytes())
         });
-        let bytes = answer
-            .await
-            .map_err(|_| anyhow!("{}{path} did not answer in {PATIENCE:?}", self.base))??;
+        let bytes = answer.await.map_err(|_| {
+            Failing::unreachable(format!("{}{path} did not answer in {PATIENCE:?}", self.base))
+        })??;
         serde_json::from_slice(&bytes)
             .with_context(|| format!("{}{path} did not answer with JSON", self.base))
     }
@@ -160,46 +143,52 @@ impl Platform {
             .header("accept", "application/json")
             .body(Full::new(Bytes::from(bytes)))?;
         let response = self.client.request(request).await;
-        let response = response
-            .with_context(|| format!("herder does not answer at {}: is it still running?", self.base))?;
+        let response = response.map_err(|error| {
+            Failing::unreachable(format!(
+                "herder does not answer at {}: {}",
+                self.base,
+                herder_base::chain(&error)
+            ))
+            .hint("is it still running, and is the address right?")
+        })?;
         if response.status().is_success() {
             return Ok(response);
         }
         let status = response.status();
         let bytes = response.into_body().collect().await?.to_bytes();
-        let error: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        let message = error
-            .pointer("/error/message")
-            .and_then(Value::as_str)
-            .map(str::to_owned);
-        let message = message.unwrap_or_else(|| format!("{status}: {}", String::from_utf8_lossy(&bytes)));
-        match error.pointer("/error/hint").and_then(Value::as_str) {
-            Some(hint) => bail!("{message}\n  hint: {hint}"),
-            None => bail!("{message}"),
-        }
+        Err(Failing::answered(status, &bytes).into())
     }
 }
 
-/// Whom to trust with TLS: the authority in the file that `HERDER_CACERT` names, the cluster's own in a pod.
-fn trust(needed: bool) -> Result<rustls::ClientConfig> {
-    let mut roots = rustls::RootCertStore::empty();
-    if needed {
-        let file = std::env::var("HERDER_CACERT").unwrap_or_else(|_| CLUSTER_CA.to_owned());
-        let pem = std::fs::read(&file).with_context(|| {
-            format!("cannot read the authority of the platform's certificate in {file}: name its file in HERDER_CACERT")
-        })?;
-        for certificate in CertificateDer::pem_slice_iter(&pem) {
-            let certificate = certificate.with_context(|| format!("{file} holds no certificate"))?;
-            roots
-                .add(certificate)
-                .with_context(|| format!("{file} holds no authority"))?;
-        }
-    }
+/// Whom to trust with TLS: the authority that was named, the cluster's own in a pod, the machine's elsewhere.
+fn trust(needed: bool, ca: Option<&Path>) -> Result<rustls::ClientConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    Ok(rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth())
+    let config =
+        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let in_pod = Path::new(CLUSTER_CA);
+    let file = ca.or_else(|| in_pod.exists().then_some(in_pod));
+    let mut roots = rustls::RootCertStore::empty();
+    match file {
+        Some(file) if needed => {
+            let shown = file.display();
+            let pem = std::fs::read(file).with_context(|| {
+                format!("cannot read the authority of the platform's certificate in {shown}: name its file in HERDER_CACERT")
+            })?;
+            for certificate in CertificateDer::pem_slice_iter(&pem) {
+                let certificate = certificate.with_context(|| format!("{shown} holds no certificate"))?;
+                let added = roots.add(certificate);
+                added.with_context(|| format!("{shown} holds no authority"))?;
+            }
+        }
+        None if needed => {
+            return Ok(config
+                .with_native_roots()
+                .context("this machine trusts nobody: name the certificate's authority in HERDER_CACERT")?
+                .with_no_client_auth());
+        }
+        Some(_) | None => {}
+    }
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// The name of who types, which nobody checks: the platform records it as a claim.

@@ -434,6 +434,9 @@ impl Cluster {
         if options.previous {
             path.push_str("previous=true&");
         }
+        if options.timestamps {
+            path.push_str("timestamps=true&");
+        }
         if let Some(lines) = options.tail {
             path.push_str(&format!("tailLines={lines}"));
         }

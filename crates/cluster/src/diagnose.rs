@@ -44,6 +44,7 @@ impl Cluster {
                 follow: false,
                 tail: Some(LINES),
                 previous,
+                timestamps: false,
             };
             let Ok(stream) = self.logs(namespace, pod, container, options).await else {
                 continue;
@@ -80,7 +81,7 @@ fn explain(snapshot: &Snapshot, namespace: &str, name: &str) -> Found {
         let why = Why {
             cause: format!("there is no workload of application {name} in namespace {namespace}"),
             remedy: format!(
-                "Check the names (kubectl get deploy,sts,ds -n {namespace}), and that the last sync wrote it (herder status)."
+                "Check the names (kubectl get deploy,sts,ds -n {namespace}), and that the last sync wrote it (`herder status`)."
             ),
             ..Why::default()
         };

@@ -118,4 +118,6 @@ pub struct LogOptions {
     pub tail: Option<i64>,
     /// The instance before the last restart.
     pub previous: bool,
+    /// With the time of each line in front of it.
+    pub timestamps: bool,
 }

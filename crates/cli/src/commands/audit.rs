@@ -1,7 +1,7 @@
 //! `herder audit`: whether the record of who did what is whole, and the record itself.
 
 use crate::args::Global;
-use crate::platform::{Platform, find_dir};
+use crate::platform::Platform;
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use futures::StreamExt;
@@ -45,7 +45,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
 }
 
 async fn verify(global: &Global, key: Option<&str>) -> Result<()> {
-    let platform = Platform::of(&find_dir(global.dir.as_deref()))?;
+    let platform = Platform::find(global)?;
     let report = platform.get("/api/v1/audit?limit=1").await?;
     let head = report.get("head").cloned().unwrap_or_default();
     let head: Option<SealedHead> = serde_json::from_value(head).ok();
@@ -109,7 +109,7 @@ fn say(
 }
 
 async fn export(global: &Global) -> Result<()> {
-    let platform = Platform::of(&find_dir(global.dir.as_deref()))?;
+    let platform = Platform::find(global)?;
     let mut body = platform.stream("/api/v1/audit/export").await?.into_data_stream();
     let mut out = std::io::stdout().lock();
     while let Some(bytes) = body.next().await {

@@ -1,5 +1,6 @@
 //! `herder checkout DIR…`: inside a job's pod, fetches the run's sources from the platform and unpacks them.
 
+use crate::locate::Found;
 use crate::platform::Platform;
 use anyhow::{Context, Result, bail};
 use http_body_util::BodyExt;
@@ -15,8 +16,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> Result<()> {
-    let platform = Platform::from_env()?
-        .context("HERDER_URL and HERDER_TOKEN are not set: this command runs inside a job's pod")?;
+    let found = crate::locate::environment()?;
+    let Some(Found::Remote { url, token, ca }) = found else {
+        bail!("HERDER_URL and HERDER_TOKEN are not set: this command runs inside a job's pod");
+    };
+    let platform = Platform::at(&url, &token, ca.as_deref())?;
     for (index, dir) in args.dirs.iter().enumerate() {
         let body = platform
             .stream(&format!("/internal/source.tar?index={index}"))

@@ -1,8 +1,9 @@
 //! `herder down --everything`: removes all workloads, jobs, policies and namespaces of the fleet; state survives.
 
 use crate::args::Global;
-use crate::platform::{Platform, find_dir};
-use anyhow::{Result, bail};
+use crate::failing::Failing;
+use crate::platform::Platform;
+use anyhow::Result;
 use serde_json::{Value, json};
 
 /// Arguments of `herder down`.
@@ -15,11 +16,14 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
     if !args.everything {
-        bail!(
-            "say what is to go: `herder down --everything` removes all that `herder up` made from git; Vault's data, volumes marked as state and the ledger stay"
-        );
+        return Err(Failing::usage("say what is to go: `--everything`")
+            .hint(
+                "`herder down --everything` removes all that `herder up FLEET` made from git; Vault's data, volumes \
+                 marked as state and the ledger stay",
+            )
+            .into());
     }
-    let platform = Platform::of(&find_dir(global.dir.as_deref()))?;
+    let platform = Platform::find(global)?;
     let answer = platform
         .post("/api/v1/down", &json!({"everything": true}))
         .await?;

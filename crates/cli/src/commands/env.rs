@@ -6,8 +6,10 @@
 )]
 
 use crate::args::Global;
-use crate::platform::{Platform, escape, find_dir};
-use anyhow::{Result, bail};
+use crate::failing::Failing;
+use crate::platform::{Platform, escape};
+use crate::watching;
+use anyhow::Result;
 use clap::Subcommand;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -26,13 +28,13 @@ enum Verb {
         /// The environment
         name: String,
         /// How long it may live, such as 8h [default: what the environment says]
-        #[arg(long)]
+        #[arg(long, value_parser = lease)]
         lease: Option<String>,
         /// Do not wait until it is healthy
         #[arg(long)]
         no_wait: bool,
         /// How long to wait
-        #[arg(long, default_value = "5m", value_parser = |text: &str| herder_base::parse_duration(text))]
+        #[arg(long, default_value = "5m", value_parser = |text: &str| herder_base::duration_with_unit(text))]
         timeout: Duration,
     },
     /// Remove an environment without a trace
@@ -44,11 +46,20 @@ enum Verb {
         no_wait: bool,
     },
     /// List environments
-    List,
+    List {
+        /// Show them again whenever something changes
+        #[arg(short, long)]
+        watch: bool,
+    },
+}
+
+/// The platform reads it, too; a mistake is told before anything is asked.
+fn lease(text: &str) -> Result<String, herder_base::ParseDurationError> {
+    herder_base::duration_with_unit(text).map(|_| text.to_owned())
 }
 
 pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
-    let platform = Platform::of(&find_dir(global.dir.as_deref()))?;
+    let platform = Platform::find(global)?;
     let by = std::env::var("USER").unwrap_or_else(|_| "somebody".to_owned());
     match args.verb {
         Verb::Up {
@@ -83,49 +94,49 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
             }
             show(global, &environment(&platform, &name).await?)
         }
-        Verb::List => {
-            let status = platform.get("/api/v1/status").await?;
-            if global.json {
-                println!("{}", serde_json::to_string_pretty(&status["environments"])?);
-                return Ok(());
-            }
-            let mut table =
-                vec![["ENVIRONMENT", "NAMESPACE", "KIND", "STATE", "UNTIL", "BY"].map(str::to_owned)];
-            for item in status["environments"].as_array().into_iter().flatten() {
-                let text = |field: &str| {
-                    item.get(field)
-                        .and_then(Value::as_str)
-                        .unwrap_or_default()
-                        .to_owned()
-                };
-                let state = if item["up"] == true { "up" } else { "down" };
-                table.push([
-                    text("name"),
-                    text("namespace"),
-                    text("kind"),
-                    state.to_owned(),
-                    text("until"),
-                    text("by"),
-                ]);
-            }
-            crate::output::table(&table);
-            Ok(())
+        Verb::List { watch } => {
+            watching::show(&platform, watch, global.json, async || {
+                list(global, &platform.get("/api/v1/status").await?, watch)
+            })
+            .await
         }
     }
 }
 
+fn list(global: &Global, status: &Value, watch: bool) -> Result<()> {
+    if global.json {
+        return watching::document(&status["environments"], watch);
+    }
+    let mut table = vec![["ENVIRONMENT", "NAMESPACE", "KIND", "STATE", "UNTIL", "BY"].map(str::to_owned)];
+    for item in status["environments"].as_array().into_iter().flatten() {
+        let text = |field: &str| {
+            item.get(field)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let state = if item["up"] == true { "up" } else { "down" };
+        table.push([
+            text("name"),
+            text("namespace"),
+            text("kind"),
+            state.to_owned(),
+            text("until"),
+            text("by"),
+        ]);
+    }
+    crate::output::table(&table);
+    Ok(())
+}
+
 async fn environment(platform: &Platform, name: &str) -> Result<Value> {
     let status = platform.get("/api/v1/status").await?;
-    let found = status["environments"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|item| item["name"] == name)
-        .cloned();
-    match found {
-        Some(found) => Ok(found),
-        None => bail!("the fleet has no environment `{name}`"),
+    let all = || status["environments"].as_array().into_iter().flatten();
+    if let Some(found) = all().find(|item| item["name"] == name) {
+        return Ok(found.clone());
     }
+    let known = all().filter_map(|item| item["name"].as_str());
+    Err(Failing::unknown(format!("the fleet has no environment `{name}`"), name, known).into())
 }
 
 /// Waits until every application of the environment is healthy.
@@ -137,10 +148,11 @@ async fn wait_up(platform: &Platform, name: &str, timeout: Duration) -> Result<V
             return Ok(found);
         }
         if started.elapsed() > timeout {
-            bail!(
-                "{name} is not healthy after {}: see `herder status`",
-                herder_base::format_duration(timeout)
-            );
+            let after = herder_base::format_duration(timeout);
+            let failing = Failing::unhealthy(format!("{name} is not healthy after {after}"));
+            return Err(failing
+                .hint(format!("`herder status -n {name}` shows what is not"))
+                .into());
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

@@ -95,7 +95,7 @@ enum Rollout {
         /// KIND/NAME
         what: String,
         /// Give up after this time
-        #[arg(long, default_value = "5m", value_parser = |text: &str| herder_base::parse_duration(text))]
+        #[arg(long, default_value = "5m", value_parser = |text: &str| herder_base::duration_with_unit(text))]
         timeout: Duration,
     },
 }
@@ -190,7 +190,7 @@ pub(crate) async fn run(_global: &Global, args: Args) -> Result<()> {
             let options = LogOptions {
                 follow,
                 tail,
-                previous: false,
+                ..LogOptions::default()
             };
             let mut log = std::pin::pin!(
                 cluster

@@ -1,12 +1,12 @@
 //! `herder login`: a link that signs a browser in.
 
 use crate::args::Global;
-use crate::platform::{Platform, find_dir, login_link};
+use crate::platform::{Platform, login_link};
 use anyhow::Result;
 use serde_json::json;
 
 pub(crate) async fn run(global: &Global) -> Result<()> {
-    let platform = Platform::of(&find_dir(global.dir.as_deref()))?;
+    let platform = Platform::find(global)?;
     let (link, seconds) = login_link(&platform).await?;
     if global.json {
         println!("{}", json!({"url": link, "seconds": seconds}));

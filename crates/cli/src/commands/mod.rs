@@ -7,16 +7,19 @@ pub(crate) mod audit;
 pub(crate) mod checkout;
 pub(crate) mod cluster;
 pub(crate) mod completion;
+pub(crate) mod context;
 pub(crate) mod demo;
 pub(crate) mod demo_app;
 pub(crate) mod down;
 pub(crate) mod env;
+pub(crate) mod explain;
 pub(crate) mod import;
 pub(crate) mod job;
 pub(crate) mod kubectl;
 pub(crate) mod kustomize;
 pub(crate) mod login;
 pub(crate) mod logs;
+pub(crate) mod manual;
 pub(crate) mod promote;
 pub(crate) mod secret;
 pub(crate) mod status;
@@ -24,17 +27,22 @@ pub(crate) mod steps;
 pub(crate) mod template;
 pub(crate) mod up;
 pub(crate) mod vault;
+pub(crate) mod version;
 pub(crate) mod webhook;
 pub(crate) mod why;
 
 use crate::args::{Command, Herder};
 use anyhow::{Context, Result};
 use std::future::Future;
+use std::process::ExitCode;
 
 /// Runs the command that was asked for.
-pub(crate) fn run(herder: Herder) -> Result<()> {
+pub(crate) fn run(herder: Herder) -> Result<ExitCode> {
     let global = &herder.global;
-    match herder.command {
+    let done = match herder.command {
+        // Those that are another program's command line say themselves how they ended.
+        Command::Vault(args) => return Ok(vault::main(args.words)),
+        Command::Template(args) => return Ok(template::main(args.flags)),
         Command::Demo(args) => wait(2, global.verbose, demo::run(global, args)),
         Command::Up(args) => wait(2, global.verbose, up::run(global, args)),
         Command::Cluster(args) => wait(2, global.verbose, cluster::run(global, args)),
@@ -50,20 +58,27 @@ pub(crate) fn run(herder: Herder) -> Result<()> {
         Command::Job(args) => wait(1, global.verbose, job::run(global, args)),
         Command::Import(args) => wait(1, global.verbose, import::run(global, args)),
         Command::Secret(args) => {
-            let dir = crate::platform::find_dir(global.dir.as_deref());
+            let dir = crate::locate::dir(global);
             wait(1, global.verbose, async move {
-                secret::run(args, Some(&dir), global.json).await
+                secret::run(args, dir.as_deref(), global.json).await
             })
         }
         Command::Kubectl(args) => wait(1, global.verbose, kubectl::run(global, args)),
-        Command::Template(args) => template::from_clap(args),
         Command::Agent(args) => wait(1, global.verbose, agent::run(args)),
         Command::DemoApp(args) => wait(1, global.verbose, demo_app::run(args)),
         Command::Steps(args) => wait(1, global.verbose, steps::run(args)),
         Command::Checkout(args) => wait(1, global.verbose, checkout::run(args)),
         Command::Kustomize(args) => kustomize::run(args),
         Command::Completion(args) => completion::run(&args),
-    }
+        Command::Context(args) => context::run(global, args),
+        Command::Explain(args) => explain::run(global, &args),
+        Command::Manual(args) => manual::run(&args),
+        Command::Version => {
+            version::run(global);
+            Ok(())
+        }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// Runs a command that waits for other programs, on as many threads as it can use.

@@ -6,7 +6,7 @@
 )]
 
 use crate::args::Global;
-use crate::platform::{Platform, find_dir};
+use crate::platform::Platform;
 use anyhow::Result;
 use serde_json::{Value, json};
 
@@ -36,7 +36,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
-    let platform = Platform::of(&find_dir(global.dir.as_deref()))?;
+    let platform = Platform::find(global)?;
     let by = std::env::var("USER").unwrap_or_else(|_| "somebody".to_owned());
     let mut request = json!({"application": args.application, "to": args.to, "by": by, "dry_run": args.dry_run, "wait": args.wait});
     for (field, value) in [

@@ -11,15 +11,11 @@ use tracing_subscriber::prelude::*;
 
 /// What clap knows of it: the flags are read by the command itself.
 #[derive(Debug, clap::Args)]
+#[command(disable_help_flag = true)]
 pub(crate) struct Args {
     /// consul-template's flags; `herder template -help` lists them
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FLAGS")]
-    flags: Vec<String>,
-}
-
-/// For the table of commands; the program's entry takes the flags before clap sees them.
-pub(crate) fn from_clap(args: Args) -> Result<()> {
-    finish(args.flags).map(|_| ())
+    pub(crate) flags: Vec<OsString>,
 }
 
 /// Runs with the arguments behind the command's name.

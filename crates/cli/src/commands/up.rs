@@ -23,7 +23,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
     nodes: u8,
     /// How often remotes are asked for news when no webhook calls
-    #[arg(long, default_value = "10s", value_parser = |text: &str| herder_base::parse_duration(text))]
+    #[arg(long, default_value = "10s", value_parser = |text: &str| herder_base::duration_with_unit(text))]
     poll: Duration,
     #[command(flatten)]
     listen: ListenArgs,
@@ -163,6 +163,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
     if cancel.is_cancelled() {
         return Ok(platform.run(cancel).await?);
     }
+    crate::contexts::remember(&dir);
     if global.json {
         println!("{}", serde_json::to_string_pretty(platform.endpoints())?);
     } else {

@@ -1,18 +1,15 @@
 //! `herder webhook`: what a git server has to be told, so that it rings when something was pushed.
 
 use crate::args::Global;
-use crate::platform::{Platform, endpoints, find_dir};
+use crate::platform::Platform;
 use anyhow::Result;
 use serde_json::{Value, json};
 
 pub(crate) async fn run(global: &Global) -> Result<()> {
-    let dir = find_dir(global.dir.as_deref());
-    let platform = Platform::of(&dir)?;
+    let platform = Platform::find(global)?;
     let setup = platform.get("/api/v1/webhook").await?;
     let text = |name: &str| setup.get(name).and_then(Value::as_str).unwrap_or_default();
-    let endpoints = endpoints(&dir)?;
-    let base = endpoints.pointer("/dashboard/url").and_then(Value::as_str);
-    let url = format!("{}{}", base.unwrap_or_default(), text("path"));
+    let url = format!("{}/{}", platform.base(), text("path"));
     if global.json {
         println!(
             "{}",

@@ -6,7 +6,7 @@
 )]
 
 use crate::args::Global;
-use crate::platform::{Platform, escape, find_dir};
+use crate::platform::{Platform, escape};
 use anyhow::Result;
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
-    let platform = Platform::of(&find_dir(global.dir.as_deref()))?;
+    let platform = Platform::find(global)?;
     let path = format!(
         "/api/v1/why?application={}&namespace={}",
         escape(&args.application),

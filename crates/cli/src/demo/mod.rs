@@ -11,6 +11,7 @@ mod scenes;
 
 use crate::commands::demo::Args;
 use crate::commands::up::{interrupted, print_endpoints, program};
+use crate::failing::Failing;
 use anyhow::{Context as _, Result, bail};
 use context::Context;
 use herder_server::Options;
@@ -41,6 +42,15 @@ pub(crate) async fn play(dir: &Path, json: bool, args: Args) -> Result<()> {
         .with_context(|| format!("cannot resolve {}", dir.display()))?;
     let unfinished = dir.join("repos.unfinished");
     let progress = Progress::new(!json);
+    if let Some(name) = args
+        .scenes
+        .iter()
+        .find(|name| scenes::ALL.iter().all(|scene| scene.name != **name))
+    {
+        let known = scenes::ALL.iter().map(|scene| scene.name);
+        let failing = Failing::unknown(format!("there is no scene `{name}`"), name, known);
+        return Err(failing.into());
+    }
     let organisation = organisation::Organisation::at(&dir.join("repos"), args.estate.as_deref());
     // Asked for once, so that it is heard at any moment from here on.
     let mut stop = std::pin::pin!(interrupted());
@@ -76,6 +86,9 @@ pub(crate) async fn play(dir: &Path, json: bool, args: Args) -> Result<()> {
             () = &mut stop => (start.await?, true),
         }
     };
+    if !args.once {
+        crate::contexts::remember(&dir);
+    }
     let mut report = Report::default();
     let mut ready = Ok(());
     if !cut_short {

@@ -1,7 +1,7 @@
 //! Checks a parsed file against the tables: every finding with its line, and what was probably meant.
 
 use super::{Field, Kind, Type};
-use herder_base::{Diagnostic, Location, parse_duration, suggest};
+use herder_base::{Diagnostic, Location, duration_with_unit, suggest};
 use herder_object::yaml::{Document, Node, to_json};
 use serde_json::{Map, Value};
 
@@ -193,7 +193,7 @@ impl Check<'_> {
             }
             (Type::Duration, Value::String(_) | Value::Number(_)) => {
                 let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                if let Err(error) = parse_duration(&text) {
+                if let Err(error) = duration_with_unit(&text) {
                     self.say(pointer, "bad-value", error.to_string(), None);
                 }
             }

@@ -186,5 +186,5 @@ pub(crate) fn scalars(value: Option<&Value>) -> std::collections::BTreeMap<Strin
 
 /// A duration that the format has checked.
 pub(crate) fn duration(value: Option<&Value>) -> Option<std::time::Duration> {
-    herder_base::parse_duration(&scalar(value?)).ok()
+    herder_base::duration_with_unit(&scalar(value?)).ok()
 }

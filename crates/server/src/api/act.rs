@@ -37,7 +37,7 @@ pub(crate) async fn environment_up(
     let lease = request
         .lease
         .as_deref()
-        .map(herder_base::parse_duration)
+        .map(herder_base::duration_with_unit)
         .transpose();
     let lease = lease.map_err(|error| Failure::invalid(error.to_string()))?;
     Ok(Json(
@@ -78,7 +78,7 @@ pub(crate) async fn down(
     Json(request): Json<DownRequest>,
 ) -> Result<Json<Value>, Failure> {
     if !request.everything {
-        return Err(Failure::invalid("`everything` must be true").hint("herder down --everything"));
+        return Err(Failure::invalid("`everything` must be true").hint("`herder down --everything` says so"));
     }
     Ok(Json(shared.down_everything(&who).await?))
 }

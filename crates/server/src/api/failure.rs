@@ -39,6 +39,11 @@ impl Failure {
         Self::new(StatusCode::CONFLICT, "conflict", message)
     }
 
+    /// What was asked for is there, and not well.
+    pub(crate) fn not_healthy(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "not-healthy", message)
+    }
+
     /// Who asks is not known.
     pub(crate) fn unauthorised() -> Self {
         Self::new(
@@ -86,7 +91,7 @@ impl Failure {
             "misdirected",
             format!("the dashboard is not known by the name `{shown}`"),
         )
-        .hint("open it by its address, or start herder with --dashboard-url and the address people use")
+        .hint("open it by its address, or start it with `herder up FLEET --dashboard-url URL`, the address people use")
     }
 
     /// Nobody vouches for a notice.

@@ -1,6 +1,7 @@
 //! Requests that only look: status, plan, why, logs, audit.
 
 use super::Failure;
+use crate::ops::LogsRequest;
 use crate::state::Shared;
 use axum::Json;
 use axum::body::Body;
@@ -58,20 +59,40 @@ pub(crate) struct LogsQuery {
     application: String,
     namespace: String,
     #[serde(default)]
+    container: Option<String>,
+    #[serde(default)]
     follow: bool,
     #[serde(default)]
+    previous: bool,
+    #[serde(default)]
     tail: Option<i64>,
+    #[serde(default)]
+    json: bool,
 }
 
-/// `GET /api/v1/logs`: the logs of an application's pods as plain text, `POD/CONTAINER: LINE`.
+/// `GET /api/v1/logs`: the logs of an application's pods as plain text, `POD/CONTAINER: LINE`, or as JSON lines.
 pub(crate) async fn logs(
     State(shared): State<Shared>,
     Query(query): Query<LogsQuery>,
 ) -> Result<Response, Failure> {
+    let kind = if query.json {
+        "application/jsonl"
+    } else {
+        "text/plain; charset=utf-8"
+    };
     let lines = shared
-        .logs(&query.application, &query.namespace, query.follow, query.tail)
+        .logs(&LogsRequest {
+            application: query.application,
+            namespace: query.namespace,
+            container: query.container,
+            follow: query.follow,
+            previous: query.previous,
+            tail: query.tail,
+            json: query.json,
+        })
         .await?;
-    Ok(Body::from_stream(lines.map(Ok::<_, std::convert::Infallible>)).into_response())
+    let body = Body::from_stream(lines.map(Ok::<_, std::convert::Infallible>));
+    Ok(([(http::header::CONTENT_TYPE, kind)], body).into_response())
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -46,10 +46,31 @@ pub(crate) async fn runs(
     State(shared): State<Shared>,
     Query(query): Query<RunsQuery>,
 ) -> Result<Json<Value>, Failure> {
+    if let Some(job) = &query.job {
+        known(&shared, job).await?;
+    }
     let runs = shared
         .runs(query.job.as_deref(), query.limit.unwrap_or(50).min(500))
         .await?;
     Ok(Json(runs.iter().map(to_json).collect()))
+}
+
+/// Refuses a job that nobody has heard of: an empty list would say that it has never run. One that is gone may still
+/// have runs.
+async fn known(shared: &Shared, job: &str) -> Result<(), Failure> {
+    let jobs = shared.jobs.list().await?;
+    let mut names = jobs.iter().map(|job| job.definition.name.as_str());
+    if names.any(|known| known == job) || !shared.runs(Some(job), 1).await?.is_empty() {
+        return Ok(());
+    }
+    let names = jobs.iter().map(|job| job.definition.name.as_str());
+    let failure = Failure::not_found(format!("there is no job `{job}`"));
+    Err(crate::ops::names::near(
+        failure,
+        job,
+        names,
+        "`herder job list` lists all jobs",
+    ))
 }
 
 #[derive(Debug, Deserialize)]
@@ -89,6 +110,9 @@ pub(crate) struct RunQuery {
     number: u64,
     #[serde(default)]
     follow: bool,
+    /// JSON lines, for logs.
+    #[serde(default)]
+    json: bool,
 }
 
 impl RunQuery {
@@ -110,7 +134,11 @@ pub(crate) async fn one(
 
 async fn one_json(shared: &Shared, run: &RunId) -> Result<Value, Failure> {
     let row = shared.ledger.run(&run.job, run.number).await?;
-    let row = row.ok_or_else(|| Failure::not_found(format!("there is no run {run}")))?;
+    let Some(row) = row else {
+        known(shared, &run.job).await?;
+        return Err(Failure::not_found(format!("there is no run {run}"))
+            .hint(format!("`herder job runs {}` lists those there are", run.job)));
+    };
     let rollouts = shared.ledger.rollouts_of(&run.job, run.number).await?;
     let mut value = to_json(&row);
     if let Some(object) = value.as_object_mut() {
@@ -144,6 +172,17 @@ pub(crate) async fn log(
     let lines = shared.log(&query.id(), query.follow || events).await?;
     if events {
         return Ok(as_events(lines));
+    }
+    if query.json {
+        let body = lines.map(|(number, line)| {
+            let line = json!({"number": number, "at": line.at, "step": is_mark(&line), "line": text(&line)});
+            Ok::<_, Infallible>(Bytes::from(format!("{line}\n")))
+        });
+        return Ok((
+            [(header::CONTENT_TYPE, "application/jsonl")],
+            Body::from_stream(body),
+        )
+            .into_response());
     }
     let body =
         lines.map(|(_, line)| Ok::<_, Infallible>(Bytes::from(format!("{} {}\n", line.at, text(&line)))));

@@ -19,10 +19,12 @@ impl Shared {
         };
         let Some(environment) = reading.fleet.environment(name) else {
             let failure = Failure::not_found(format!("the fleet has no environment `{name}`"));
-            return Err(match herder_base::suggest(name, names()) {
-                Some(near) => failure.hint(format!("did you mean `{near}`?")),
-                None => failure,
-            });
+            return Err(super::names::near(
+                failure,
+                name,
+                names(),
+                "`herder env list` lists them",
+            ));
         };
         match environment.kind {
             EnvironmentKind::Developer(lease) => Ok((environment.clone(), lease)),
@@ -45,8 +47,9 @@ impl Shared {
         if wanted > bounds.max {
             let max = herder_base::format_duration(bounds.max);
             return Err(
-                Failure::invalid(format!("`{name}` may be leased for {max} at most"))
-                    .hint(format!("--lease {max}")),
+                Failure::invalid(format!("`{name}` may be leased for {max} at most")).hint(format!(
+                    "`herder env up {name} --lease {max}` is what it may have"
+                )),
             );
         }
         let now = self.clock.now();

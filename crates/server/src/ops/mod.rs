@@ -5,10 +5,13 @@
 
 mod environments;
 mod everything;
+mod logs;
+pub(crate) mod names;
 mod promote;
 mod remotes;
 mod why;
 
+pub(crate) use logs::LogsRequest;
 pub(crate) use promote::PromoteRequest;
 
 use crate::api::Failure;

@@ -163,7 +163,7 @@ impl Shared {
                 match cell.health {
                     crate::view::Health::Healthy => return Ok(with(answer, "health", "healthy".to_owned())),
                     health if health.needs_attention() => {
-                        return Err(Failure::conflict(format!(
+                        return Err(Failure::not_healthy(format!(
                             "{} is {} in {}: {}",
                             promotion.application,
                             health.word(),
@@ -171,7 +171,7 @@ impl Shared {
                             cell.reason
                         ))
                         .hint(format!(
-                            "herder why {} -n {}",
+                            "`herder why {} -n {}` tells why",
                             promotion.application, promotion.to
                         )));
                     }
@@ -179,7 +179,7 @@ impl Shared {
                 }
             }
             if tokio::time::timeout_at(deadline, bell.changed()).await.is_err() {
-                return Err(Failure::conflict(format!(
+                return Err(Failure::not_healthy(format!(
                     "{} is not healthy in {} after 10 m",
                     promotion.application, promotion.to
                 )));

@@ -1,16 +1,13 @@
 //! Explaining an application: what git says about it, then what the cluster says.
 
+use super::names;
 use crate::api::Failure;
 use crate::state::Shared;
 use crate::view::{StepView, WhyView};
-use bytes::Bytes;
-use futures::{Stream, StreamExt};
-use herder_cluster::LogOptions;
-use std::fmt::Write;
 
 impl Shared {
     /// The namespace that a name means: a namespace, or an environment's.
-    fn namespace(&self, name: &str) -> String {
+    pub(super) fn namespace(&self, name: &str) -> String {
         let environment = self
             .reading()
             .and_then(|reading| Some(reading.fleet.environment(name)?.namespace.clone()));
@@ -18,8 +15,8 @@ impl Shared {
     }
 
     /// Why an application is as it is.
-    pub(crate) async fn why(&self, application: &str, namespace: &str) -> Result<WhyView, Failure> {
-        let namespace = self.namespace(namespace);
+    pub(crate) async fn why(&self, application: &str, asked: &str) -> Result<WhyView, Failure> {
+        let namespace = self.namespace(asked);
         let view = self.view();
         let cell = view
             .applications
@@ -28,12 +25,7 @@ impl Shared {
             .and_then(|row| row.cells.iter().find(|cell| cell.namespace == namespace));
         let mut chain = self.git_steps(application, &namespace);
         if cell.is_none() && chain.is_empty() {
-            let names = view.applications.iter().map(|row| row.name.as_str());
-            let failure = Failure::not_found(format!("no application `{application}` is in `{namespace}`"));
-            return Err(match herder_base::suggest(application, names) {
-                Some(near) if near != application => failure.hint(format!("did you mean `{near}`?")),
-                _ => failure.hint("`herder status` lists applications and where they are"),
-            });
+            return Err(names::no_application(&view, application, asked, &namespace));
         }
         let held = self.held(application, &namespace);
         let refused = view
@@ -139,71 +131,4 @@ impl Shared {
             .clone()
             .or_else(|| unit.held_applications.get(application).cloned())
     }
-
-    /// The logs of an application's pods, line by line, each with its pod and container in front.
-    pub(crate) async fn logs(
-        &self,
-        application: &str,
-        namespace: &str,
-        follow: bool,
-        tail: Option<i64>,
-    ) -> Result<impl Stream<Item = Bytes> + Send + 'static, Failure> {
-        let namespace = self.namespace(namespace);
-        let states = self.cluster.applications();
-        let state = states
-            .into_iter()
-            .find(|state| state.application == application && state.namespace == namespace);
-        let state = state.ok_or_else(|| {
-            Failure::not_found(format!("no application `{application}` runs in `{namespace}`"))
-        })?;
-        let mut streams = Vec::new();
-        for pod in state.pods {
-            let object = self
-                .cluster
-                .get("v1", "Pod", &namespace, &pod.name)
-                .await
-                .map_err(|error| Failure::upstream(&error))?;
-            let containers = object
-                .as_ref()
-                .and_then(|pod| pod.pointer("/spec/containers")?.as_array())
-                .into_iter()
-                .flatten();
-            for container in containers.filter_map(|container| container["name"].as_str()) {
-                let options = LogOptions {
-                    follow,
-                    tail,
-                    previous: false,
-                };
-                let prefix = format!("{}/{container}: ", pod.name);
-                let log = self.cluster.logs(&namespace, &pod.name, container, options).await;
-                // A container that has not started has no log yet; the others' are shown all the same.
-                let log = futures::stream::iter(log).flatten();
-                streams.push(Box::pin(lines(log, prefix)));
-            }
-        }
-        Ok(futures::stream::select_all(streams))
-    }
-}
-
-/// Whole lines with a prefix; a log that cannot be read says so in a line.
-fn lines<E: std::error::Error + 'static>(
-    stream: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
-    prefix: String,
-) -> impl Stream<Item = Bytes> + Send + 'static {
-    let mut rest = Vec::new();
-    stream.map(move |chunk| {
-        let mut out = String::new();
-        match chunk {
-            Ok(bytes) => rest.extend_from_slice(&bytes),
-            Err(error) => rest.extend_from_slice(
-                format!("the log cannot be read: {}\n", herder_base::chain(&error)).as_bytes(),
-            ),
-        }
-        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = rest.drain(..=end).collect();
-            // Writing to a string cannot fail.
-            let _written = write!(out, "{prefix}{}", String::from_utf8_lossy(&line));
-        }
-        Bytes::from(out)
-    })
 }

@@ -6,7 +6,8 @@
 )]
 
 use crate::args::Global;
-use crate::platform::{Platform, escape, find_dir};
+use crate::platform::{Platform, escape};
+use crate::watching;
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
@@ -14,7 +15,11 @@ use serde_json::{Map, Value, json};
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     /// List jobs with their last run
-    List,
+    List {
+        /// Show them again whenever something changes
+        #[arg(short, long)]
+        watch: bool,
+    },
     /// Start a run
     Run {
         /// The job
@@ -51,9 +56,14 @@ pub(super) enum Verb {
 }
 
 pub(super) async fn run(global: &Global, verb: Verb) -> Result<()> {
-    let platform = Platform::of(&find_dir(global.dir.as_deref()))?;
+    let platform = Platform::find(global)?;
     match verb {
-        Verb::List => list(global, &platform).await,
+        Verb::List { watch } => {
+            watching::show(&platform, watch, global.json, async || {
+                list(global, &platform, watch).await
+            })
+            .await
+        }
         Verb::Run {
             job,
             parameters,
@@ -80,7 +90,7 @@ pub(super) async fn run(global: &Global, verb: Verb) -> Result<()> {
                     ),
                 );
             }
-            log(&platform, &job, number, true).await?;
+            log(global, &platform, &job, number, true).await?;
             let run = one(&platform, &job, number).await?;
             let status = run["status"].as_str().unwrap_or_default();
             eprintln!(
@@ -133,7 +143,7 @@ pub(super) async fn run(global: &Global, verb: Verb) -> Result<()> {
                         .with_context(|| format!("`{job}` has never run"))?
                 }
             };
-            log(&platform, &job, number, follow).await
+            log(global, &platform, &job, number, follow).await
         }
         Verb::Abort { job, number } => {
             let run = platform
@@ -144,10 +154,10 @@ pub(super) async fn run(global: &Global, verb: Verb) -> Result<()> {
     }
 }
 
-async fn list(global: &Global, platform: &Platform) -> Result<()> {
+async fn list(global: &Global, platform: &Platform, watch: bool) -> Result<()> {
     let jobs = platform.get("/api/v1/jobs").await?;
     if global.json {
-        return print(global, &jobs, "");
+        return watching::document(&jobs, watch);
     }
     let mut table = vec![["JOB", "LAST RUN", "STATUS", "TRIGGERS", "ORIGIN"].map(str::to_owned)];
     for job in jobs.as_array().into_iter().flatten() {
@@ -183,10 +193,11 @@ async fn one(platform: &Platform, job: &str, number: u64) -> Result<Value> {
     Ok(run)
 }
 
-async fn log(platform: &Platform, job: &str, number: u64, follow: bool) -> Result<()> {
+async fn log(global: &Global, platform: &Platform, job: &str, number: u64, follow: bool) -> Result<()> {
     let path = format!(
-        "/api/v1/runs/log?job={}&number={number}&follow={follow}",
-        escape(job)
+        "/api/v1/runs/log?job={}&number={number}&follow={follow}&json={}",
+        escape(job),
+        global.json
     );
     crate::output::copy(platform.stream(&path).await?).await
 }

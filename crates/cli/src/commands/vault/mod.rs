@@ -40,6 +40,15 @@ Commands for any Vault (VAULT_ADDR, VAULT_TOKEN, VAULT_CACERT, VAULT_NAMESPACE, 
   audit list|enable|disable    lease renew|revoke    operator init|unseal|seal|rotate|key-status|generate-root
 ";
 
+/// What clap knows of it: flags as Go's are read by the command itself.
+#[derive(Debug, clap::Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Args {
+    /// Vault's command, flags and arguments; `herder vault -help` lists them
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    pub(crate) words: Vec<OsString>,
+}
+
 /// Why the server did not start or run.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
