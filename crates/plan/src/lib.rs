@@ -1,4 +1,4 @@
-//! (Fleet, Observed, now) → [`Plan`]: what to change in the cluster, in Vault and of the jobs, each action with its reason.
+//! (Fleet, Observed, now) → [`Plan`]: what to change in the cluster and in Vault, each action with its reason.
 //!
 //! Owns the words [`Observed`], [`Plan`] and [`Outcome`]. Deciding is synchronous and pure; applying chooses nothing.
 //! An object that already is as git says makes no action, and nothing is deleted because something could not be read:

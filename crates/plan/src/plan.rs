@@ -21,7 +21,7 @@ pub struct Plan {
     pub commit: Commit,
     /// What to do: by phase, then as the fleet has it.
     pub actions: Vec<Action>,
-    /// What to do besides objects: policies, roles, jobs, each part in its order.
+    /// What to do besides objects: policies, then roles.
     pub parts: Vec<PartAction>,
     /// Objects of kinds that the cluster does not serve.
     pub skipped: Vec<Skipped>,

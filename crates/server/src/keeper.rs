@@ -95,8 +95,11 @@ async fn turn(shared: &Shared) -> (Option<Duration>, Option<PassView>) {
             (Some(AT_LEAST), Some(view))
         }
         Err(error) => {
-            warn!(error = %herder_base::chain(&error), "nothing was changed");
-            (Some(RETRY), None)
+            let reason = herder_base::chain(&error).to_string();
+            warn!(error = reason, "nothing was changed");
+            let mut view = shared.view().pass.clone();
+            view.failures = vec![format!("nothing was changed: {reason}")];
+            (Some(RETRY), Some(view))
         }
     }
 }

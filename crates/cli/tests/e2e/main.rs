@@ -17,3 +17,4 @@ mod readme;
 mod running;
 #[path = "../shared/server.rs"]
 mod server;
+mod waiting;

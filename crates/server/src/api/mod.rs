@@ -11,6 +11,7 @@ mod login;
 mod names;
 mod next;
 mod pods;
+mod progress;
 mod read;
 mod runs;
 mod sessions;
@@ -20,6 +21,7 @@ mod webhooks;
 pub(crate) use codes::Codes;
 pub(crate) use failure::Failure;
 pub(crate) use names::Names;
+pub(crate) use progress::waits_for;
 pub(crate) use throttle::Throttle;
 pub(crate) use webhooks::Rung;
 

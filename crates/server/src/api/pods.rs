@@ -1,6 +1,7 @@
 //! What pods of jobs may ask for with their run's token: the checkout, and promotions of what they built.
 
 use super::Failure;
+use super::progress::answer;
 use crate::ops::PromoteRequest;
 use crate::run_tokens::Grant;
 use crate::state::Shared;
@@ -8,7 +9,7 @@ use axum::Json;
 use axum::extract::{Extension, Query, State};
 use axum::response::{IntoResponse, Response};
 use herder_ledger::{Actor, Principal};
-use http::header;
+use http::{HeaderMap, header};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -48,8 +49,13 @@ pub(crate) async fn source(
 pub(crate) async fn promote(
     State(shared): State<Shared>,
     Extension(grant): Extension<Grant>,
+    headers: HeaderMap,
     Json(request): Json<PromoteRequest>,
-) -> Result<Json<Value>, Failure> {
+) -> Response {
+    answer(&headers, async move { promote_for(&shared, &grant, &request).await }).await
+}
+
+async fn promote_for(shared: &Shared, grant: &Grant, request: &PromoteRequest) -> Result<Value, Failure> {
     let reading = shared.known().await?;
     let target = reading
         .fleet
@@ -67,5 +73,5 @@ pub(crate) async fn promote(
         job: grant.run.job.clone(),
         number: grant.run.number,
     });
-    Ok(Json(shared.promote(&request, &who).await?))
+    shared.promote(request, &who).await
 }

@@ -49,7 +49,23 @@ pub(super) struct InVault {
     pub(super) ours: bool,
 }
 
+/// A defect that Herder once had, or could have, put back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Defect {
+    /// Leases that cannot be read are taken for none.
+    NoLeases,
+    /// A plan is carried out although another one was recorded meanwhile.
+    StaleTaken,
+    /// A plan is carried out although it could not be recorded.
+    Unrecorded,
+    /// A plan that was left open is not noticed.
+    OpenForgotten,
+    /// Groups that do not answer are taken for empty.
+    NothingSilent,
+}
+
 pub(super) struct World {
+    pub(super) defect: Option<Defect>,
     pub(super) random: RefCell<Random>,
     pub(super) clock: Cell<Timestamp>,
     pub(super) down: Cell<bool>,
@@ -161,9 +177,10 @@ fn fault() -> Error {
 }
 
 impl World {
-    pub(super) async fn new(seed: u64) -> Self {
+    pub(super) async fn new(seed: u64, defect: Option<Defect>) -> Self {
         let foreign = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "foreign", "namespace": "shop"}});
         Self {
+            defect,
             random: RefCell::new(Random::new(seed)),
             clock: Cell::new(Timestamp::from_second(1_800_000_000).unwrap()),
             down: Cell::new(false),
@@ -313,6 +330,9 @@ impl Outside for World {
 
     async fn leases(&self) -> Result<Vec<Lease>, Error> {
         if self.call("reading leases").await {
+            if self.defect == Some(Defect::NoLeases) {
+                return Ok(Vec::new());
+            }
             return Err(fault());
         }
         self.ledger.leases().await
@@ -322,7 +342,11 @@ impl Outside for World {
         if self.call("reading the last plan").await {
             return Err(fault());
         }
-        self.ledger.plan_head().await
+        let mut last = self.ledger.plan_head().await?;
+        if let Some(last) = last.as_mut().filter(|_| self.defect == Some(Defect::OpenForgotten)) {
+            last.state = PlanState::Applied;
+        }
+        Ok(last)
     }
 
     async fn record_plan(&self, plan: &NewPlan) -> Result<(), Error> {
@@ -330,6 +354,9 @@ impl Outside for World {
             // Before it was done, or after: then only the answer is lost.
             if self.chance(50) {
                 self.ledger.record_plan(plan).await.unwrap_or(());
+            }
+            if self.defect == Some(Defect::Unrecorded) {
+                return Ok(());
             }
             return Err(fault());
         }
@@ -346,6 +373,9 @@ impl Outside for World {
             let stale = self.ledger.record_plan(plan).await;
             if !matches!(stale, Err(Error::Stale { .. })) {
                 self.violate(format!("a stale plan is recorded: {stale:?}"));
+            }
+            if self.defect == Some(Defect::StaleTaken) {
+                return Ok(());
             }
             return stale;
         }
@@ -405,7 +435,7 @@ impl Outside for World {
                 },
             );
         }
-        if self.silent.get() {
+        if self.silent.get() && self.defect != Some(Defect::NothingSilent) {
             observed.silence("example.org", "503");
         }
         for value in self.objects.borrow().values() {
