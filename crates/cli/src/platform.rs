@@ -131,7 +131,10 @@ impl Platform {
         };
         let response = tokio::time::timeout(self.patience, self.send(method, path, body));
         let mut response = response.await.map_err(|_| silent(&last))??;
-        let lines = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == LINES);
+        let lines = response
+            .headers()
+            .get(CONTENT_TYPE)
+            .is_some_and(|kind| kind == LINES);
         let mut bytes = Vec::new();
         loop {
             let frame = tokio::time::timeout(self.patience, response.body_mut().frame());

@@ -24,7 +24,8 @@ pub(crate) fn patience() -> Result<Duration> {
 
 /// One line: the answer, if it is that. Tells people what is waited for, once for as long as it is the same.
 pub(crate) fn line(line: &[u8], last: &mut Option<String>) -> Result<Option<Value>> {
-    let mut line: Value = serde_json::from_slice(line).context("herder answered with a line that is no JSON")?;
+    let mut line: Value =
+        serde_json::from_slice(line).context("herder answered with a line that is no JSON")?;
     if line.get("error").is_some() {
         let status = line.get("status").and_then(Value::as_u64).unwrap_or_default();
         let status = u16::try_from(status).unwrap_or_default();

@@ -40,9 +40,10 @@ async fn cut(disk: &Disk) {
         .await
         .unwrap();
     let file = disk.mounted.join("audit.log");
-    ask(Request::new(Op::Write, "sys/audit/file").with(json!({"type": "file", "options": {"file_path": file}})))
-        .await
-        .unwrap();
+    ask(Request::new(Op::Write, "sys/audit/file")
+        .with(json!({"type": "file", "options": {"file_path": file}})))
+    .await
+    .unwrap();
     let recorded = |path: &str| {
         let left = std::fs::read_to_string(disk.after_a_cut().join("audit.log")).unwrap_or_default();
         let lines = left.lines().filter(|line| line.contains(path));
@@ -61,7 +62,9 @@ async fn cut(disk: &Disk) {
     ask(Request::new(Op::Write, "sys/audit/all").with(options))
         .await
         .unwrap();
-    ask(Request::new(Op::Read, "sys/policies/acl/marker-1")).await.unwrap();
+    ask(Request::new(Op::Read, "sys/policies/acl/marker-1"))
+        .await
+        .unwrap();
     assert_eq!(recorded("sys/policies/acl/marker-1"), 4);
     // Many at once share syncs, and none is answered before its own lines are on disk.
     let mut asked = tokio::task::JoinSet::new();

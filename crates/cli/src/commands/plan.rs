@@ -48,7 +48,11 @@ fn show(plan: &Value) {
         number("refused"),
     );
     if number("repeats") > 0 {
-        println!("  planned {} times since {}", number("repeats") + 1, text("since"));
+        println!(
+            "  planned {} times since {}",
+            number("repeats") + 1,
+            text("since")
+        );
     }
     if !text("why").is_empty() {
         println!("  {}", text("why"));

@@ -1,6 +1,6 @@
 //! One clock per wait: a command waits for as long as the platform says that it works, and no longer.
 
-use crate::running::{Dir, HERDER, Up, alone, repository};
+use crate::running::{Dir, HERDER, Up, alone, repository, run};
 use serde_json::Value;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -37,6 +37,10 @@ fn a_command_waits_for_as_long_as_it_is_worked_on() {
             (
                 "namespaces/shop/namespace.yaml",
                 "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n",
+            ),
+            (
+                "policies/shop.hcl",
+                "path \"secret/data/shop/*\" { capabilities = [\"read\"] }\n",
             ),
         ],
     );
@@ -83,13 +87,30 @@ fn a_command_waits_for_as_long_as_it_is_worked_on() {
                 .iter()
                 .any(|action| action["what"] == "delete" && action["outcome"] == "deleted")
     }));
+    // Policies are parts of the same plans.
+    let policy = |what: &str, outcome: &str| {
+        let mut actions = plans.iter().flat_map(|plan| plan["actions"].as_array().unwrap());
+        actions.any(|action| {
+            (&action["part"], &action["name"]) == (&"policy".into(), &"shop".into())
+                && (&action["what"], &action["outcome"]) == (&what.into(), &outcome.into())
+        })
+    };
+    assert!(
+        policy("apply", "created") && policy("delete", "deleted"),
+        "{plans:?}"
+    );
     assert!(up.herder(&["plan"]).contains("generation"));
 
     // It is remembered: a service that starts again leaves it down, `up` brings it back.
     drop(up);
     let mut up = Up::start(repo.to_str().unwrap(), dir.path(), &["--resume"]);
-    up.until("a pass", |up| (up.status()["pass"]["generation"].as_u64() > Some(0)).then_some(()));
-    assert!(!up.kubectl(&["get", "namespaces", "-o", "json"]).contains("\"shop\""));
+    up.until("a pass", |up| {
+        (up.status()["pass"]["generation"].as_u64() > Some(0)).then_some(())
+    });
+    assert!(
+        !up.kubectl(&["get", "namespaces", "-o", "json"])
+            .contains("\"shop\"")
+    );
     drop(up);
     let mut up = Up::start(repo.to_str().unwrap(), dir.path(), &[]);
     up.until("the namespace again", |up| {
@@ -102,7 +123,24 @@ fn a_command_waits_for_as_long_as_it_is_worked_on() {
     up.signal("STOP");
     let output = down(&up).wait_with_output().unwrap();
     up.signal("CONT");
-    let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let told =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "{told}");
     assert!(told.contains("has said nothing for 4s"), "{told}");
+
+    // Its ledger lost, it says so at once and makes none in its place.
+    drop(up);
+    let ledger = dir.path().join("state/ledger.sqlite");
+    std::fs::write(&ledger, "").unwrap();
+    let mut again = Command::new(HERDER);
+    again
+        .args(["up", repo.to_str().unwrap(), "--listen", "127.0.0.1:0", "--dir"])
+        .arg(dir.path());
+    let output = run(&mut again, Duration::from_secs(60));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && told.contains("is empty, but"),
+        "{told}"
+    );
+    assert_eq!(std::fs::metadata(&ledger).unwrap().len(), 0);
 }

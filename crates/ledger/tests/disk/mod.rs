@@ -1,6 +1,10 @@
 //! A file system whose power is cut: it lies in a file, and a copy of that file is what the disk holds at this moment.
 //! What was not synced is not in it. Needs root and loop devices.
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests fail by panicking, and say why they skip")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "helpers of tests fail by panicking, and say why they skip"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -52,7 +52,11 @@ pub(crate) async fn promote(
     headers: HeaderMap,
     Json(request): Json<PromoteRequest>,
 ) -> Response {
-    answer(&headers, async move { promote_for(&shared, &grant, &request).await }).await
+    answer(
+        &headers,
+        async move { promote_for(&shared, &grant, &request).await },
+    )
+    .await
 }
 
 async fn promote_for(shared: &Shared, grant: &Grant, request: &PromoteRequest) -> Result<Value, Failure> {

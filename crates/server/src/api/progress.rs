@@ -77,7 +77,11 @@ where
         result = &mut work => return result.map(Json).into_response(),
         () = tokio::time::sleep(beat / 4) => {}
     }
-    ([(CONTENT_TYPE, LINES)], Body::from_stream(lines(beat, work, told))).into_response()
+    (
+        [(CONTENT_TYPE, LINES)],
+        Body::from_stream(lines(beat, work, told)),
+    )
+        .into_response()
 }
 
 fn lines(
@@ -97,7 +101,10 @@ fn lines(
         let line = match finished {
             None => {
                 let waiting = told.borrow_and_update().clone();
-                return Some((Ok(format!("{}\n", json!({ "waiting": waiting }))), Some((work, told))));
+                return Some((
+                    Ok(format!("{}\n", json!({ "waiting": waiting }))),
+                    Some((work, told)),
+                ));
             }
             Some(Ok(answer)) => json!({ "answer": answer }),
             Some(Err(failure)) => failure.in_a_line(),
@@ -146,7 +153,10 @@ mod tests {
         });
         let lines = told(late.await).await;
         let last = &lines[lines.len() - 1];
-        assert_eq!((&last["status"], &last["error"]["message"]), (&json!(409), &json!("no")));
+        assert_eq!(
+            (&last["status"], &last["error"]["message"]),
+            (&json!(409), &json!("no"))
+        );
         assert_eq!(last["error"]["hint"], "do");
         let now = in_lines(beat, async { Err(Failure::not_found("none")) }).await;
         assert_eq!(now.status(), http::StatusCode::NOT_FOUND);

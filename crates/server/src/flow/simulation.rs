@@ -3,7 +3,12 @@
 //! promises must hold, and once everything works again the cluster and Vault must be as git says.
 //!
 //! `HERDER_SEEDS=10000` tries that many; a seed that fails says how it is played again.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test ends where it fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test ends where it fails"
+)]
 
 mod random;
 mod world;
@@ -37,9 +42,8 @@ fn what_is_promised_holds_whatever_fails() {
     let mut sum = Sum::default();
     for seed in seeds {
         let tried = std::panic::AssertUnwindSafe(|| runtime.block_on(play(seed, None, &mut sum)));
-        let (violations, story) = std::panic::catch_unwind(tried).unwrap_or_else(|_| {
-            (vec!["it panicked".to_owned()], vec!["see above".to_owned()])
-        });
+        let (violations, story) = std::panic::catch_unwind(tried)
+            .unwrap_or_else(|_| (vec!["it panicked".to_owned()], vec!["see above".to_owned()]));
         assert!(
             violations.is_empty(),
             "{}\n\nseed {seed} breaks a promise: {}\nplay it again with\n  HERDER_SEED={seed} cargo test -p herder-server --lib what_is_promised_holds",
@@ -94,7 +98,8 @@ async fn play(seed: u64, defect: Option<Defect>, sum: &mut Sum) -> (Vec<String>,
     let world = World::new(seed, defect).await;
     let mut git = Git::default();
     for unit in PERMANENT {
-        git.units.insert(unit, NAMES[..3].iter().map(|name| (*name, 1)).collect());
+        git.units
+            .insert(unit, NAMES[..3].iter().map(|name| (*name, 1)).collect());
     }
     *world.fleet.borrow_mut() = fleet(&git);
     let turns = 6 + world.random.borrow_mut().below(14);

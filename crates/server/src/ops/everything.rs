@@ -19,7 +19,9 @@ pub(crate) async fn stays_down(shared: &Shared) -> Result<bool, herder_ledger::E
         return Ok(false);
     };
     if shared.options.resume {
-        warn!("everything was taken down at {said} and stays so: `herder up` without --resume brings it back");
+        warn!(
+            "everything was taken down at {said} and stays so: `herder up` without --resume brings it back"
+        );
         return Ok(true);
     }
     info!("everything was taken down at {said}; now it is to be up again");

@@ -12,8 +12,8 @@ mod promote;
 mod remotes;
 mod why;
 
-pub(crate) use logs::LogsRequest;
 pub(crate) use everything::stays_down;
+pub(crate) use logs::LogsRequest;
 pub(crate) use promote::PromoteRequest;
 
 use crate::api::{Failure, waits_for};
@@ -60,7 +60,8 @@ impl Shared {
         let over = tokio::time::timeout(limits::PASS, self.bell.answered(request)).await;
         over.map_err(|_| {
             let limit = herder_base::format_duration(limits::PASS);
-            Failure::conflict(format!("the flow did not finish a pass in {limit}")).hint("see `herder status`")
+            Failure::conflict(format!("the flow did not finish a pass in {limit}"))
+                .hint("see `herder status`")
         })
     }
 }

@@ -9,9 +9,7 @@ use herder_base::Location;
 use herder_fleet::{
     Desired, FLEET_LABEL, Fleet, HASH_ANNOTATION, Policy, Role, STATE_LABEL, UNIT_LABEL, Unit, UnitOrigin,
 };
-use herder_ledger::{
-    AuditEntry, Error, Lease, Ledger, NewPlan, PlanHead, PlanState, PlannedAction,
-};
+use herder_ledger::{AuditEntry, Error, Lease, Ledger, NewPlan, PlanHead, PlanState, PlannedAction};
 use herder_object::{Gvk, Key};
 use herder_plan::{
     Checked, Effect, Inventory, Known, Observed, Outcome, Part, PartAction, PartOutcome, Present, ServedKind,
@@ -253,7 +251,9 @@ impl World {
             (head.generation, head.id.as_str(), head.state) == (generation, id, PlanState::Open)
         });
         if !open {
-            self.violate(format!("plan {generation} is carried out, but the ledger has {head:?}"));
+            self.violate(format!(
+                "plan {generation} is carried out, but the ledger has {head:?}"
+            ));
         }
     }
 
@@ -309,9 +309,7 @@ impl World {
         let fine = match &unit {
             None => listed,
             Some(unit) if unit.leased && !self.leased(&id).await => true,
-            Some(unit) => {
-                unit.held.is_none() && unit.objects.iter().all(|object| object.key != *key)
-            }
+            Some(unit) => unit.held.is_none() && unit.objects.iter().all(|object| object.key != *key),
         };
         if !fine {
             self.violate(format!("{told} although it is wanted, or nobody knows"));
@@ -343,7 +341,10 @@ impl Outside for World {
             return Err(fault());
         }
         let mut last = self.ledger.plan_head().await?;
-        if let Some(last) = last.as_mut().filter(|_| self.defect == Some(Defect::OpenForgotten)) {
+        if let Some(last) = last
+            .as_mut()
+            .filter(|_| self.defect == Some(Defect::OpenForgotten))
+        {
             last.state = PlanState::Applied;
         }
         Ok(last)
@@ -368,7 +369,10 @@ impl Outside for World {
                 ..plan.clone()
             };
             self.ledger.record_plan(&rival).await.unwrap();
-            self.ledger.end_plan(rival.generation, &[], self.now()).await.unwrap();
+            self.ledger
+                .end_plan(rival.generation, &[], self.now())
+                .await
+                .unwrap();
             self.tell("another process records a plan".to_owned());
             let stale = self.ledger.record_plan(plan).await;
             if !matches!(stale, Err(Error::Stale { .. })) {
