@@ -1,6 +1,10 @@
 //! What was acknowledged survives a loss of power: the ledger lies on a file system of its own, and after each answer the
 //! disk below it is copied as it is at that moment. What was not synced is not in the copy. Needs root and loop devices.
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail by panicking"
+)]
 
 mod disk;
 

@@ -1,5 +1,9 @@
 //! What was answered is in the audit file, also after a loss of power.
-#![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test ends where it fails"
+)]
 
 #[path = "../../ledger/tests/disk/mod.rs"]
 mod disk;
@@ -71,7 +75,7 @@ async fn cut(disk: &Disk) {
     for number in 0..40 {
         let server = server.clone();
         asked.spawn(async move {
-            let request = Request::new(Op::Read, &format!("sys/policies/acl/many-{number}"));
+            let request = Request::new(Op::Read, format!("sys/policies/acl/many-{number}"));
             let _answered = server.handle(request.token("root")).await;
         });
     }

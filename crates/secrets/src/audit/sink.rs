@@ -104,8 +104,13 @@ impl Sinks {
             .map(|(path, device)| Ok((path.clone(), Sink::open(device)?)))
             .collect::<Result<Vec<_>>>()?;
         self.write(&mut files, Some(Arc::new(devices.clone())));
-        files.sinks.retain(|path, _| devices.contains_key(path));
+        let (kept, gone) = std::mem::take(&mut files.sinks)
+            .into_iter()
+            .partition(|(path, _)| devices.contains_key(path));
+        files.sinks = kept;
         files.sinks.extend(opened);
+        let gone: BTreeMap<String, Sink> = gone;
+        gone.into_values().for_each(Sink::finish);
         Ok(())
     }
 
@@ -129,7 +134,8 @@ impl Sinks {
         let devices = self.devices();
         for (path, sink) in &mut files.sinks {
             if let Some(device) = devices.get(path) {
-                *sink = Sink::open(device)?;
+                let new = Sink::open(device)?;
+                std::mem::replace(sink, new).finish();
             }
         }
         Ok(())
@@ -282,6 +288,13 @@ impl Drop for Added<'_> {
 }
 
 impl Sink {
+    /// Closes it. What was written to it and is not synced yet would not be synced by anybody else.
+    fn finish(self) {
+        if let Self::File(file) = self {
+            sync(&file);
+        }
+    }
+
     fn open(device: &Device) -> Result<Self> {
         let path = device
             .options

@@ -7,7 +7,8 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "a test ends where it fails"
+    clippy::print_stdout,
+    reason = "a test ends where it fails, and says which seed found what"
 )]
 
 mod random;
@@ -137,7 +138,7 @@ async fn rows(world: &World) -> u64 {
 async fn happen(world: &World, git: &mut Git) {
     let pick = |end: u64| usize::try_from(world.random.borrow_mut().below(end)).unwrap();
     let all = [PERMANENT, LEASED].concat();
-    let (unit, name, version) = (all[pick(4)], NAMES[pick(4)], pick(5) as u64);
+    let (unit, name, version) = (all[pick(4)], NAMES[pick(4)], u64::try_from(pick(5)).unwrap());
     match pick(14) {
         0 | 1 => _ = git.units.entry(unit).or_default().insert(name, version),
         2 => _ = git.units.get_mut(unit).and_then(|maps| maps.remove(name)),
@@ -152,7 +153,7 @@ async fn happen(world: &World, git: &mut Git) {
                 environment: LEASED[pick(2)].to_owned(),
                 by: "ada".to_owned(),
                 since: now,
-                until: now + SignedDuration::from_mins(pick(120) as i64),
+                until: now + SignedDuration::from_mins(i64::try_from(pick(120)).unwrap()),
             };
             world.tell(format!("{} is leased until {}", lease.environment, lease.until));
             world.ledger.put_lease(&lease).await.unwrap();
@@ -160,7 +161,7 @@ async fn happen(world: &World, git: &mut Git) {
         10 => _ = world.ledger.end_lease(LEASED[pick(2)]).await.unwrap(),
         11 => {
             // Forth and back.
-            let jump = SignedDuration::from_mins(pick(300) as i64 - 120);
+            let jump = SignedDuration::from_mins(i64::try_from(pick(300)).unwrap() - 120);
             world.clock.set(world.clock.get() + jump);
             world.tell(format!("the clock jumps by {jump}"));
         }
