@@ -8,18 +8,25 @@
 mod check;
 mod compare;
 mod decide;
+mod each;
+mod ended;
+mod going;
 mod known;
+mod learnt;
 mod observed;
 mod order;
 mod outcome;
 mod plan;
 mod prune;
+mod turns;
 
 pub use check::{Checked, Refused, check};
 pub use decide::{State, plan};
+pub use ended::Ended;
 pub use herder_fleet::{Move, PromoteError, Promotion, promote, release};
 pub use known::Known;
+pub use learnt::{Contest, Difference, Learnt, Lessons, Refusal};
 pub use observed::{Observed, ObservedObject, ServedKind};
 pub use order::Phase;
 pub use outcome::{Effect, Outcome};
-pub use plan::{Action, Plan, Skipped, What};
+pub use plan::{Absent, Action, Plan, Skipped, What};

@@ -1,8 +1,9 @@
 //! What to delete: only what carries our labels, whose unit is readable and does not want it; never state; never much.
 
 use crate::decide::{State, Wanted, named};
+use crate::going::going;
 use crate::observed::{ObservedObject, identity};
-use crate::{Action, Observed, Phase, Plan, What};
+use crate::{Absent, Action, Observed, Phase, Plan, What};
 use herder_base::{Diagnostic, Location};
 use herder_fleet::{
     APPLICATION_LABEL, FLEET_LABEL, Fleet, HASH_ANNOTATION, STATE_LABEL, StateRule, UNIT_LABEL, Unit,
@@ -49,7 +50,23 @@ pub(crate) fn prune(
     let mut candidates = Vec::new();
     for live in observed.objects().filter(|live| is_ours(fleet, live)) {
         ours += 1;
-        if wanted.contains(&identity(&live.key)) || is_going(live) {
+        if wanted.contains(&identity(&live.key)) {
+            continue;
+        }
+        if let Some(going) = going(live, now) {
+            if going.stuck {
+                plan.absent.push(Absent {
+                    key: live.key.clone(),
+                    application: label(live, APPLICATION_LABEL).map(str::to_owned),
+                    source: Location::default(),
+                    why: format!("it does not go: {}", going.why),
+                });
+                plan.notes.push(
+                    Diagnostic::warning("stuck", format!("{} does not go: {}", live.key, going.why)).hint(
+                        "let what owns the finalizer do its work, or take the finalizer away if that is gone for good",
+                    ),
+                );
+            }
             continue;
         }
         let id = label(live, UNIT_LABEL).unwrap_or_default().to_owned();
@@ -117,6 +134,7 @@ fn known<'a>(
         // Said once, where its objects would have been applied.
         return None;
     } else if unit.held.is_some()
+        || unit.incomplete.is_some()
         || application
             .as_ref()
             .is_some_and(|application| unit.held_applications.contains_key(application))
@@ -240,6 +258,13 @@ fn decide(
             // A pod of the version before that starts again must find what it mounts.
             what = What::Hold;
             reason = format!("{reason}, but {user} still needs it; it goes when that is gone");
+        } else if let Some(refusal) = observed
+            .lessons()
+            .refusal(key, None, Some(candidate.live))
+            .filter(|refusal| plan.at < refusal.again)
+        {
+            what = What::Hold;
+            reason = format!("{reason}, but the cluster refuses to delete it: {}", refusal.why);
         }
         plan.actions.push(Action {
             what,
@@ -317,17 +342,11 @@ fn is_ours(fleet: &Fleet, live: &ObservedObject) -> bool {
         && owned.is_none_or(Vec::is_empty)
 }
 
-fn is_going(live: &ObservedObject) -> bool {
-    live.value
-        .pointer("/metadata/deletionTimestamp")
-        .is_some_and(Value::is_string)
-}
-
 pub(crate) fn is_namespace(key: &Key) -> bool {
     key.gvk.group.is_empty() && key.gvk.kind == "Namespace"
 }
 
-fn is_state(live: &ObservedObject, rules: &[StateRule]) -> bool {
+pub(crate) fn is_state(live: &ObservedObject, rules: &[StateRule]) -> bool {
     marked(live) || rules.iter().any(|rule| rule.covers(&live.key))
 }
 

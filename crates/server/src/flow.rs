@@ -31,7 +31,9 @@ pub(crate) async fn read(shared: &Shared) -> Result<Arc<Reading>, herder_git::Er
     let options = &shared.options;
     // Whoever started Herder named it.
     let (fleet, branch) = (AllowedRemote::own(options.fleet.clone()), &options.branch);
-    let reading = reading::read(&shared.git, &fleet, branch, shared.renders(), shared.clock.now()).await?;
+    let mut reading =
+        reading::read(&shared.git, &fleet, branch, shared.renders(), shared.clock.now()).await?;
+    reading.look_back(shared.reading().as_deref());
     let reading = Arc::new(reading);
     shared.allow(&reading.fleet);
     shared.record_reading(&reading).await;
@@ -50,7 +52,7 @@ pub(crate) async fn pass(shared: &Shared, reading: &Reading) -> Result<Pass, Pas
             kinds: fleet.kinds(),
         })
         .await?;
-    let state = shared.plan_state(&fleet.name).await;
+    let state = shared.plan_state(fleet, &observed).await;
     let plan = herder_plan::plan(fleet, &observed, &state, shared.clock.now());
     let plan = herder_plan::check(plan)?;
     shared.record_plan(&plan).await;

@@ -75,7 +75,8 @@ async fn turn(shared: &Shared) -> (Option<Duration>, Option<PassView>) {
                 .iter()
                 .filter(|outcome| outcome.result.is_err())
                 .count();
-            if !pass.plan.is_empty() {
+            let news = pass.outcomes.iter().any(|outcome| !outcome.again);
+            if !pass.plan.is_empty() && news {
                 info!(
                     generation = pass.plan.generation,
                     actions = pass.outcomes.len(),
@@ -84,7 +85,7 @@ async fn turn(shared: &Shared) -> (Option<Duration>, Option<PassView>) {
                 );
             }
             (
-                (refused > 0).then_some(RETRY),
+                until_retry(shared),
                 Some(shared.pass_view(&pass.plan, &pass.outcomes, began.elapsed())),
             )
         }
@@ -102,6 +103,20 @@ async fn turn(shared: &Shared) -> (Option<Duration>, Option<PassView>) {
             (Some(RETRY), None)
         }
     }
+}
+
+/// How long until something that the cluster refused is tried again.
+fn until_retry(shared: &Shared) -> Option<Duration> {
+    let now = shared.clock.now();
+    let lessons = shared.cluster.lessons();
+    let waits = lessons.refusals().map(|(_, refusal)| {
+        let left = u64::try_from(refusal.again.duration_since(now).as_millis());
+        // What is due and was not tried waits for something else.
+        left.ok()
+            .filter(|left| *left > 0)
+            .map_or(RETRY, |left| Duration::from_millis(left + 20))
+    });
+    waits.min()
 }
 
 /// Why a fleet cannot be made true here: it names another cluster than the embedded one.

@@ -7,7 +7,7 @@ use crate::state::Shared;
 use herder_base::Severity;
 use herder_fleet::Fleet;
 use herder_ledger::{Actor, AuditEntry};
-use herder_plan::{Effect, Known, Outcome, Plan, State, What};
+use herder_plan::{Effect, Ended, Known, Observed, Outcome, Plan, State, What};
 use herder_vault::{Change, Introduced, KubernetesRole, Policy, Scope, Wanted};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -67,7 +67,7 @@ impl Shared {
     }
 
     /// What planning must know besides git and the cluster.
-    pub(crate) async fn plan_state(&self, fleet: &str) -> State {
+    pub(crate) async fn plan_state(&self, fleet: &Fleet, observed: &Observed) -> State {
         let leases = Known::of(self.ledger.leases().await).map(|leases| {
             let ends = leases.into_iter().map(|lease| (lease.environment, lease.until));
             ends.collect::<BTreeMap<_, _>>()
@@ -75,15 +75,36 @@ impl Shared {
         let last = self.last_plan.load();
         State {
             leases,
+            ended: self.ended(fleet, observed).await,
             everything_down: self.everything_down.load(Ordering::SeqCst),
             allow_mass_delete: self.everything_down.load(Ordering::SeqCst),
             parent: last
                 .get("id")
                 .and_then(Value::as_str)
-                .filter(|_| last.get("fleet").and_then(Value::as_str) == Some(fleet))
+                .filter(|_| last.get("fleet").and_then(Value::as_str) == Some(fleet.name.as_str()))
                 .map(str::to_owned),
             generation: last.get("generation").and_then(Value::as_u64).unwrap_or_default(),
         }
+    }
+
+    /// The Jobs that have ended and went by their own rule; what is new among them is written down first.
+    async fn ended(&self, fleet: &Fleet, observed: &Observed) -> Known<Ended> {
+        let name = format!("ended.{}", fleet.name);
+        let read = match self.ledger.fact(&name).await {
+            Ok(text) => text,
+            Err(error) => return Known::Unknown(herder_base::chain(&error).to_string()),
+        };
+        // What cannot be read was written by another version: what it remembered has to be learnt anew.
+        let before = read
+            .and_then(|text| Ended::from_text(&text).ok())
+            .unwrap_or_default();
+        let now = before.seen(fleet, observed);
+        if now != before
+            && let Err(error) = self.ledger.put_fact(&name, &now.to_text()).await
+        {
+            error!(error = %herder_base::chain(&error), "the ledger could not remember which Jobs have ended");
+        }
+        Known::Known(now)
     }
 
     /// Records a plan before it is applied.
@@ -97,7 +118,10 @@ impl Shared {
     /// Records what became of a plan.
     pub(crate) async fn record_outcomes(&self, plan: &Plan, outcomes: &[Outcome]) {
         for outcome in outcomes {
-            if let Err(reason) = &outcome.result {
+            // Said once for as long as it says the same; the board shows it all the time.
+            if let Err(reason) = &outcome.result
+                && !outcome.again
+            {
                 warn!(object = %outcome.key, %reason, "the cluster refused");
             }
         }
