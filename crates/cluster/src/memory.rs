@@ -27,7 +27,7 @@ impl Memory {
     pub(crate) fn taken(&self, key: &Key, desired: &Value, answer: &Value) {
         let kept = self.lessons().taken(key, desired, answer);
         for Difference { path, .. } in kept {
-            tracing::info!(object = %key, field = path, "the cluster keeps this field otherwise than git says; it is not written again");
+            tracing::warn!(object = %key, field = path, "the cluster keeps this field otherwise than git says; it is not written again");
         }
     }
 

@@ -4,6 +4,7 @@ use crate::compare::difference;
 use crate::decide::State;
 use crate::going::going;
 use crate::observed::ObservedObject;
+use crate::others::{anew, untouched};
 use crate::prune::is_state;
 use crate::turns::Turns;
 use crate::{Absent, Action, Known, Observed, Phase, Plan, What};
@@ -49,6 +50,13 @@ pub(crate) fn decide(ground: &Ground<'_>, unit: &Unit, object: &Desired, plan: &
                     .hint("let what owns the finalizer do its work, or take the finalizer away if that is gone for good"),
             );
         }
+        plan.actions.push(action(unit, object, What::Hold, reason));
+        return;
+    }
+    if live.is_some()
+        && let Some(words) = untouched(&object.value)
+    {
+        let reason = format!("it is there, and {words} asks to leave it as it is");
         plan.actions.push(action(unit, object, What::Hold, reason));
         return;
     }
@@ -168,8 +176,9 @@ fn may_end(object: &Desired) -> bool {
 }
 
 fn wants_anew(object: &Desired) -> bool {
-    herder_object::annotations(&object.value)
-        .any(|(name, value)| name == RECREATE_ANNOTATION && value == "true")
+    anew(&object.value)
+        || herder_object::annotations(&object.value)
+            .any(|(name, value)| name == RECREATE_ANNOTATION && value == "true")
 }
 
 /// Whether deleting an object loses nothing that git cannot bring back.

@@ -15,6 +15,7 @@ mod known;
 mod learnt;
 mod observed;
 mod order;
+mod others;
 mod outcome;
 mod plan;
 mod prune;

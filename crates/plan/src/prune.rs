@@ -3,6 +3,7 @@
 use crate::decide::{State, Wanted, named};
 use crate::going::going;
 use crate::observed::{ObservedObject, identity};
+use crate::others::stays;
 use crate::{Absent, Action, Observed, Phase, Plan, What};
 use herder_base::{Diagnostic, Location};
 use herder_fleet::{
@@ -171,7 +172,9 @@ fn keep(observed: &Observed, gone: &BTreeSet<String>, candidates: &[Candidate<'_
             continue;
         };
         // Told to go, a namespace takes claims along whose data stays; vanished from git, it takes no state at all.
-        if is_state(live, namespace.rules) && !(namespace.told && survives(observed, live)) {
+        let kept_by_others = !namespace.told && stays(&live.value).is_some();
+        if kept_by_others || is_state(live, namespace.rules) && !(namespace.told && survives(observed, live))
+        {
             kept.entry(live.key.namespace.clone())
                 .or_insert_with(|| live.key.clone());
         }
@@ -251,6 +254,9 @@ fn decide(
         } else if is_state(candidate.live, candidate.rules) {
             what = What::Hold;
             reason = format!("{reason}, but it is state and never deleted");
+        } else if let Some(words) = stays(&candidate.live.value).filter(|_| !candidate.told) {
+            what = What::Hold;
+            reason = format!("{reason}, but {words} asks to keep it");
         } else if let Some(at) = named.get(&identity(key)).filter(|_| !candidate.told) {
             what = What::Hold;
             reason = format!("{reason}, but {at} names it and could not be used");

@@ -54,6 +54,9 @@ fn unready(object: &Desired, observed: &Observed, state: &State) -> Option<Strin
             .is_some_and(|ended| ended.has(observed, key, &object.value));
         return (!ended).then(|| format!("{key} is not there yet"));
     };
+    if crate::others::untouched(&object.value).is_some() {
+        return None;
+    }
     if live
         .value
         .pointer("/metadata/deletionTimestamp")

@@ -338,3 +338,27 @@ data: {a: b}
         What::Apply
     );
 }
+
+#[test]
+fn what_asks_to_stay_or_to_be_left_alone_in_others_words_is() {
+    let config = |name: &str, annotations: &str, data: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, annotations: {{{annotations}}}}}\ndata: {{a: {data}}}\n---\n"
+        )
+    };
+    let kept = config("kept", "helm.sh/resource-policy: keep", "b");
+    let once = |data| config("once", "kustomize.toolkit.fluxcd.io/ssa: IfNotPresent", data);
+    let mut observed = served();
+    let first = plan(&fleet(&(kept + &once("b"))), &observed, &state(), at(0));
+    for name in ["shop", "kept", "once"] {
+        observed.insert(live(&first, name, &json!({})));
+    }
+    let second = plan(&fleet(&once("c")), &observed, &state(), at(0));
+    assert!(second.is_empty());
+    assert!(
+        does(&second, "kept")[0]
+            .1
+            .contains("helm.sh/resource-policy: keep asks to keep it")
+    );
+    assert!(does(&second, "once")[0].1.contains("asks to leave it as it is"));
+}

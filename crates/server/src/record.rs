@@ -48,13 +48,14 @@ impl Shared {
 
     /// Records what the readers found, and says it once in the log.
     pub(crate) async fn record_reading(&self, reading: &Reading) {
-        let known = self
-            .reading()
-            .is_some_and(|last| last.diagnostics == reading.diagnostics);
-        if known {
+        let last = self.reading();
+        let before = last.as_ref().map(|last| last.diagnostics.as_slice());
+        if before == Some(reading.diagnostics.as_slice()) {
             return;
         }
-        for diagnostic in &reading.diagnostics {
+        // What the reading before said has been said.
+        let before = before.unwrap_or_default();
+        for diagnostic in reading.diagnostics.iter().filter(|found| !before.contains(found)) {
             match diagnostic.severity {
                 Severity::Note => info!("{diagnostic}"),
                 _ => warn!("{diagnostic}"),

@@ -8,7 +8,7 @@ use crate::state::Shared;
 use crate::view::{
     Cell, EnvironmentView, Finding, FleetView, Health, NodeView, PassView, PodView, Row, View,
 };
-use herder_base::{Diagnostic, Url};
+use herder_base::{Diagnostic, Severity, Url};
 use herder_cluster::{AppState, NodeState};
 use herder_fleet::{EnvironmentKind, Fleet, UnitOrigin};
 use herder_ledger::{Lease, Rollout};
@@ -68,7 +68,13 @@ impl Shared {
             absent: told.absent,
             ended: told.ended,
             findings: told.findings,
-            notes: plan.notes.iter().map(ToString::to_string).collect(),
+            // What asks something of somebody is a finding.
+            notes: plan
+                .notes
+                .iter()
+                .filter(|note| note.severity == Severity::Note)
+                .map(ToString::to_string)
+                .collect(),
         }
     }
 

@@ -61,6 +61,23 @@ fn finding<'a>(status: &'a Value, code: &str) -> Option<&'a Value> {
         .find(|found| found["code"] == code)
 }
 
+/// Applies an object to the namespace as somebody, the fields that they set before and leave out now go.
+fn apply(up: &Up, object: &str, manager: &str) {
+    let file = up.dir().join("applied.yaml");
+    std::fs::write(&file, object).unwrap();
+    let file = file.to_str().unwrap().to_owned();
+    up.kubectl(&[
+        "apply",
+        "--server-side",
+        "--field-manager",
+        manager,
+        "-n",
+        "shop",
+        "-f",
+        &file,
+    ]);
+}
+
 #[test]
 fn what_may_not_be_applied_is_told_once_and_stops_nothing_else() {
     let _alone = alone();
@@ -134,7 +151,6 @@ fn what_may_not_be_applied_is_told_once_and_stops_nothing_else() {
     quiet(&mut up);
 
     // A change that cannot be made in place, and ciphertext over what runs.
-    up.kubectl(&["create", "secret", "generic", "unrelated", "-n", "shop"]);
     let template = FIXED.replace("'true'", "'false'");
     commit(
         &repo,
@@ -163,8 +179,9 @@ fn what_may_not_be_applied_is_told_once_and_stops_nothing_else() {
     let first = status["pass"]["generation"].as_u64().unwrap();
     // Some passes later (somebody else's objects wake it) it is said, and was logged once.
     for number in 0..3 {
-        up.kubectl(&["create", "configmap", &format!("noise-{number}"), "-n", "shop"]);
-        up.kubectl(&["label", "namespace", "shop", &format!("noise-{number}=x")]);
+        let noise = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: noise-{number}}}\n");
+        apply(&up, &noise, "somebody");
+        std::thread::sleep(std::time::Duration::from_millis(500));
     }
     up.until("later passes", |up| {
         Some(up.status()).filter(|status| {
@@ -196,16 +213,11 @@ fn what_may_not_be_applied_is_told_once_and_stops_nothing_else() {
         stuck["message"].as_str().unwrap().contains("example.org/hold"),
         "{stuck}"
     );
-    up.kubectl(&[
-        "patch",
-        "job",
-        "fixed",
-        "-n",
-        "shop",
-        "--type=merge",
-        "-p",
-        r#"{"metadata":{"finalizers":null}}"#,
-    ]);
+    apply(
+        &up,
+        &FIXED.replace("  finalizers: [example.org/hold]\n", ""),
+        "herder",
+    );
     up.until("the new Job", |up| {
         let job = up.kubectl(&["get", "job", "fixed", "-n", "shop", "-o", "json"]);
         (job.contains("\"false\"") && !job.contains("deletionTimestamp")).then_some(())

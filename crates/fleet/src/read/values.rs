@@ -89,7 +89,7 @@ pub(crate) fn variables(object: &Value) -> Option<(String, BTreeSet<String>)> {
             return;
         }
         let parts: Vec<&str> = pointer.split('/').collect();
-        let inside = |name: &str| parts.iter().any(|part| *part == name);
+        let inside = |name: &str| parts.contains(&name);
         if inside("command")
             || inside("args")
             || inside("annotations")
