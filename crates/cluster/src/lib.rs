@@ -28,6 +28,7 @@ mod discovery;
 mod error;
 mod health;
 mod lookup;
+mod memory;
 mod observe;
 mod run;
 mod snapshot;

@@ -10,6 +10,7 @@ pub mod ownership;
 pub mod references;
 pub mod schema;
 pub mod strategic;
+pub mod strict;
 pub mod yaml;
 
 pub use identity::{Gvk, Key, annotations, api_version, kind, labels, name, namespace, uid};

@@ -58,7 +58,9 @@ pub(crate) async fn read(shared: &Shared) -> Result<Arc<Reading>, herder_git::Er
     let options = &shared.options;
     // Whoever started Herder named it.
     let (fleet, branch) = (AllowedRemote::own(options.fleet.clone()), &options.branch);
-    let reading = reading::read(&shared.git, &fleet, branch, shared.renders(), shared.clock.now()).await?;
+    let mut reading =
+        reading::read(&shared.git, &fleet, branch, shared.renders(), shared.clock.now()).await?;
+    reading.look_back(shared.reading().as_deref());
     let reading = Arc::new(reading);
     shared.allow(&reading.fleet);
     shared.record_reading(&reading).await;
@@ -77,6 +79,7 @@ pub(crate) async fn pass(outside: &impl Outside, fleet: &Fleet) -> Result<Pass, 
     });
     let state = State {
         leases,
+        ended: outside.ended(fleet, &observed).await,
         everything_down: down,
         allow_mass_delete: down,
         parts: outside.parts(fleet).await,
@@ -102,8 +105,8 @@ pub(crate) async fn pass(outside: &impl Outside, fleet: &Fleet) -> Result<Pass, 
     }
     let recorded = record::record(outside, plan).await?;
     let done = apply(outside, fleet, &recorded).await;
-    let refused = done.objects.iter().any(|outcome| outcome.result.is_err())
-        || done.parts.iter().any(|outcome| outcome.result.is_err());
+    // When objects that were refused are tried again is what was learnt of them.
+    let refused = done.parts.iter().any(|outcome| outcome.result.is_err());
     let (plan, known) = record::end(outside, recorded, &done).await;
     Ok(Pass {
         generation: plan.generation,

@@ -73,7 +73,8 @@ async fn turn(shared: &Shared) -> (Option<Duration>, Option<PassView>) {
             let (objects, parts) = (&pass.done.objects, &pass.done.parts);
             let refused = objects.iter().filter(|outcome| outcome.result.is_err()).count()
                 + parts.iter().filter(|outcome| outcome.result.is_err()).count();
-            if !pass.plan.is_empty() {
+            let news = !parts.is_empty() || objects.iter().any(|outcome| !outcome.again);
+            if !pass.plan.is_empty() && news {
                 info!(
                     generation = pass.plan.generation,
                     actions = objects.len() + parts.len(),
@@ -83,7 +84,9 @@ async fn turn(shared: &Shared) -> (Option<Duration>, Option<PassView>) {
             }
             let mut view = shared.pass_view(&pass.plan, objects, began.elapsed());
             view.generation = pass.generation;
-            (pass.unsettled.then_some(RETRY), Some(view))
+            let soon = pass.unsettled.then_some(RETRY);
+            let again = soon.into_iter().chain(until_retry(shared)).min();
+            (again, Some(view))
         }
         Err(PassError::Refused(refused)) => {
             let mut view = shared.pass_view(&refused.plan, &[], began.elapsed());
@@ -102,6 +105,20 @@ async fn turn(shared: &Shared) -> (Option<Duration>, Option<PassView>) {
             (Some(RETRY), Some(view))
         }
     }
+}
+
+/// How long until something that the cluster refused is tried again.
+fn until_retry(shared: &Shared) -> Option<Duration> {
+    let now = shared.clock.now();
+    let lessons = shared.cluster.lessons();
+    let waits = lessons.refusals().map(|(_, refusal)| {
+        let left = u64::try_from(refusal.again.duration_since(now).as_millis());
+        // What is due and was not tried waits for something else.
+        left.ok()
+            .filter(|left| *left > 0)
+            .map_or(RETRY, |left| Duration::from_millis(left + 20))
+    });
+    waits.min()
 }
 
 /// Why a fleet cannot be made true here: it names another cluster than the embedded one.

@@ -8,6 +8,7 @@
     reason = "these are tests"
 )]
 
+mod applied;
 mod bad_input;
 mod closed_pipe;
 mod demo;

@@ -4,7 +4,7 @@
 //! looked for is as it was and every remote base is at the same commit.
 
 use herder_base::{Commit, Tree};
-use herder_kustomize::{Build, Error};
+use herder_kustomize::{Build, Error, Options};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,6 +27,7 @@ struct Kept {
 #[derive(Debug)]
 struct Entry {
     read: Vec<(String, Seen)>,
+    options: Options,
     remotes: Vec<(String, Option<Commit>)>,
     result: Result,
     pass: u64,
@@ -85,12 +86,14 @@ impl Renders {
         repository: &str,
         dir: &str,
         tree: &Tree,
+        options: &Options,
         commit: &dyn Fn(&str) -> Option<Commit>,
     ) -> Option<Result> {
         let mut kept = self.kept();
         let pass = kept.pass;
         let entry = kept.entries.get_mut(&(repository.to_owned(), dir.to_owned()))?;
-        let stands = entry.read.iter().all(|(path, seen)| seen.is_still(tree, path))
+        let stands = entry.options == *options
+            && entry.read.iter().all(|(path, seen)| seen.is_still(tree, path))
             && entry.remotes.iter().all(|(url, at)| *at == commit(url));
         if !stands {
             return None;
@@ -105,6 +108,7 @@ impl Renders {
         repository: &str,
         dir: &str,
         tree: &Tree,
+        options: &Options,
         remotes: Vec<(String, Option<Commit>)>,
         result: &Result,
     ) {
@@ -115,6 +119,7 @@ impl Renders {
         let read = build.read.iter().map(|path| (path.clone(), look(tree, path)));
         let entry = Entry {
             read: read.collect(),
+            options: options.clone(),
             remotes,
             result: result.clone(),
             pass: kept.pass,

@@ -79,6 +79,9 @@ pub(crate) fn read(
         image.clone_into(&mut settings.agent_image);
     }
     settings.domains = texts(fleet.get("domains"));
+    settings.lenient = texts(fleet.get("lenient"));
+    settings.load_anywhere = fleet.text("loadRestriction") == Some("none");
+    settings.cluster_scoped = fleet.text("clusterScoped") == Some("allow");
     if let Some(hosts) = fleet.get("hosts").and_then(Value::as_object) {
         settings.hosts = hosts
             .iter()

@@ -14,6 +14,8 @@ use serde::Deserialize;
 struct From {
     stage: String,
     version: String,
+    /// Whether that is older than what is there.
+    downgrade: bool,
 }
 
 struct Stage {
@@ -99,6 +101,7 @@ pub(crate) async fn application(
             pods: cell.pods.clone(),
             promote_from: ahead.map(|ahead| From {
                 stage: ahead.stage.clone(),
+                downgrade: herder_fleet::is_older(&ahead.version, &cell.version),
                 version: ahead.version.clone(),
             }),
         });

@@ -7,13 +7,14 @@ use super::super::outside::Fault;
 use super::random::Random;
 use herder_base::Location;
 use herder_fleet::{
-    Desired, FLEET_LABEL, Fleet, HASH_ANNOTATION, Policy, Role, STATE_LABEL, UNIT_LABEL, Unit, UnitOrigin,
+    Desired, FLEET_LABEL, Fleet, HASH_ANNOTATION, Policy, Role, STATE_LABEL, Turn, UNIT_LABEL, Unit,
+    UnitOrigin,
 };
 use herder_ledger::{AuditEntry, Error, Lease, Ledger, NewPlan, PlanHead, PlanState, PlannedAction};
 use herder_object::{Gvk, Key};
 use herder_plan::{
-    Checked, Effect, Inventory, Known, Observed, Outcome, Part, PartAction, PartOutcome, Present, ServedKind,
-    What, Wish,
+    Checked, Effect, Ended, Inventory, Known, Observed, Outcome, Part, PartAction, PartOutcome, Present,
+    ServedKind, What, Wish,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -110,6 +111,8 @@ fn object(kind: &str, unit: &str, name: &str, version: u64) -> Desired {
         application: None,
         version: None,
         hash: version.to_string(),
+        turn: Turn::default(),
+        hook: None,
     }
 }
 
@@ -135,6 +138,9 @@ pub(super) fn fleet(git: &Git) -> Fleet {
             environment: Some((*unit).to_owned()),
             objects: if broken { Vec::new() } else { objects },
             named: Vec::new(),
+            left_out: Vec::new(),
+            incomplete: None,
+            cluster_scoped: false,
             held: broken.then(|| "its files cannot be read".to_owned()),
             held_applications: BTreeMap::new(),
             state_rules: Vec::new(),
@@ -448,6 +454,10 @@ impl Outside for World {
         Ok(observed)
     }
 
+    async fn ended(&self, _: &Fleet, _: &Observed) -> Known<Ended> {
+        Known::Known(Ended::default())
+    }
+
     async fn parts(&self, fleet: &Fleet) -> BTreeMap<Part, Inventory> {
         let unknown = self.call("looking at Vault").await;
         let vault = self.vault.borrow();
@@ -513,6 +523,7 @@ impl Outside for World {
                 what: action.what,
                 unit: action.unit.clone(),
                 application: None,
+                again: false,
                 result,
             });
         }
