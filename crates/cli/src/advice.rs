@@ -85,6 +85,10 @@ fn command(quoted: &str) -> Option<Vec<String>> {
         .get(..end)?
         .split_whitespace()
         .take_while(|word| *word != "herder");
+    // Any command may be meant.
+    if words.clone().next() == Some("COMMAND") {
+        return None;
+    }
     Some(
         words
             .map(|word| word.trim_matches(['"', '\'']).to_owned())

@@ -76,6 +76,16 @@ pub(crate) enum Command {
     Plan(commands::plan::Args),
     /// Move an application's version to a stage by a commit in its config repository
     Promote(commands::promote::Args),
+    /// Give an application the version back that a stage had before, by a commit in its config repository
+    Rollback(commands::rollback::Args),
+    /// Show which version stood where since when, by which commit of whom
+    History(commands::history::Args),
+    /// Read git now and make it true; answers when that is done
+    Sync,
+    /// Leave an application as it is, whatever git says, for a time
+    Suspend(commands::suspend::Args),
+    /// Let git have its way again
+    Resume(commands::suspend::ResumeArgs),
     /// Bring developer environments up and down
     Env(commands::env::Args),
     /// List jobs, start them, follow their runs; compile and plan Job DSL

@@ -26,6 +26,7 @@ mod connect;
 mod diagnose;
 mod discovery;
 mod error;
+mod events;
 mod health;
 mod lookup;
 mod memory;
@@ -38,6 +39,7 @@ mod wire;
 
 pub use connect::Cluster;
 pub use error::Error;
+pub use events::EventState;
 pub use state::{AppState, Health, LogOptions, NodeState, PodState, Scope, Step, Why};
 
 /// The label that says which fleet an object is of.

@@ -15,11 +15,11 @@ mod read;
 mod render;
 
 pub use model::{
-    Application, Channel, ConfigSource, Desired, Environment, EnvironmentKind, Fleet, Held, Hook, Inputs,
+    Acknowledged, Application, Channel, ConfigSource, Desired, Environment, EnvironmentKind, Fleet, Held, Hook, Inputs,
     Lease, LeftOut, Member, Policy, Role, Settings, SourceRef, Stack, Stage, StateRule, Team, Turn, Unit,
     UnitOrigin,
 };
-pub use promote::{Move, PromoteError, Promotion, is_older, promote, release};
+pub use promote::{Move, Pinned, PromoteError, Promotion, is_older, pinned, promote, release, rollback};
 pub use read::{Renders, read, sources};
 pub use render::inject;
 

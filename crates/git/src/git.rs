@@ -271,19 +271,7 @@ impl Git {
         .await
         .map_err(|failure| local_error(failure, "show", &cache.url, self.0.limits.ask))?;
         let text = String::from_utf8_lossy(&output);
-        let mut fields = text.trim_end_matches('\n').split('\0');
-        let mut next = || fields.next().unwrap_or_default().to_owned();
-        Ok(CommitInfo {
-            commit: Commit::new(next()),
-            author: next(),
-            email: next(),
-            time: next()
-                .parse()
-                .ok()
-                .and_then(|s| Timestamp::from_second(s).ok())
-                .unwrap_or_default(),
-            subject: next(),
-        })
+        Ok(crate::history::info(text.trim_end_matches('\n')))
     }
 
     /// The files of a commit as a tar archive, for a workspace: made while it is read, whatever its size.
@@ -379,7 +367,12 @@ impl Git {
         })
     }
 
-    async fn fetch_spec(&self, cache: &Cache, options: &[&str], specs: &[&str]) -> Result<(), Error> {
+    pub(crate) async fn fetch_spec(
+        &self,
+        cache: &Cache,
+        options: &[&str],
+        specs: &[&str],
+    ) -> Result<(), Error> {
         let limit = self.0.limits.transfer;
         let mut args = vec![
             "fetch",

@@ -405,3 +405,54 @@ async fn bombs_are_bounded() {
     let refused = narrow.fetch(&url, "big").await.unwrap_err().to_string();
     assert!(refused.contains("larger than what is fetched"), "{refused}");
 }
+
+#[tokio::test]
+async fn a_paths_history_is_the_commits_that_changed_it() {
+    let bench = bench().await;
+    let none = Commit::new("");
+    let first = bench
+        .git
+        .commit(
+            &bench.url,
+            "main",
+            &none,
+            &[put("a", "1"), put("b", "1")],
+            "One",
+            &author(1),
+        )
+        .await;
+    let first = first.unwrap();
+    let second = bench
+        .git
+        .commit(&bench.url, "main", &first, &[put("b", "2")], "Two", &author(2))
+        .await
+        .unwrap();
+    let third = bench
+        .git
+        .commit(&bench.url, "main", &second, &[put("a", "2")], "Three", &author(3))
+        .await
+        .unwrap();
+    // Another cache has none of it, and then only the last commit.
+    let fresh = Git::new(bench.dir.path().join("fresh"));
+    fresh.fetch(&bench.url, "main").await.unwrap();
+    let history = fresh.history(&bench.url, "main", "a", 10).await.unwrap();
+    let told: Vec<(&str, &Commit)> = history
+        .iter()
+        .map(|info| (info.subject.as_str(), &info.commit))
+        .collect();
+    assert_eq!(told, [("Three", &third), ("One", &first)]);
+    assert_eq!(history[0].time.as_second(), 3);
+    assert_eq!(fresh.history(&bench.url, "", "a", 1).await.unwrap().len(), 1);
+    assert!(fresh.history(&bench.url, "main", "../a", 10).await.is_err());
+    assert!(
+        fresh
+            .history(&bench.url, "main", ":(glob)**", 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(
+        fresh.fetch(&bench.url, first.as_str()).await.unwrap().text("a"),
+        Some("1")
+    );
+}

@@ -35,6 +35,24 @@ impl Ledger {
             .transpose()
     }
 
+    /// All facts whose names begin so, by name.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn facts(&self, prefix: &str) -> Result<Vec<(String, String)>, Error> {
+        // Compared by length, because LIKE would read the prefix as a pattern.
+        let length = i64::try_from(prefix.chars().count()).unwrap_or(i64::MAX);
+        sqlx::query("SELECT name, value FROM facts WHERE substr(name, 1, $1) = $2 ORDER BY name")
+            .bind(length)
+            .bind(prefix)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(Error::database("read facts"))?
+            .iter()
+            .map(|row| Ok((get(row, "name")?, get(row, "value")?)))
+            .collect()
+    }
+
     /// Forgets a fact.
     ///
     /// # Errors

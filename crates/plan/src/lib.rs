@@ -25,7 +25,7 @@ mod turns;
 pub use check::{Checked, Refused, check};
 pub use decide::{State, plan};
 pub use ended::Ended;
-pub use herder_fleet::{Move, PromoteError, Promotion, promote, release};
+pub use herder_fleet::{Move, PromoteError, Promotion, pinned, promote, release, rollback};
 pub use known::Known;
 pub use learnt::{Contest, Difference, Learnt, Lessons, Refusal};
 pub use observed::{Observed, ObservedObject, ServedKind};

@@ -45,6 +45,9 @@ pub(crate) enum PassError {
     /// Half an observation is none.
     #[error("the cluster could not be observed")]
     Observe(#[source] Fault),
+    /// What is to stay as it is must be known before anything changes.
+    #[error("it is not known what is suspended")]
+    Suspensions(#[source] herder_ledger::Error),
     /// A plan that breaks a rule is not applied, not even in part.
     #[error(transparent)]
     Refused(#[from] Box<Refused>),
@@ -61,9 +64,10 @@ pub(crate) async fn read(shared: &Shared) -> Result<Arc<Reading>, herder_git::Er
     let mut reading =
         reading::read(&shared.git, &fleet, branch, shared.renders(), shared.clock.now()).await?;
     reading.look_back(shared.reading().as_deref());
-    let reading = Arc::new(reading);
+    let reading = Arc::new(shared.with_name(reading).await);
     shared.allow(&reading.fleet);
     shared.record_reading(&reading).await;
+    shared.record_commits(&reading).await;
     shared.reading.store(Some(Arc::clone(&reading)));
     Ok(reading)
 }

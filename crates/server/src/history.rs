@@ -77,7 +77,7 @@ impl Shared {
                 version: cell.version.clone(),
                 health: cell.health.word().to_owned(),
                 detail: cell.reason.clone(),
-                commit: view.fleet.commit.clone(),
+                commit: self.origin(&cell.namespace, &view.fleet.commit),
                 run: None,
                 at: self.clock.now(),
             })

@@ -68,7 +68,11 @@ async fn turn(shared: &Shared) -> (Option<Duration>, Option<PassView>) {
         return (Some(RETRY), None);
     };
     let began = Instant::now();
-    match flow::pass(shared, &reading.fleet).await {
+    let pass = async {
+        let fleet = shared.with_suspensions(&reading.fleet).await;
+        flow::pass(shared, &*fleet.map_err(PassError::Suspensions)?).await
+    };
+    match pass.await {
         Ok(pass) => {
             let (objects, parts) = (&pass.done.objects, &pass.done.parts);
             let refused = objects.iter().filter(|outcome| outcome.result.is_err()).count()
@@ -129,7 +133,7 @@ fn elsewhere(reading: &Reading) -> Option<String> {
     ))
 }
 
-/// How long until a lease ends that is up now.
+/// How long until a lease or a suspension ends that holds now.
 async fn until_next_lease(shared: &Shared) -> Duration {
     let now = shared.clock.now();
     let leases = match shared.ledger.leases().await {
@@ -137,9 +141,11 @@ async fn until_next_lease(shared: &Shared) -> Duration {
         // The pass has said why; it looks again soon, since nothing is known of what is due.
         Err(_) => return RETRY,
     };
-    let left = leases
-        .iter()
-        .map(|lease| lease.until.duration_since(now).as_millis());
+    let suspensions = shared.suspensions().await.unwrap_or_default();
+    let ends = leases.iter().map(|lease| lease.until);
+    let left = ends
+        .chain(suspensions.iter().map(|one| one.until))
+        .map(|until| until.duration_since(now).as_millis());
     // A lease that has ended was dealt with in the pass just made.
     let left = left
         .filter(|left| *left > 0)
@@ -182,6 +188,9 @@ pub(crate) async fn watch_git(shared: Shared, cancel: CancellationToken) -> Resu
             .iter()
             .find(|seen| *seen.remote.url() == shared.options.fleet);
         let readable = fleet.is_none_or(|seen| seen.commit.is_ok());
+        if readable {
+            shared.looked.now(shared.clock.now());
+        }
         // A fleet that went away is told like one that was never there, and so is its return.
         let back = readable == shared.unreadable.load().is_some();
         if moved || back {

@@ -18,7 +18,7 @@ use crate::secret_file::SecretFile;
 use crate::secrets::{self, Choice};
 use crate::state::{Inner, Shared};
 use crate::supervisor::{Fate, Supervisor};
-use crate::view::View;
+use crate::view::{Looked, View};
 use crate::wire::actions::PlatformActions;
 use crate::wire::definitions::update_jobs;
 use crate::wire::edge::{FabricDial, OwnCertificate};
@@ -38,7 +38,7 @@ use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -235,12 +235,14 @@ async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir
         run_tokens: RunTokens::default(),
         reading: ArcSwapOption::empty(),
         unreadable: ArcSwapOption::empty(),
+        looked: Looked::default(),
         view: ArcSwap::from_pointee(View::default()),
         access: Access::default(),
         history: History::default(),
         bell: FlowBell::default(),
         everything_down: AtomicBool::new(false),
         refused_hosts: ArcSwap::default(),
+        edge: OnceLock::new(),
         edge_http: http_at,
         token,
         webhook_secret,
@@ -337,6 +339,8 @@ fn serve_edge(
         Some(fabric) => Edge::new(Box::new(FabricDial(fabric.clone()))),
         None => Edge::new(Box::new(herder_edge::DirectDial)),
     };
+    // Set once: there is one edge.
+    let _first = shared.edge.set(edge.clone());
     let own = match herder_edge::self_signed(vec!["localhost".to_owned()]) {
         Ok(key) => Arc::new(OwnCertificate::new(key)),
         Err(error) => {

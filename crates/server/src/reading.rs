@@ -4,9 +4,8 @@
 //! module only fetches, and keeps going when one of them cannot be had.
 
 use crate::taken_back::{Back, findings, taken_back};
-use crate::view::Finding;
 use futures::StreamExt;
-use herder_base::{AllowedRemote, Commit, Diagnostic, Severity, Tree};
+use herder_base::{AllowedRemote, Commit, Diagnostic, Tree};
 use herder_fleet::{Fleet, Inputs, Renders, SourceRef};
 use herder_git::Git;
 use jiff::Timestamp;
@@ -43,16 +42,6 @@ impl Reading {
         let before = before.map(|before| (&*before.fleet, before.back.as_slice()));
         self.back = taken_back(before, &self.fleet);
         self.diagnostics.extend(findings(&self.back, &self.fleet));
-    }
-
-    /// The findings as the view shows them.
-    pub(crate) fn findings(&self) -> Vec<Finding> {
-        // Notes are for the log: they ask nothing of anybody.
-        self.diagnostics
-            .iter()
-            .filter(|found| found.severity != Severity::Note)
-            .map(Finding::from)
-            .collect()
     }
 }
 

@@ -2,10 +2,11 @@
 
 use crate::reading::Reading;
 use crate::state::Shared;
-use herder_base::Severity;
+use herder_base::{Severity, Url};
 use herder_fleet::Fleet;
 use herder_ledger::{Actor, AuditEntry};
 use herder_plan::{Ended, Known, Observed};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tracing::{error, info, warn};
 
@@ -34,6 +35,87 @@ pub(crate) async fn take_up_seal(shared: &Shared) -> Result<(), herder_ledger::E
 }
 
 impl Shared {
+    fn note<T>(&self, what: &str, result: Result<T, herder_ledger::Error>) -> Option<T> {
+        result
+            .inspect_err(|cause| error!(error = %herder_base::chain(cause), "the ledger could not {what}"))
+            .ok()
+    }
+
+    /// While fleet.yaml cannot be read, the fleet is called as it was: under another name nothing of it would be seen.
+    pub(crate) async fn with_name(&self, mut reading: Reading) -> Reading {
+        const FACT: &str = "fleet.name";
+        if reading.fleet.held.fleet.is_none() {
+            if self
+                .reading()
+                .is_none_or(|last| last.fleet.name != reading.fleet.name)
+            {
+                self.note(
+                    "keep the fleet's name",
+                    self.ledger.put_fact(FACT, &reading.fleet.name).await,
+                );
+            }
+            return reading;
+        }
+        let known = self
+            .note("tell the fleet's name", self.ledger.fact(FACT).await)
+            .flatten();
+        let last = self.reading().map(|last| last.fleet.name.clone());
+        if let Some(name) = last.or(known) {
+            Arc::make_mut(&mut reading.fleet).name = name;
+        }
+        reading
+    }
+
+    /// Writes down what Herder itself did or saw.
+    async fn say(&self, action: &str, subject: &str, detail: &str) {
+        let entry = AuditEntry {
+            at: self.clock.now(),
+            actor: Actor::herder(),
+            action: action.to_owned(),
+            subject: subject.to_owned(),
+            detail: detail.to_owned(),
+        };
+        self.note("audit", self.ledger.audit(&entry).await);
+    }
+
+    /// Writes down which commits of the fleet's and its environments' repositories are new, and who made them.
+    pub(crate) async fn record_commits(&self, reading: &Reading) {
+        let configs = reading.fleet.environments.iter();
+        let mut places: BTreeSet<(&Url, &str)> = configs
+            .filter_map(|environment| environment.config.as_ref())
+            .map(|config| (&config.repository, config.branch.as_str()))
+            .collect();
+        places.insert((&self.options.fleet, &self.options.branch));
+        for ((remote, reference), commit) in &reading.commits {
+            if !places.contains(&(remote.url(), reference.as_str())) {
+                continue;
+            }
+            let subject = format!("{} {reference}", remote.url());
+            let fact = format!("commit/{subject}");
+            let known = self
+                .note("tell what was read", self.ledger.fact(&fact).await)
+                .flatten();
+            if known.as_deref() == Some(commit.as_str()) {
+                continue;
+            }
+            let detail = match self.git.describe(remote, commit).await {
+                Ok(info) => format!(
+                    "{} by {} <{}>: {}",
+                    commit.short(),
+                    info.author,
+                    info.email,
+                    info.subject
+                ),
+                Err(_) => commit.short().to_owned(),
+            };
+            self.say("config.commit", subject.trim(), &detail).await;
+            self.note(
+                "keep what was read",
+                self.ledger.put_fact(&fact, commit.as_str()).await,
+            );
+        }
+    }
+
     /// Records what the readers found, and says it once in the log.
     pub(crate) async fn record_reading(&self, reading: &Reading) {
         let last = self.reading();

@@ -94,6 +94,28 @@ impl Shared {
         Ok(shown.collect())
     }
 
+    /// The latest runs that failed, of jobs that are still there, newest first.
+    pub(crate) async fn failed_builds(&self) -> Result<Vec<RunRow>, Failure> {
+        let jobs = self
+            .jobs
+            .list()
+            .await
+            .map_err(|error| Failure::upstream(&error))?;
+        let mut failed = self.ledger.latest_runs().await?;
+        failed.retain(|run| {
+            let bad = finished(&run.status)
+                && !matches!(
+                    RunStatus::parse(&run.status),
+                    Some(RunStatus::Succeeded | RunStatus::Aborted)
+                );
+            bad && jobs
+                .iter()
+                .any(|job| job.definition.name == run.job && !job.disabled)
+        });
+        failed.sort_by(|a, b| (b.finished_at, &a.job).cmp(&(a.finished_at, &b.job)));
+        Ok(failed)
+    }
+
     /// A job's runs, newest first; all jobs' if none is named.
     pub(crate) async fn runs(&self, job: Option<&str>, limit: u32) -> Result<Vec<RunRow>, Failure> {
         let filter = RunFilter {

@@ -5,6 +5,7 @@ use crate::error::{Error, boxed};
 use crate::listening::{bind, serve};
 use crate::options::{ExternalVault, Options};
 use crate::supervisor::{Fate, Supervisor};
+use crate::vault_audit;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -128,12 +129,18 @@ async fn embedded(
             Ok::<_, Infallible>(())
         });
     }
+    let rotating = server.clone();
     supervisor.spawn("secrets outside", Fate::Essential, |cancel| async move {
         server.serve(listener, None, cancel).await;
         Ok::<_, Infallible>(())
     });
     let client = client(&Config::new(address))?;
     client.set_token(Secret::new(token.as_str().trim().to_owned()));
+    vault_audit::enable(&client, dir).await?;
+    let dir = dir.to_owned();
+    supervisor.spawn("Vault's audit file", Fate::Optional, |cancel| {
+        vault_audit::rotate(rotating, dir, cancel)
+    });
     Ok(Vault {
         client,
         endpoint,

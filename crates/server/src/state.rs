@@ -12,7 +12,7 @@ use crate::options::Options;
 use crate::reading::Reading;
 use crate::run_tokens::RunTokens;
 use crate::secret_file::SecretFile;
-use crate::view::View;
+use crate::view::{Looked, View};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use herder_base::Clock;
 use herder_cluster::Cluster;
@@ -21,8 +21,8 @@ use herder_git::Git;
 use herder_jobs::Jobs;
 use herder_ledger::Ledger;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
 /// Everything shared. See [`Shared`].
 pub(crate) struct Inner {
@@ -44,6 +44,8 @@ pub(crate) struct Inner {
     pub(crate) reading: ArcSwapOption<Reading>,
     /// Why the last attempt to read git failed, if it did.
     pub(crate) unreadable: ArcSwapOption<String>,
+    /// When the remotes were last looked at.
+    pub(crate) looked: Looked,
     pub(crate) view: ArcSwap<View>,
     /// What was seen of Vault last, and what it refused.
     pub(crate) access: Access,
@@ -55,6 +57,8 @@ pub(crate) struct Inner {
     pub(crate) everything_down: AtomicBool,
     /// Ingresses of which the edge refuses a host.
     pub(crate) refused_hosts: ArcSwap<crate::wire::hosts::Refused>,
+    /// The edge, for its figures, once it serves.
+    pub(crate) edge: OnceLock<herder_edge::Edge>,
     /// The edge's addresses, for links.
     pub(crate) edge_http: std::net::SocketAddr,
     /// The platform's token: of the command line, and for signing in.

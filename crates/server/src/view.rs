@@ -2,7 +2,10 @@
 //!
 //! Owns the wire format of `/api/v1`. These structs are for reading only; nothing decides by them.
 
+use jiff::Timestamp;
 use serde::Serialize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 /// The state of the platform at one moment.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -17,6 +20,10 @@ pub(crate) struct View {
     pub(crate) environments: Vec<EnvironmentView>,
     /// What is wrong with the repositories as they were read.
     pub(crate) diagnostics: Vec<Finding>,
+    /// What is wrong, known and no news for now.
+    pub(crate) acknowledged: Vec<KnownFinding>,
+    /// What is there although everything was taken down; none while it is up.
+    pub(crate) down: Option<DownView>,
     /// The machines.
     pub(crate) nodes: Vec<NodeView>,
     /// The last pass of the flow.
@@ -34,6 +41,8 @@ pub(crate) struct FleetView {
     pub(crate) commit: String,
     /// When, RFC 3339.
     pub(crate) read_at: String,
+    /// When it was last looked whether there is a newer one, RFC 3339.
+    pub(crate) looked_at: Looked,
     /// How many namespaces it declares.
     pub(crate) namespaces: usize,
     /// How many objects it declares.
@@ -189,6 +198,57 @@ pub(crate) struct Finding {
     pub(crate) message: String,
     /// What to do.
     pub(crate) hint: String,
+    /// How often it was found.
+    pub(crate) times: usize,
+    /// Some of the other places where it was found.
+    pub(crate) also: Vec<String>,
+}
+
+/// A finding that somebody acknowledged.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct KnownFinding {
+    #[serde(flatten)]
+    pub(crate) finding: Finding,
+    /// Why it may stay.
+    pub(crate) reason: String,
+    /// The last day it may.
+    pub(crate) until: String,
+}
+
+/// What is left after everything was taken down.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct DownView {
+    /// How many objects of the fleet are still in the cluster; none if it could not be asked.
+    pub(crate) left: Option<usize>,
+    /// Some of them.
+    pub(crate) names: Vec<String>,
+}
+
+/// When git was last looked at. Its clones are one moment: it moves on without a new view.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Looked(Arc<AtomicI64>);
+
+impl Looked {
+    /// It was looked at now.
+    pub(crate) fn now(&self, now: Timestamp) {
+        self.0.store(now.as_second(), Ordering::Relaxed);
+    }
+
+    /// When that was, RFC 3339; empty before the first time.
+    pub(crate) fn text(&self) -> String {
+        match self.0.load(Ordering::Relaxed) {
+            0 => String::new(),
+            second => Timestamp::from_second(second)
+                .map(|at| at.to_string())
+                .unwrap_or_default(),
+        }
+    }
+}
+
+impl Serialize for Looked {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text())
+    }
 }
 
 impl From<&herder_base::Diagnostic> for Finding {
@@ -203,6 +263,8 @@ impl From<&herder_base::Diagnostic> for Finding {
                 .unwrap_or_default(),
             message: herder_base::Plain(&diagnostic.message).to_string(),
             hint: diagnostic.hint.clone().unwrap_or_default(),
+            times: 1,
+            also: Vec::new(),
         }
     }
 }

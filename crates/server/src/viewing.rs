@@ -1,13 +1,16 @@
 //! Fleet + what the cluster shows + the ledger → the view: pure functions of a [`Seen`]. Writes nothing, decides nothing,
 //! and knows nothing of the view before.
 
+use crate::findings;
 use crate::flow::VaultRefusal;
 use crate::history::{Place, Standing};
+use crate::ops::Suspension;
 use crate::reading::{self, Reading};
 use crate::standing::standing;
 use crate::state::Shared;
 use crate::view::{
-    Cell, EnvironmentView, Finding, FleetView, Health, NodeView, PassView, PodView, Row, View,
+    Cell, DownView, EnvironmentView, Finding, FleetView, Health, Looked, NodeView, PassView, PodView,
+    Row, View,
 };
 use herder_base::{Diagnostic, Severity, Url};
 use herder_cluster::{AppState, NodeState};
@@ -27,6 +30,7 @@ struct Seen<'a> {
     unreadable: Option<&'a str>,
     everything_down: bool,
     leases: Known<Vec<Lease>>,
+    suspensions: Known<Vec<Suspension>>,
     states: Vec<AppState>,
     nodes: Vec<NodeState>,
     namespaces: BTreeSet<String>,
@@ -38,6 +42,8 @@ struct Seen<'a> {
     alarms: Vec<Finding>,
     pass: PassView,
     edge_port: u16,
+    looked: Looked,
+    down: Option<DownView>,
     now: Timestamp,
 }
 
@@ -88,6 +94,7 @@ impl Shared {
             unreadable: unreadable.as_deref().map(String::as_str),
             everything_down: self.everything_down.load(Ordering::SeqCst),
             leases: Known::of(self.ledger.leases().await),
+            suspensions: Known::of(self.suspensions().await),
             states: self.cluster.applications(),
             nodes: self.cluster.nodes(),
             namespaces: self.cluster.namespaces().into_iter().collect(),
@@ -97,6 +104,8 @@ impl Shared {
             alarms: self.alarms(),
             pass: pass.unwrap_or_else(|| self.view().pass.clone()),
             edge_port: self.edge_http.port(),
+            looked: self.looked.clone(),
+            down: self.left(reading.as_deref()).await,
             now: self.clock.now(),
         };
         let view = view(&seen);
@@ -110,6 +119,21 @@ impl Shared {
 }
 
 impl Shared {
+    /// What is still in the cluster although everything was taken down.
+    async fn left(&self, reading: Option<&Reading>) -> Option<DownView> {
+        let fleet = &reading?.fleet.name;
+        if !self.everything_down.load(Ordering::SeqCst) {
+            return None;
+        }
+        Some(match self.cluster.owned(fleet).await {
+            Ok(left) => DownView {
+                left: Some(left.len()),
+                names: left.iter().take(20).map(ToString::to_string).collect(),
+            },
+            Err(_) => DownView::default(),
+        })
+    }
+
     /// Hosts that the edge refuses, as findings; and a fault in the audit chain, which nobody may overlook.
     fn alarms(&self) -> Vec<Finding> {
         let refused = self.refused_hosts.load();
@@ -128,12 +152,14 @@ impl Shared {
 fn view(seen: &Seen<'_>) -> View {
     let mut view = View {
         pass: seen.pass.clone(),
+        down: seen.down.clone(),
         ..View::default()
     };
     if let Some(reading) = seen.reading {
-        view.fleet = fleet_view(seen.fleet_url, reading);
+        view.fleet = fleet_view(seen, reading);
         view.stages = stages(&reading.fleet);
-        view.diagnostics = reading.findings();
+        let told = findings::tell(&reading.diagnostics, &reading.fleet.acknowledged, seen.now);
+        (view.diagnostics, view.acknowledged) = (told.news, told.known);
         view.diagnostics.extend(refusals(seen, &reading.fleet));
         view.diagnostics.extend(seen.pass.findings.iter().cloned());
         view.diagnostics.extend(seen.alarms.iter().cloned());
@@ -143,12 +169,14 @@ fn view(seen: &Seen<'_>) -> View {
     let finding = |code: &str, message: String, hint: &str| Finding {
         severity: "error".to_owned(),
         code: code.to_owned(),
-        at: String::new(),
         message,
         hint: hint.to_owned(),
+        times: 1,
+        ..Finding::default()
     };
     let ledger = [
         unknown(&seen.leases),
+        unknown(&seen.suspensions),
         unknown(&seen.written),
         unknown(&seen.rollouts),
     ];
@@ -193,6 +221,8 @@ fn refusals(seen: &Seen<'_>, fleet: &Fleet) -> Vec<Finding> {
             refusal.why
         ),
         hint: "what Vault holds of it stays in force; every other policy and role is as git says".to_owned(),
+        times: 1,
+        also: Vec::new(),
     });
     found.collect()
 }
@@ -277,6 +307,7 @@ fn cell(
             .clone()
             .or_else(|| unit.held_applications.get(application).cloned())
     });
+    let held = held.or_else(|| suspended(seen, application, namespace));
     let mut cell = Cell {
         stage: environment.map_or_else(|| namespace.to_owned(), |environment| environment.name.clone()),
         namespace: namespace.to_owned(),
@@ -330,6 +361,16 @@ fn cell(
     }
     remember(seen, application, &mut cell, state);
     cell
+}
+
+/// Why an application is left as it is on purpose, if it is.
+fn suspended(seen: &Seen<'_>, application: &str, namespace: &str) -> Option<String> {
+    let Known::Known(all) = &seen.suspensions else {
+        return None;
+    };
+    let mut all = all.iter();
+    let one = all.find(|one| (one.application.as_str(), one.namespace.as_str()) == (application, namespace));
+    one.map(Suspension::why)
 }
 
 /// Since when it stands so, and which run caused it.
@@ -494,12 +535,13 @@ fn stages(fleet: &Fleet) -> Vec<String> {
         .collect()
 }
 
-fn fleet_view(url: &Url, reading: &Reading) -> FleetView {
+fn fleet_view(seen: &Seen<'_>, reading: &Reading) -> FleetView {
     FleetView {
         name: reading.fleet.name.clone(),
-        url: url.to_string(),
+        url: seen.fleet_url.to_string(),
         commit: reading::commit(reading).to_string(),
         read_at: reading.at.to_string(),
+        looked_at: seen.looked.clone(),
         namespaces: reading
             .fleet
             .units

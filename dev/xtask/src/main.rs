@@ -1,8 +1,9 @@
-//! Development tasks, the one door for people and CI: `cargo xtask check|test|tidy|bench`.
+//! Development tasks, the one door for people and CI: `cargo xtask check|test|tidy|bench|dist`.
 //!
 //! Owns no product behaviour; everything here could be typed by hand.
 
 mod bench;
+mod dist;
 mod run;
 mod tidy;
 
@@ -10,13 +11,15 @@ use anyhow::{Result, bail};
 use run::cargo;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask check | lint | test [ARGS] | tidy | bench [NAME]
+const USAGE: &str = "usage: cargo xtask check | lint | test [ARGS] | tidy | bench [NAME] | dist [DIR]
 
   check   what CI runs: lint, then test
   lint    formatting, tidy, clippy, dependency rules
   test    the tests, end-to-end tests included
   tidy    the project's own rules: crate arrows, purity, file sizes, module docs, paths in ARCHITECTURE.md
-  bench   measures the product against its goals; prints figures with the machine's noise";
+  bench   measures the product against its goals; prints figures with the machine's noise
+  dist    builds what is given to people: the stripped program, its manual pages, completions, documentation and unit
+          for systemd, as an archive with its digest; by default into target/dist";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -39,6 +42,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         "test" => test(rest),
         "tidy" => tidy::run(),
         "bench" => bench::run(rest),
+        "dist" => dist::run(rest),
         "" | "help" | "--help" | "-h" => {
             println!("{USAGE}");
             Ok(())

@@ -20,6 +20,15 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// List who did what, newest first
+    List {
+        /// How many
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+        /// Only this action, such as config.commit, or all that begin so, such as run
+        #[arg(long)]
+        action: Option<String>,
+    },
     /// Check every entry, the chain they form and its seal
     Verify {
         /// An export to check instead of what runs; nothing else is needed for it
@@ -35,6 +44,7 @@ enum Command {
 
 pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
     match args.command {
+        Command::List { limit, action } => list(global, limit, action.as_deref()).await,
         Command::Verify {
             file: Some(file),
             key,
@@ -42,6 +52,56 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
         Command::Verify { file: None, key } => verify(global, key.as_deref()).await,
         Command::Export => export(global).await,
     }
+}
+
+async fn list(global: &Global, limit: u32, action: Option<&str>) -> Result<()> {
+    let platform = Platform::find(global)?;
+    let (mut shown, mut before): (Vec<Value>, Option<u64>) = (Vec::new(), None);
+    // A filter looks further back until there is enough of it.
+    while shown.len() < limit as usize {
+        let more = before.map(|seq| format!("&before={seq}")).unwrap_or_default();
+        let page = platform
+            .get(&format!(
+                "/api/v1/audit?limit={}{more}",
+                if action.is_some() { 1000 } else { limit }
+            ))
+            .await?;
+        let entries = page
+            .get("entries")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
+        before = entries.last().and_then(|entry| entry.get("seq")?.as_u64());
+        let wanted = |entry: &Value| {
+            let is = entry.get("action").and_then(Value::as_str).unwrap_or_default();
+            action.is_none_or(|wanted| {
+                is.strip_prefix(wanted)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']))
+            })
+        };
+        let end = entries.is_empty();
+        shown.extend(entries.into_iter().filter(wanted));
+        if end || action.is_none() {
+            break;
+        }
+    }
+    shown.truncate(limit as usize);
+    if global.json {
+        println!("{}", serde_json::to_string_pretty(&shown)?);
+        return Ok(());
+    }
+    let mut table = vec![["AT (UTC)", "WHO", "ACTION", "ON", "DETAIL"].map(str::to_owned)];
+    for entry in &shown {
+        let text = |field: &str| entry.get(field).and_then(Value::as_str).unwrap_or_default();
+        let at = text("at")
+            .split('.')
+            .next()
+            .unwrap_or_default()
+            .trim_end_matches('Z');
+        table.push([at, text("actor"), text("action"), text("subject"), text("detail")].map(str::to_owned));
+    }
+    crate::output::table(&table);
+    Ok(())
 }
 
 async fn verify(global: &Global, key: Option<&str>) -> Result<()> {

@@ -56,3 +56,68 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    /// The codes that sources give, of failures and of findings that ask something of somebody.
+    fn given(dir: &Path, codes: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                given(&path, codes);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let text = text.split("#[cfg(test)]").next().unwrap();
+                for begin in [
+                    "Diagnostic::error(",
+                    "Diagnostic::warning(",
+                    "Self::new(StatusCode::",
+                    "Self::new(Kind::",
+                    "Failing::new(Kind::",
+                    "Self::new(\n            StatusCode::",
+                    "Failing::new(\n",
+                ] {
+                    for part in text.split(begin).skip(1) {
+                        // The first text of the call.
+                        let call = part.split(';').next().unwrap();
+                        let code = call.split('"').nth(1).unwrap_or_default();
+                        let before = call.split('"').next().unwrap();
+                        let first = before.chars().filter(|c| *c == ',').count() <= 1;
+                        if first
+                            && !code.is_empty()
+                            && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
+                        {
+                            codes.insert(code.to_owned());
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_code_has_a_page() {
+        let mut codes = BTreeSet::new();
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        for name in ["cli", "server", "fleet", "plan", "jobdsl", "kustomize"] {
+            given(&crates.join(name).join("src"), &mut codes);
+        }
+        assert!(
+            codes.len() > 50 && codes.contains("other-user") && codes.contains("not-healthy"),
+            "{codes:?}"
+        );
+        let pages = pages();
+        let known: BTreeSet<&str> = pages.iter().map(|(code, _)| *code).collect();
+        let missing: Vec<&String> = codes
+            .iter()
+            .filter(|code| !known.contains(code.as_str()))
+            .collect();
+        assert!(missing.is_empty(), "docs/errors.md says nothing of {missing:?}");
+        assert!(pages.iter().all(|(_, text)| text.len() > 40));
+        assert_eq!(known.len(), pages.len(), "a code has two pages");
+    }
+}

@@ -13,6 +13,7 @@ pub(crate) mod demo_app;
 pub(crate) mod down;
 pub(crate) mod env;
 pub(crate) mod explain;
+pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod job;
 pub(crate) mod kubectl;
@@ -22,9 +23,12 @@ pub(crate) mod logs;
 pub(crate) mod manual;
 pub(crate) mod plan;
 pub(crate) mod promote;
+pub(crate) mod rollback;
 pub(crate) mod secret;
 pub(crate) mod status;
 pub(crate) mod steps;
+pub(crate) mod suspend;
+pub(crate) mod sync;
 pub(crate) mod template;
 pub(crate) mod up;
 pub(crate) mod vault;
@@ -56,6 +60,11 @@ pub(crate) fn run(herder: Herder) -> Result<ExitCode> {
         Command::Audit(args) => wait(1, global.verbose, audit::run(global, args)),
         Command::Plan(args) => wait(1, global.verbose, plan::run(global, args)),
         Command::Promote(args) => wait(1, global.verbose, promote::run(global, args)),
+        Command::Rollback(args) => wait(1, global.verbose, rollback::run(global, args)),
+        Command::History(args) => wait(1, global.verbose, history::run(global, args)),
+        Command::Sync => wait(1, global.verbose, sync::run(global)),
+        Command::Suspend(args) => wait(1, global.verbose, suspend::run(global, args)),
+        Command::Resume(args) => wait(1, global.verbose, suspend::resume(global, args)),
         Command::Env(args) => wait(1, global.verbose, env::run(global, args)),
         Command::Job(args) => wait(1, global.verbose, job::run(global, args)),
         Command::Import(args) => wait(1, global.verbose, import::run(global, args)),

@@ -118,6 +118,22 @@ fn print(status: &Value, narrowed: bool) {
         number(fleet, "/namespaces"),
         number(fleet, "/objects")
     );
+    let down = status.get("down").filter(|down| !down.is_null());
+    if let Some(down) = down {
+        match down.get("left").and_then(Value::as_u64) {
+            Some(0) => {
+                println!("everything is down; what git has comes back with the next `herder up FLEET`\n")
+            }
+            Some(left) => println!(
+                "everything is down, and {left} objects are still in the cluster: {}\n",
+                list(down, "names")
+                    .filter_map(Value::as_str)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+            None => println!("everything is down; the cluster does not say what is left in it\n"),
+        }
+    }
     let mut table = vec![["APPLICATION", "STAGE", "VERSION", "HEALTH", "READY", "REASON"].map(str::to_owned)];
     for row in list(status, "applications") {
         for cell in list(row, "cells") {
@@ -135,7 +151,11 @@ fn print(status: &Value, narrowed: bool) {
             );
         }
     }
-    crate::output::table(&table);
+    if table.len() > 1 {
+        crate::output::table(&table);
+    } else if down.is_none() {
+        println!("no applications");
+    }
     if narrowed {
         return;
     }
@@ -151,11 +171,36 @@ fn print(status: &Value, narrowed: bool) {
             format!("\n    hint: {hint}")
         };
         let severity = text(finding, "severity");
+        let more = match number(finding, "/times") {
+            0 | 1 => String::new(),
+            2 => " (and another place)".to_owned(),
+            times => format!(" (and {} more places)", times - 1),
+        };
         println!(
-            "  {} {}: {}{hint}",
+            "  {} {}: {}{more}{hint}",
             by_word(severity, severity),
             text(finding, "at"),
             text(finding, "message")
+        );
+    }
+    let known: Vec<_> = list(status, "acknowledged").collect();
+    if !known.is_empty() {
+        println!(
+            "\n{} findings are acknowledged (`--json` shows them)",
+            known.len()
+        );
+    }
+    let builds: Vec<_> = list(status, "builds").collect();
+    if !builds.is_empty() {
+        println!("\nfailed builds:");
+    }
+    for run in builds {
+        let (name, word) = (text(run, "job"), text(run, "status"));
+        println!(
+            "  {name} #{}: {} {}",
+            number(run, "/number"),
+            by_word(word, word),
+            text(run, "reason")
         );
     }
     let pass = status.get("pass").unwrap_or(&Value::Null);

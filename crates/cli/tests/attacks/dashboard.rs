@@ -237,6 +237,8 @@ fn elsewhere(at: &str, token: &str) {
         "/nothing",
         "/assets/board.js",
         "/healthz",
+        "/readyz",
+        "/metrics",
         "/api/v1/status",
     ] {
         let answer = ask(

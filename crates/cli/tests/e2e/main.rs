@@ -13,9 +13,11 @@ mod bad_input;
 mod closed_pipe;
 mod demo;
 mod estate;
+mod everyday;
 mod other_vault;
 mod readme;
 mod running;
 #[path = "../shared/server.rs"]
 mod server;
+mod shapes;
 mod waiting;

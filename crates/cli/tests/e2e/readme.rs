@@ -27,6 +27,7 @@ impl Background {
         let mut child = Command::new(HERDER)
             .args(args)
             .env("HERDER_DIR", dir)
+            .env("HERDER_CONFIG", dir.join("contexts.json"))
             .env("HOME", dir)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -101,6 +101,8 @@ impl Up {
             .arg(dir)
             .args(more);
         let child = command
+            // What it remembers for other terminals is this test's own.
+            .env("HERDER_CONFIG", dir.join("contexts.json"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

@@ -24,7 +24,16 @@ const fn needed(name: &'static str, is: Type, doc: &'static str) -> Field {
 const TEXTS: Type = Either(&[Text, List(&Text)]);
 
 /// All kinds.
-pub const KINDS: &[&Kind] = &[&FLEET, &TEAM, &ENVIRONMENT, &APPLICATION, &JOB, &ROLES, &STACK];
+pub const KINDS: &[&Kind] = &[
+    &FLEET,
+    &TEAM,
+    &ENVIRONMENT,
+    &APPLICATION,
+    &JOB,
+    &ROLES,
+    &STACK,
+    &ACKNOWLEDGED,
+];
 
 /// fleet.yaml.
 pub(crate) const FLEET: Kind = Kind {
@@ -137,7 +146,7 @@ const BRANCH: Field = field("branch", Text, "The branch. Default: the remote's o
 pub(crate) const TEAM: Kind = Kind {
     name: "Team",
     files: "teams/*.yaml",
-    doc: "Who may do what, and where to reach them.",
+    doc: "Who owns applications, and where to reach them. Rights are written here for people only: nothing enforces them yet.",
     fields: &[
         field("name", Name, "Default: the file's name."),
         field(
@@ -148,22 +157,22 @@ pub(crate) const TEAM: Kind = Kind {
                 field(
                     "may",
                     List(&Word(&["view", "deploy", "promote", "approve", "admin"])),
-                    "What they may do. Default: `view`.",
+                    "What they may do. Not enforced, and said so.",
                 ),
-                field(
-                    "environments",
-                    List(&Name),
-                    "Where. Default: in all of the team's environments.",
-                ),
+                field("environments", List(&Name), "Where. Not enforced, and said so."),
             ])),
             "The members.",
         ),
         field(
             "channel",
             Object(&[
-                field("slack", Text, "A Slack channel."),
-                field("email", Text, "An address."),
-                field("url", Text, "A page."),
+                field("slack", Text, "Refused: nothing is sent."),
+                field("email", Text, "Refused: nothing is sent."),
+                field(
+                    "url",
+                    Text,
+                    "The page where they are reached; the board links to it.",
+                ),
             ]),
             "Where to reach them.",
         ),
@@ -439,6 +448,31 @@ pub(crate) const ROLES: Kind = Kind {
             ),
         ])),
         "The roles by name.",
+    )],
+};
+
+/// acknowledged.yaml.
+pub(crate) const ACKNOWLEDGED: Kind = Kind {
+    name: "Acknowledged",
+    files: "acknowledged.yaml",
+    doc: "Findings that are known and are no news for a while. They are shown apart until their day, then again as before.",
+    fields: &[needed(
+        "findings",
+        List(&Object(&[
+            needed(
+                "code",
+                Text,
+                "The finding's code, as `herder status --json` has it.",
+            ),
+            field(
+                "at",
+                Text,
+                "Which files, with `*` for anything; `repository//path` for those of other repositories. Default: all.",
+            ),
+            needed("reason", Text, "Why it may stay for now."),
+            needed("until", Text, "The last day it may, such as `2027-03-31` (UTC)."),
+        ])),
+        "The findings.",
     )],
 };
 

@@ -10,7 +10,7 @@ mod schema;
 
 pub(crate) use check::{Checked, check, is_name};
 pub use kinds::KINDS;
-pub(crate) use kinds::{APPLICATION, ENVIRONMENT, FLEET, JOB, ROLES, STACK, TEAM};
+pub(crate) use kinds::{ACKNOWLEDGED, APPLICATION, ENVIRONMENT, FLEET, JOB, ROLES, STACK, TEAM};
 pub use reference::reference;
 pub use schema::json_schema;
 
@@ -53,7 +53,7 @@ pub enum Type {
     Bool,
     /// A whole number between these.
     Integer(i64, i64),
-    /// `30s`, `5m`, `1h30m`, `2d` or a number of seconds.
+    /// `30s`, `5m`, `1h30m` or `2d`.
     Duration,
     /// One of these words.
     Word(&'static [&'static str]),

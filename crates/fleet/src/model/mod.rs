@@ -44,6 +44,8 @@ pub struct Fleet {
     pub held: Held,
     /// The remotes that other repositories, and the parameters of jobs, may name.
     pub remotes: AllowList,
+    /// Findings that are known and are no news for a while.
+    pub acknowledged: Vec<Acknowledged>,
 }
 
 impl Fleet {
@@ -107,6 +109,8 @@ pub struct Held {
     pub policies: Option<String>,
     /// Vault roles.
     pub roles: Option<String>,
+    /// The fleet's name and settings: fleet.yaml is of no use, and all else is as if it said nothing.
+    pub fleet: Option<String>,
 }
 
 /// What fleet.yaml sets for all.
@@ -274,4 +278,35 @@ pub struct Stack {
     pub settings: Value,
     /// Where it is.
     pub source: Location,
+}
+
+/// A finding that is known, with the reason it may stay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// The finding's code.
+    pub code: String,
+    /// Which files, a pattern with `*`.
+    pub at: String,
+    /// Why it may stay.
+    pub reason: String,
+    /// The last day it may.
+    pub until: jiff::civil::Date,
+    /// Where that is said.
+    pub source: Location,
+}
+
+impl Acknowledged {
+    /// Whether it is about a finding.
+    #[must_use]
+    pub fn is_about(&self, finding: &herder_base::Diagnostic) -> bool {
+        let place = finding.at.as_ref().map(|at| {
+            let at = Location {
+                line: 0,
+                column: 0,
+                ..at.clone()
+            };
+            at.to_string()
+        });
+        self.code == finding.code && crate::read::wildcard(&self.at, &place.unwrap_or_default())
+    }
 }

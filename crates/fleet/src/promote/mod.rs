@@ -1,11 +1,13 @@
 //! Promotion: the commit that makes a stage run what the stage before it runs. Moves pins and touches nothing else.
 
 mod pins;
+mod rollback;
 
 use crate::read::{configs, kustomize};
 use crate::{ConfigSource, Environment, Fleet, Inputs};
 use herder_base::{Commit, Tree, Url, show_remote, suggest};
 use pins::{Kustomization, Pins};
+pub use rollback::{Pinned, pinned, rollback};
 use std::fmt;
 use thiserror::Error;
 

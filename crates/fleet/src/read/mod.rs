@@ -1,5 +1,6 @@
 //! Reading: which repositories are needed, and what they say.
 
+mod acknowledged;
 mod applications;
 pub(crate) mod configs;
 mod discover;
@@ -67,6 +68,7 @@ pub fn read(inputs: &Inputs) -> (Fleet, Vec<Diagnostic>) {
     let jobs = jobs::read(inputs, &outline, &mut found);
     let (policies, roles, held_policies) = policies::read(inputs, &mut found);
     let stacks = stacks::read(inputs, &mut found);
+    let acknowledged = acknowledged::read(inputs, &mut found);
     let units = units::read(inputs, &outline, &mut found);
     inputs.renders.end_pass();
     lint::vault_roles(&units, &roles, &mut found);
@@ -76,6 +78,7 @@ pub fn read(inputs: &Inputs) -> (Fleet, Vec<Diagnostic>) {
     held.jobs = jobs.held;
     held.policies = held_policies.policies;
     held.roles = held_policies.roles;
+    held.fleet.clone_from(&outline.broken);
     let applications =
         applications::complete(outline.applications, &outline.environments, &units, &mut found);
     let fleet = Fleet {
@@ -92,6 +95,7 @@ pub fn read(inputs: &Inputs) -> (Fleet, Vec<Diagnostic>) {
         stacks,
         held,
         remotes,
+        acknowledged,
     };
     found.sort_by(|a, b| (&a.at, a.severity, &a.message).cmp(&(&b.at, b.severity, &b.message)));
     found.dedup();

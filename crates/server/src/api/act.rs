@@ -2,7 +2,7 @@
 
 use super::Failure;
 use super::progress::answer;
-use crate::ops::PromoteRequest;
+use crate::ops::{PromoteRequest, RollbackRequest, SuspendRequest};
 use crate::state::Shared;
 use axum::Json;
 use axum::extract::{Extension, Path, State};
@@ -92,4 +92,37 @@ pub(crate) async fn down(
         shared.down_everything(&who).await
     };
     answer(&headers, down).await
+}
+
+/// `POST /api/v1/rollback`
+pub(crate) async fn rollback(
+    State(shared): State<Shared>,
+    Extension(who): Extension<Actor>,
+    headers: HeaderMap,
+    Json(request): Json<RollbackRequest>,
+) -> Response {
+    let who = who.claiming(&request.by);
+    answer(&headers, async move { shared.rollback(&request, &who).await }).await
+}
+
+/// `POST /api/v1/suspend`
+pub(crate) async fn suspend(
+    State(shared): State<Shared>,
+    Extension(who): Extension<Actor>,
+    headers: HeaderMap,
+    Json(request): Json<SuspendRequest>,
+) -> Response {
+    let who = who.claiming(&request.by);
+    answer(&headers, async move { shared.suspend(&request, &who).await }).await
+}
+
+/// `POST /api/v1/resume`
+pub(crate) async fn resume(
+    State(shared): State<Shared>,
+    Extension(who): Extension<Actor>,
+    headers: HeaderMap,
+    Json(request): Json<SuspendRequest>,
+) -> Response {
+    let who = who.claiming(&request.by);
+    answer(&headers, async move { shared.resume(&request, &who).await }).await
 }

@@ -116,6 +116,11 @@ impl Failure {
         (&self.message, self.hint.as_deref().unwrap_or_default())
     }
 
+    /// Whether only the state of things does not allow it.
+    pub(crate) fn is_conflict(&self) -> bool {
+        self.code == "conflict"
+    }
+
     /// Says what to do.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {

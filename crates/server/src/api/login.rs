@@ -76,6 +76,13 @@ pub(crate) async fn submit(State(shared): State<Shared>, request: Request) -> Re
     let (by_token, by_code) = (shared.token.is(given), shared.codes.redeem(given, now));
     if !by_token && !by_code {
         shared.throttle.wrong(address, now);
+        // The throttle bounds how many of these one address makes.
+        let recorded = shared
+            .audit(&Actor::herder(), "sign-in.refused", &address.to_string(), "")
+            .await;
+        if let Err(failure) = recorded {
+            return failure.into_response();
+        }
         let wrong = "That is neither the token nor a code that still holds.".to_owned();
         return refuse(StatusCode::FORBIDDEN, &wanted.next, wrong);
     }
@@ -98,9 +105,11 @@ pub(crate) async fn submit(State(shared): State<Shared>, request: Request) -> Re
 /// `POST /logout`
 pub(crate) async fn logout(
     State(shared): State<Shared>,
+    Extension(who): Extension<Actor>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
+    shared.audit(&who, "sign-out", "", "").await?;
     let cookie = sessions::close(&shared, &uri, &headers).await?;
     let mut response = Redirect::to("/login").into_response();
     response.headers_mut().insert(header::SET_COOKIE, cookie);

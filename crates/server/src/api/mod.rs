@@ -8,6 +8,7 @@ mod codes;
 mod events;
 mod failure;
 mod login;
+mod metrics;
 mod names;
 mod next;
 mod pods;
@@ -47,6 +48,7 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/api/v1/audit/export", get(read::export))
         .route("/api/v1/login-codes", post(login::code))
         .route("/api/v1/events", get(events::events))
+        .route("/metrics", get(metrics::metrics))
         .route("/api/v1/jobs", get(runs::jobs))
         .route("/api/v1/runs", get(runs::runs).post(runs::start))
         .route("/api/v1/runs/log", get(runs::log))
@@ -56,6 +58,10 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/api/v1/environments/{name}/up", post(act::environment_up))
         .route("/api/v1/environments/{name}/down", post(act::environment_down))
         .route("/api/v1/sync", post(act::sync))
+        .route("/api/v1/rollback", post(act::rollback))
+        .route("/api/v1/suspend", post(act::suspend))
+        .route("/api/v1/resume", post(act::resume))
+        .route("/api/v1/history", get(read::history))
         .route("/api/v1/down", post(act::down))
         .route("/logout", post(login::logout))
         .merge(board::router())
@@ -72,6 +78,7 @@ pub(crate) fn router(shared: Shared) -> Router {
         .layer(from_fn_with_state(shared.clone(), names::known))
         .merge(board::assets())
         .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(metrics::ready))
         .route("/webhooks/git", post(webhooks::git))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(from_fn(board::headers))

@@ -3,18 +3,30 @@
 use super::Failure;
 use crate::ops::LogsRequest;
 use crate::state::Shared;
+use crate::view::View;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use herder_ledger::Actor;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// `GET /api/v1/status`
-pub(crate) async fn status(State(shared): State<Shared>) -> Response {
-    Json(&*shared.view()).into_response()
+pub(crate) async fn status(State(shared): State<Shared>) -> Result<Response, Failure> {
+    /// The view, and what changes without it.
+    #[derive(Serialize)]
+    struct Status<'a> {
+        #[serde(flatten)]
+        view: &'a View,
+        /// The latest runs that failed, of jobs that are still there.
+        builds: Vec<Value>,
+    }
+    let failed = shared.failed_builds().await?;
+    let builds = failed.iter().map(crate::runs::to_json).collect();
+    let view = &*shared.view();
+    Ok(Json(Status { view, builds }).into_response())
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -93,6 +105,28 @@ pub(crate) async fn logs(
         .await?;
     let body = Body::from_stream(lines.map(Ok::<_, std::convert::Infallible>));
     Ok(([(http::header::CONTENT_TYPE, kind)], body).into_response())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HistoryQuery {
+    application: String,
+    #[serde(default)]
+    namespace: Option<String>,
+    #[serde(default)]
+    limit: Option<u32>,
+}
+
+/// `GET /api/v1/history`: what stood where since when, by which commit of whom.
+pub(crate) async fn history(
+    State(shared): State<Shared>,
+    Query(query): Query<HistoryQuery>,
+) -> Result<Json<Value>, Failure> {
+    let limit = query.limit.unwrap_or(50).min(500);
+    let all = shared
+        .deployments(&query.application, query.namespace.as_deref(), limit)
+        .await?;
+    Ok(Json(json!(all)))
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -2,14 +2,21 @@
 
 use super::frame::{Frame, age, page, span};
 use crate::api::Failure;
+use crate::ops::{LogsRequest, Past, RollbackRequest, SuspendRequest, Suspension};
 use crate::state::Shared;
 use crate::view::{Cell, Health, PodView, Row, WhyView};
 use askama::Template;
 use axum::Form;
 use axum::extract::{Extension, Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
+use futures::StreamExt;
 use herder_ledger::Actor;
 use serde::Deserialize;
+
+/// Events shown on an application's page.
+const EVENTS: usize = 30;
+/// Lines of each container shown on a page of logs.
+const LINES: i64 = 200;
 
 struct From {
     stage: String,
@@ -31,6 +38,24 @@ struct Stage {
     run: String,
     pods: Vec<PodView>,
     promote_from: Option<From>,
+    /// Until when it is suspended, and by whom.
+    suspended: String,
+}
+
+struct EventLine {
+    at: String,
+    age: String,
+    class: &'static str,
+    stage: String,
+    object: String,
+    reason: String,
+    message: String,
+    count: u64,
+}
+
+struct LogLine {
+    place: String,
+    text: String,
 }
 
 struct PromotionLine {
@@ -48,8 +73,22 @@ struct PromotionLine {
 struct ApplicationPage {
     frame: Frame,
     row: Row,
+    /// The page where its team is reached; empty if it says none.
+    team_url: String,
     cells: Vec<Stage>,
     promotions: Vec<PromotionLine>,
+    history: Vec<Past>,
+    events: Vec<EventLine>,
+}
+
+#[derive(Template)]
+#[template(path = "logs.html")]
+struct LogsPage {
+    frame: Frame,
+    application: String,
+    namespace: String,
+    lines: Vec<LogLine>,
+    empty: String,
 }
 
 #[derive(Template)]
@@ -81,6 +120,26 @@ pub(crate) async fn application(
         by: item.author,
         commit: item.commit.get(..12).unwrap_or(&item.commit).to_owned(),
     });
+    let history = shared.deployments(&name, None, 30).await?;
+    let suspensions = shared.suspensions().await?;
+    let mut events: Vec<(Option<jiff::Timestamp>, EventLine)> = Vec::new();
+    for cell in &row.cells {
+        for event in shared.cluster.events(&cell.namespace, &name, EVENTS) {
+            let line = EventLine {
+                at: event.at.map(|at| at.to_string()).unwrap_or_default(),
+                age: event.at.map(|at| span(at, now)).unwrap_or_default(),
+                class: if event.kind == "Warning" { "degraded" } else { "" },
+                stage: cell.stage.clone(),
+                object: event.object,
+                reason: event.reason,
+                message: event.message,
+                count: event.count,
+            };
+            events.push((event.at, line));
+        }
+    }
+    events.sort_by(|a, b| b.0.cmp(&a.0));
+    events.truncate(EVENTS);
     let mut cells = Vec::new();
     let mut before: Option<&Cell> = None;
     for cell in &row.cells {
@@ -99,6 +158,11 @@ pub(crate) async fn application(
             age: age(&cell.since, now),
             run: cell.run.clone(),
             pods: cell.pods.clone(),
+            suspended: suspensions
+                .iter()
+                .find(|one| one.application == name && one.namespace == cell.namespace)
+                .map(Suspension::why)
+                .unwrap_or_default(),
             promote_from: ahead.map(|ahead| From {
                 stage: ahead.stage.clone(),
                 downgrade: herder_fleet::is_older(&ahead.version, &cell.version),
@@ -109,10 +173,23 @@ pub(crate) async fn application(
             before = Some(cell);
         }
     }
+    let reading = shared.reading();
+    let team = reading
+        .iter()
+        .flat_map(|reading| &reading.fleet.teams)
+        .find(|team| team.name == row.team);
+    let team_url = team
+        .and_then(|team| team.channel.as_ref())
+        .filter(|channel| channel.kind == "url" && channel.address.starts_with("http"))
+        .map(|channel| channel.address.clone())
+        .unwrap_or_default();
     Ok(page(&ApplicationPage {
+        team_url,
         frame: Frame::new(&view, now, false),
         cells,
         promotions: promotions.collect(),
+        history,
+        events: events.into_iter().map(|(_, line)| line).collect(),
         row,
     }))
 }
@@ -155,4 +232,90 @@ pub(crate) async fn promote(
         )
         .await?;
     Ok(Redirect::to(&format!("/apps/{name}")).into_response())
+}
+
+/// `GET /apps/NAME/NAMESPACE/logs`: the last lines of every container, of those that start a pod as well.
+pub(crate) async fn logs(
+    State(shared): State<Shared>,
+    Path((application, namespace)): Path<(String, String)>,
+) -> Result<Response, Failure> {
+    let request = LogsRequest {
+        application: application.clone(),
+        namespace: namespace.clone(),
+        tail: Some(LINES),
+        ..LogsRequest::default()
+    };
+    let (mut lines, mut empty) = (Vec::new(), String::new());
+    match shared.logs(&request).await {
+        Ok(mut log) => {
+            while let Some(portion) = log.next().await {
+                let portion = String::from_utf8_lossy(&portion);
+                lines.extend(portion.lines().map(|line| {
+                    let (place, text) = line.split_once(": ").unwrap_or(("", line));
+                    LogLine {
+                        place: place.to_owned(),
+                        text: text.to_owned(),
+                    }
+                }));
+            }
+        }
+        // That there is none yet is worth a page, not a failure.
+        Err(failure) if failure.is_conflict() => failure.for_people().0.clone_into(&mut empty),
+        Err(failure) => return Err(failure),
+    }
+    Ok(page(&LogsPage {
+        frame: Frame::new(&shared.view(), shared.clock.now(), false),
+        application,
+        namespace,
+        lines,
+        empty,
+    }))
+}
+
+/// `POST /apps/NAME/NAMESPACE/rollback`
+pub(crate) async fn rollback(
+    State(shared): State<Shared>,
+    Extension(who): Extension<Actor>,
+    Path((application, environment)): Path<(String, String)>,
+) -> Result<Response, Failure> {
+    let to = format!("/apps/{application}");
+    let request = RollbackRequest {
+        application,
+        environment,
+        ..RollbackRequest::default()
+    };
+    shared.rollback(&request, &who).await?;
+    Ok(Redirect::to(&to).into_response())
+}
+
+/// `POST /apps/NAME/NAMESPACE/suspend`
+pub(crate) async fn suspend(
+    State(shared): State<Shared>,
+    Extension(who): Extension<Actor>,
+    Path(place): Path<(String, String)>,
+) -> Result<Response, Failure> {
+    let (to, request) = at(place);
+    shared.suspend(&request, &who).await?;
+    Ok(Redirect::to(&to).into_response())
+}
+
+/// `POST /apps/NAME/NAMESPACE/resume`
+pub(crate) async fn resume(
+    State(shared): State<Shared>,
+    Extension(who): Extension<Actor>,
+    Path(place): Path<(String, String)>,
+) -> Result<Response, Failure> {
+    let (to, request) = at(place);
+    shared.resume(&request, &who).await?;
+    Ok(Redirect::to(&to).into_response())
+}
+
+fn at((application, namespace): (String, String)) -> (String, SuspendRequest) {
+    let to = format!("/apps/{application}");
+    let request = SuspendRequest {
+        application,
+        namespace,
+        ..SuspendRequest::default()
+    };
+    (to, request)
 }

@@ -20,6 +20,9 @@ pub(crate) struct Frame {
     pub(crate) commit: String,
     pub(crate) read_at: String,
     pub(crate) age: String,
+    /// When git was last looked at for something newer, and how long ago that is.
+    pub(crate) looked_at: String,
+    pub(crate) looked: String,
     pub(crate) wall: bool,
 }
 
@@ -40,6 +43,8 @@ impl Frame {
                 .to_owned(),
             read_at: view.fleet.read_at.clone(),
             age: age(&view.fleet.read_at, now),
+            looked: age(&view.fleet.looked_at.text(), now),
+            looked_at: view.fleet.looked_at.text(),
             wall,
         }
     }

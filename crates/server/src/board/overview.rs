@@ -1,6 +1,7 @@
 //! The overview `/`: applications × stages, what needs attention first.
 
-use super::frame::{Frame, age, page};
+use super::frame::{Frame, age, page, span};
+use crate::api::Failure;
 use crate::state::Shared;
 use crate::view::{Cell, Health, Row, View};
 use askama::Template;
@@ -59,11 +60,39 @@ struct Overview {
     healthy: usize,
     more: usize,
     next_page: usize,
+    builds: Vec<Build>,
+}
+
+/// A job whose latest run failed.
+struct Build {
+    job: String,
+    number: u64,
+    status: String,
+    namespace: String,
+    reason: String,
+    at: String,
+    age: String,
 }
 
 /// `GET /`
-pub(crate) async fn overview(State(shared): State<Shared>, Query(wanted): Query<Wanted>) -> Response {
+pub(crate) async fn overview(
+    State(shared): State<Shared>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response, Failure> {
     let (view, now) = (shared.view(), shared.clock.now());
+    let failed = shared.failed_builds().await?;
+    let builds = failed.into_iter().map(|run| {
+        let at = run.finished_at.unwrap_or(run.queued_at);
+        Build {
+            job: run.job,
+            number: run.number,
+            status: run.status,
+            namespace: run.namespace.unwrap_or_default(),
+            reason: run.reason.unwrap_or_default(),
+            at: at.to_string(),
+            age: span(at, now),
+        }
+    });
     let columns = columns(&view);
     let count = |health: fn(Health) -> bool| {
         view.applications
@@ -98,7 +127,8 @@ pub(crate) async fn overview(State(shared): State<Shared>, Query(wanted): Query<
             })
             .collect(),
     };
-    page(&Overview {
+    Ok(page(&Overview {
+        builds: builds.collect(),
         frame: Frame::new(&view, now, wanted.wall.is_some()),
         rows: shown.iter().skip(skip).take(PAGE).map(row).collect(),
         quiet: by_team(&folded),
@@ -110,7 +140,7 @@ pub(crate) async fn overview(State(shared): State<Shared>, Query(wanted): Query<
         more,
         columns,
         view,
-    })
+    }))
 }
 
 /// Stages in promotion order, then every other environment that runs an application.

@@ -26,6 +26,7 @@ struct ClusterPage {
 
 struct Entry {
     at: String,
+    shown: String,
     age: String,
     who: String,
     what: String,
@@ -97,6 +98,7 @@ pub(crate) async fn audit(State(shared): State<Shared>) -> Result<Response, Fail
         Entry {
             age: span(entry.at, now),
             at: entry.at.to_string(),
+            shown: entry.at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
             who: entry.actor,
             what: entry.action,
             subject,

@@ -8,13 +8,19 @@ mod everything;
 mod limits;
 mod logs;
 pub(crate) mod names;
+mod past;
 mod promote;
 mod remotes;
+mod rollback;
+mod suspend;
 mod why;
 
 pub(crate) use everything::stays_down;
 pub(crate) use logs::LogsRequest;
+pub(crate) use past::Past;
 pub(crate) use promote::PromoteRequest;
+pub(crate) use rollback::RollbackRequest;
+pub(crate) use suspend::{SuspendRequest, Suspension};
 
 use crate::api::{Failure, waits_for};
 use crate::reading::Reading;

@@ -3,7 +3,7 @@
 use super::limits;
 use crate::api::{Failure, waits_for};
 use crate::state::Shared;
-use herder_base::{AllowList, Namer};
+use herder_base::{AllowList, Commit, Namer};
 use herder_git::{Change, Signature};
 use herder_ledger::{Actor, NewPromotion};
 use herder_plan::Promotion;
@@ -59,6 +59,32 @@ impl Shared {
                 ),
             ));
         }
+        let commit = self
+            .commit_pins(&promotion, request.version.clone(), "promote", who)
+            .await?;
+        self.pass_over(self.bell.read_again()).await?;
+        let answer = with(
+            about,
+            "message",
+            format!("committed {} to {}", commit.short(), promotion.repository),
+        );
+        let answer = with(answer, "commit", commit.to_string());
+        if request.wait {
+            self.wait_healthy(&promotion, answer).await
+        } else {
+            Ok(answer)
+        }
+    }
+
+    /// Makes a decided commit, and writes down who did.
+    pub(super) async fn commit_pins(
+        &self,
+        promotion: &Promotion,
+        version: Option<String>,
+        action: &str,
+        who: &Actor,
+    ) -> Result<Commit, Failure> {
+        let moves: Vec<String> = promotion.moves.iter().map(ToString::to_string).collect();
         let by = who.name();
         let author = Signature {
             name: by.clone(),
@@ -92,7 +118,7 @@ impl Shared {
             application: promotion.application.clone(),
             from: Some(promotion.from.clone()),
             to: promotion.to.clone(),
-            version: request.version.clone().unwrap_or_else(|| {
+            version: version.unwrap_or_else(|| {
                 promotion
                     .moves
                     .last()
@@ -107,23 +133,12 @@ impl Shared {
         self.ledger.record_promotion(&record).await?;
         self.audit(
             who,
-            "promote",
+            action,
             &format!("{} to {}", promotion.application, promotion.to),
             &format!("commit {}", commit.short()),
         )
         .await?;
-        self.pass_over(self.bell.read_again()).await?;
-        let answer = with(
-            about,
-            "message",
-            format!("committed {} to {}", commit.short(), promotion.repository),
-        );
-        let answer = with(answer, "commit", commit.to_string());
-        if request.wait {
-            self.wait_healthy(&promotion, answer).await
-        } else {
-            Ok(answer)
-        }
+        Ok(commit)
     }
 
     async fn decide(&self, request: &PromoteRequest) -> Result<Promotion, Failure> {
@@ -151,7 +166,7 @@ impl Shared {
     }
 
     /// Waits until the promoted application is healthy or has failed.
-    async fn wait_healthy(&self, promotion: &Promotion, answer: Value) -> Result<Value, Failure> {
+    pub(super) async fn wait_healthy(&self, promotion: &Promotion, answer: Value) -> Result<Value, Failure> {
         let mut bell = self.live.listen();
         let deadline = tokio::time::Instant::now() + limits::HEALTHY;
         loop {
@@ -200,7 +215,7 @@ impl Shared {
     }
 }
 
-fn with(mut value: Value, field: &str, text: String) -> Value {
+pub(super) fn with(mut value: Value, field: &str, text: String) -> Value {
     if let Some(object) = value.as_object_mut() {
         object.insert(field.to_owned(), Value::from(text));
     }

@@ -7,7 +7,7 @@ use crate::view::{StepView, WhyView};
 
 impl Shared {
     /// The namespace that a name means: a namespace, or an environment's.
-    pub(super) fn namespace(&self, name: &str) -> String {
+    pub(crate) fn namespace(&self, name: &str) -> String {
         let environment = self
             .reading()
             .and_then(|reading| Some(reading.fleet.environment(name)?.namespace.clone()));
@@ -28,6 +28,10 @@ impl Shared {
             return Err(names::no_application(&view, application, asked, &namespace));
         }
         let held = self.held(application, &namespace);
+        let suspended = self.suspensions().await?;
+        let suspended = suspended
+            .iter()
+            .find(|one| one.application == application && one.namespace == namespace);
         let refused = view
             .pass
             .refusals
@@ -59,6 +63,7 @@ impl Shared {
             namespace,
             healthy: why.healthy
                 && held.is_none()
+                && suspended.is_none()
                 && refused.is_none()
                 && absent.is_none()
                 && hosts.is_empty(),
@@ -68,7 +73,10 @@ impl Shared {
             log_tail: why.log_tail,
         };
         // What keeps a new version from even being tried comes before how the old one is.
-        if let Some(reason) = held {
+        if let Some(one) = suspended {
+            shown.remedy = format!("`herder resume {application} -n {asked}` lets git have its way again");
+            shown.cause = one.why();
+        } else if let Some(reason) = held {
             shown.remedy = "mend what git says; until then what runs stays as it is".to_owned();
             shown.cause = format!("held: {reason}");
         } else if let Some((reason, remedy)) = refused {

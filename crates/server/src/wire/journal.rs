@@ -5,7 +5,7 @@ use herder_base::chain;
 use herder_jobs::{
     Cause, Decision, Journal, NewRun, PortError, RunId, RunRecord, RunStatus, RunUpdate, SeenHead,
 };
-use herder_ledger::{DecisionRecord, Head, Ledger, RunChange, RunFilter, RunRow};
+use herder_ledger::{Actor, AuditEntry, DecisionRecord, Head, Ledger, RunChange, RunFilter, RunRow};
 use jiff::Timestamp;
 
 /// Keeps runs, heads and decisions in the ledger.
@@ -17,6 +17,27 @@ impl LedgerJournal {
     #[must_use]
     pub(crate) const fn new(ledger: Ledger) -> Self {
         Self(ledger)
+    }
+}
+
+impl LedgerJournal {
+    /// Writes down that a run began or ended.
+    async fn audit(
+        &self,
+        at: Timestamp,
+        action: &str,
+        job: &str,
+        number: u64,
+        detail: String,
+    ) -> Result<(), PortError> {
+        let entry = AuditEntry {
+            at,
+            actor: Actor::herder(),
+            action: action.to_owned(),
+            subject: format!("{job} #{number}"),
+            detail,
+        };
+        self.0.audit(&entry).await.map(drop).map_err(|error| port(&error))
     }
 }
 
@@ -70,7 +91,18 @@ impl Journal for LedgerJournal {
                 log: format!("{}/{{n}}.log", run.job),
                 job: run.job,
             };
-            record(self.0.create_run(&row).await.map_err(|e| port(&e))?)
+            let row = self.0.create_run(&row).await.map_err(|e| port(&e))?;
+            // Who starts one by hand is recorded with what was proved of him, where he asks.
+            if !run
+                .causes
+                .iter()
+                .any(|cause| matches!(cause, Cause::Manual { .. }))
+            {
+                let why: Vec<String> = run.causes.iter().map(ToString::to_string).collect();
+                self.audit(run.queued_at, "run.start", &row.job, row.number, why.join("; "))
+                    .await?;
+            }
+            record(row)
         })
     }
 
@@ -86,7 +118,17 @@ impl Journal for LedgerJournal {
                 finished_at: update.finished_at,
             };
             let changed = self.0.change_run(&id.job, id.number, &change).await;
-            changed.map_err(|e| port(&e))
+            changed.map_err(|e| port(&e))?;
+            if let (Some(status), Some(at)) = (
+                update.status.filter(|status| status.is_final()),
+                change.finished_at,
+            ) {
+                let reason = change.reason.unwrap_or_default();
+                let detail = format!("{} {reason}", status.as_str());
+                self.audit(at, "run.end", &id.job, id.number, detail.trim().to_owned())
+                    .await?;
+            }
+            Ok(())
         })
     }
 
