@@ -268,7 +268,6 @@ mod tests {
         };
         assert!(matches!(hold(&fleet, &[]), Cow::Borrowed(_)));
         let held = hold(&fleet, std::slice::from_ref(&one));
-        let why = "suspended by ada until 1970-01-01T00:01:00Z: load test";
         let (left, why) = objects(&held, "staging");
         assert_eq!(left, ["web"]);
         assert_eq!(
