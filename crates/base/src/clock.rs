@@ -36,6 +36,11 @@ impl FixedClock {
         Self(Arc::new(Mutex::new(at)))
     }
 
+    /// Sets the clock, also back.
+    pub fn set(&self, at: Timestamp) {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = at;
+    }
+
     /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
         let mut at = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -72,6 +72,8 @@ pub(crate) enum Command {
     Webhook,
     /// Check and export the record of who did what
     Audit(commands::audit::Args),
+    /// Show the last plan: every action with its reason and what became of it
+    Plan(commands::plan::Args),
     /// Move an application's version to a stage by a commit in its config repository
     Promote(commands::promote::Args),
     /// Give an application the version back that a stage had before, by a commit in its config repository

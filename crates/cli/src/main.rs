@@ -21,6 +21,7 @@ mod names;
 mod output;
 mod paint;
 mod platform;
+mod waiting;
 mod watching;
 
 use std::ffi::OsString;

@@ -2,9 +2,11 @@
 
 use crate::failing::Failing;
 use crate::locate::foreign;
+use crate::waiting::{self, LINES};
 use anyhow::{Context, Result};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
+use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request, Response};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -16,9 +18,6 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// How long a plain answer may take. Streams are not bound by it.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The data directory when none is named: the system-wide one of who has it, else the user's own.
 pub(crate) fn default_dir() -> PathBuf {
@@ -78,6 +77,8 @@ pub(crate) struct Platform {
     base: String,
     token: String,
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    /// How long nothing may be heard.
+    patience: Duration,
 }
 
 /// The authority of the platform inside the cluster, where nothing else is said.
@@ -97,6 +98,7 @@ impl Platform {
             base: base.trim_end_matches('/').to_owned(),
             token: token.to_owned(),
             client: Client::builder(TokioExecutor::new()).build(connector),
+            patience: waiting::patience()?,
         })
     }
 
@@ -116,13 +118,42 @@ impl Platform {
     }
 
     async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
-        let answer = tokio::time::timeout(PATIENCE, async {
-            let response = self.send(method, path, body).await?;
-            Ok::<_, anyhow::Error>(response.into_body().collect().await?.to_bytes())
-        });
-        let bytes = answer.await.map_err(|_| {
-            Failing::unreachable(format!("{}{path} did not answer in {PATIENCE:?}", self.base))
-        })??;
+        // As long as the other side says that it works, it is waited for.
+        let mut last = None;
+        let silent = |last: &Option<String>| {
+            let waited = last.as_ref().map(|what| format!("; it was waiting for {what}"));
+            Failing::unreachable(format!(
+                "{}{path} has said nothing for {:?}{}",
+                self.base,
+                self.patience,
+                waited.unwrap_or_default()
+            ))
+        };
+        let response = tokio::time::timeout(self.patience, self.send(method, path, body));
+        let mut response = response.await.map_err(|_| silent(&last))??;
+        let lines = response
+            .headers()
+            .get(CONTENT_TYPE)
+            .is_some_and(|kind| kind == LINES);
+        let mut bytes = Vec::new();
+        loop {
+            let frame = tokio::time::timeout(self.patience, response.body_mut().frame());
+            let Some(frame) = frame.await.map_err(|_| silent(&last))? else {
+                break;
+            };
+            if let Ok(data) = frame?.into_data() {
+                bytes.extend_from_slice(&data);
+            }
+            while let Some(end) = bytes.iter().position(|byte| lines && *byte == b'\n') {
+                let line: Vec<u8> = bytes.drain(..=end).collect();
+                if let Some(answer) = waiting::line(&line, &mut last)? {
+                    return Ok(answer);
+                }
+            }
+        }
+        if lines {
+            return Err(silent(&last).hint("it was stopped meanwhile").into());
+        }
         serde_json::from_slice(&bytes)
             .with_context(|| format!("{}{path} did not answer with JSON", self.base))
     }
@@ -152,7 +183,7 @@ impl Platform {
             .header("authorization", format!("Bearer {}", self.token))
             .header("x-herder-user", claim())
             .header("content-type", "application/json")
-            .header("accept", "application/json")
+            .header("accept", format!("application/json, {LINES}"))
             .body(Full::new(Bytes::from(bytes)))?;
         let response = self.client.request(request).await;
         let response = response.map_err(|error| {

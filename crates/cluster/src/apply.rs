@@ -14,6 +14,8 @@ const AT_ONCE: usize = 32;
 const TRIES: u32 = 4;
 /// How long a new kind may take to be served.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The annotation that lets an object have fields that the cluster does not know, if it is `"false"`.
+const STRICT: &str = "herder.dev/strict";
 
 impl Cluster {
     /// Carries out a plan, phase by phase, many actions of a phase at a time. Held actions have no outcome.
@@ -39,6 +41,7 @@ impl Cluster {
             }
             outcomes.extend(done);
         }
+        self.memory.learn(plan, &|key| self.cache.get(key), &mut outcomes);
         outcomes
     }
 
@@ -71,14 +74,16 @@ impl Cluster {
             unit: action.unit.clone(),
             application: action.application.clone(),
             result,
+            again: false,
         }
     }
 
     async fn make(&self, action: &Action) -> Result<Effect, Error> {
         let value = action.value.as_deref().ok_or(Error::Nameless)?;
         let before = self.cache.version_of(&action.key);
-        let (status, answer) = self.apply_object(value, MANAGER).await?;
+        let (status, answer) = self.apply_object(value, MANAGER, is_strict(value)).await?;
         self.cache.written(&answer);
+        self.memory.taken(&action.key, value, &answer);
         let after = answer
             .pointer("/metadata/resourceVersion")
             .and_then(Value::as_str);
@@ -116,6 +121,11 @@ impl Cluster {
         // Late kinds are told by the outcomes of their objects.
         let _late = tokio::time::timeout(PATIENCE, served).await;
     }
+}
+
+/// Whether fields that the cluster does not know are refused rather than dropped.
+fn is_strict(value: &Value) -> bool {
+    !herder_object::annotations(value).any(|(name, value)| name == STRICT && value == "false")
 }
 
 /// The kinds that a CustomResourceDefinition brings.

@@ -2,7 +2,7 @@
 
 use herder_object::{Gvk, Key};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
@@ -53,7 +53,11 @@ pub(crate) struct Cache {
     wanted: watch::Sender<Vec<Watch>>,
     running: watch::Sender<bool>,
     changed: watch::Sender<u64>,
+    finished: Mutex<VecDeque<Arc<Value>>>,
 }
+
+/// How many Jobs that ended and went are kept for whoever observes next.
+const REMEMBERED: usize = 1000;
 
 impl Default for Cache {
     fn default() -> Self {
@@ -62,6 +66,7 @@ impl Default for Cache {
             wanted: watch::Sender::new(Vec::new()),
             running: watch::Sender::new(false),
             changed: watch::Sender::new(0),
+            finished: Mutex::default(),
         }
     }
 }
@@ -107,7 +112,12 @@ impl Cache {
                 return;
             }
             Change::Complete => {
-                seen.objects = seen.coming.take().unwrap_or_default();
+                let before = std::mem::replace(&mut seen.objects, seen.coming.take().unwrap_or_default());
+                for (place, object) in &before {
+                    if !seen.objects.contains_key(place) {
+                        self.note_finished(watch, object);
+                    }
+                }
                 seen.complete = true;
                 seen.error = None;
             }
@@ -121,6 +131,7 @@ impl Cache {
             }
             Change::Gone(object) => {
                 seen.objects.remove(&place(&object));
+                self.note_finished(watch, &Arc::new(prepared(object)));
             }
             Change::Failed(why) => seen.error = Some(why),
         }
@@ -161,6 +172,37 @@ impl Cache {
             .filter(|(w, _)| w.gvk == key.gvk)
             .find_map(|(_, seen)| seen.objects.get(&at))?;
         Some(object.pointer("/metadata/resourceVersion")?.as_str()?.to_owned())
+    }
+
+    /// An object that some watch has seen.
+    pub(crate) fn get(&self, key: &Key) -> Option<Arc<Value>> {
+        let at = (key.namespace.clone(), key.name.clone());
+        let all = self.seen();
+        all.iter()
+            .filter(|(w, _)| w.gvk == key.gvk)
+            .find_map(|(_, seen)| seen.objects.get(&at).cloned())
+    }
+
+    /// Jobs and pods of fleets that had ended when they were last seen, and are gone.
+    pub(crate) fn finished(&self) -> Vec<Arc<Value>> {
+        self.finished
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .cloned()
+            .collect()
+    }
+
+    fn note_finished(&self, watch: &Watch, object: &Arc<Value>) {
+        let fleets = || herder_object::labels(object).any(|(name, _)| name == crate::FLEET);
+        if watch.gvk.kind == "Job" && crate::snapshot::is_over(object) && fleets() {
+            let mut finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+            // Whoever observes writes down what it sees: only what went since then matters.
+            if finished.len() >= REMEMBERED {
+                finished.pop_front();
+            }
+            finished.push_back(Arc::clone(object));
+        }
     }
 
     /// All objects of a watch.

@@ -2,6 +2,7 @@
 
 use crate::cache::Cache;
 use crate::discovery::Kinds;
+use crate::memory::Memory;
 use crate::wire::{Patch, Wire, encode};
 use crate::{Error, LogOptions};
 use bytes::Bytes;
@@ -23,6 +24,7 @@ pub struct Cluster {
     pub(crate) wire: Wire,
     pub(crate) kinds: Arc<RwLock<Option<Arc<Kinds>>>>,
     pub(crate) cache: Arc<Cache>,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) namespace: Arc<str>,
 }
 
@@ -69,6 +71,7 @@ impl Cluster {
             kinds: Arc::default(),
             namespace: namespace.into(),
             cache: Arc::new(Cache::default()),
+            memory: Arc::default(),
         })
     }
 
@@ -227,17 +230,19 @@ impl Cluster {
     /// # Errors
     /// An [`Error`].
     pub async fn server_apply(&self, object: &Value, manager: &str) -> Result<Value, Error> {
-        Ok(self.apply_object(object, manager).await?.1)
+        Ok(self.apply_object(object, manager, false).await?.1)
     }
 
     pub(crate) async fn apply_object(
         &self,
         object: &Value,
         manager: &str,
+        strict: bool,
     ) -> Result<(http::StatusCode, Value), Error> {
         let key = Key::of(object).ok_or(Error::Nameless)?;
         let path = self.kinds_with(&key.gvk).await?.object(&key)?;
-        let path = format!("{path}?fieldManager={}&force=true", encode(manager));
+        let validation = if strict { "&fieldValidation=Strict" } else { "" };
+        let path = format!("{path}?fieldManager={}&force=true{validation}", encode(manager));
         self.wire.patch(&path, Patch::Apply, object).await
     }
 

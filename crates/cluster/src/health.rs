@@ -225,6 +225,33 @@ fn settled(workload: &Workload<'_>) -> bool {
     }
 }
 
+/// What the ready pods of a workload run, if its version is that of its image and none of them runs it.
+fn serving(workload: &Workload<'_>) -> Option<String> {
+    let wanted = tag(workload.object.pointer("/spec/template/spec")?)?;
+    if label(workload.object, VERSION) != wanted {
+        return None;
+    }
+    let ready = workload
+        .pods
+        .iter()
+        .filter(|pod| is(pod, "Ready", "True") && !going(pod));
+    let mut tags: Vec<&str> = ready.filter_map(|pod| tag(pod.get("spec")?)).collect();
+    tags.sort_unstable();
+    tags.dedup();
+    (!tags.is_empty() && !tags.contains(&wanted)).then(|| tags.join(", "))
+}
+
+/// The tag of the first container whose image has one.
+fn tag(spec: &Value) -> Option<&str> {
+    let containers = spec.get("containers")?.as_array()?;
+    containers.iter().find_map(|container| {
+        let image = container.get("image")?.as_str()?;
+        let name = image.split('@').next()?;
+        let (_, tag) = name.rsplit_once(':').filter(|(_, tag)| !tag.contains('/'))?;
+        (tag != "latest").then_some(tag)
+    })
+}
+
 /// All applications of a snapshot.
 pub(crate) fn applications(snapshot: &Snapshot) -> Vec<AppState> {
     let events = snapshot.events_by_uid();
@@ -245,6 +272,9 @@ pub(crate) fn applications(snapshot: &Snapshot) -> Vec<AppState> {
         let version = label(workload.object, VERSION);
         if !version.is_empty() {
             version.clone_into(&mut state.version);
+        }
+        if let Some(serving) = serving(workload) {
+            state.serving = serving;
         }
         state.owned |= !label(workload.object, FLEET).is_empty();
         if workload.kind != "Job" {
@@ -408,6 +438,16 @@ mod tests {
             "{}",
             broken.reason
         );
+        let mut newer = snapshot(true, false);
+        let image = |version: &str| json!({"containers": [{"name": "web", "image": format!("x:{version}")}]});
+        let mut deployment = (*newer.deployments[0]).clone();
+        deployment["spec"]["template"]["spec"] = image("1.2");
+        newer.deployments = vec![Arc::new(deployment)];
+        let mut old = (*newer.pods[0]).clone();
+        old["spec"] = image("1.1");
+        newer.pods[0] = Arc::new(old);
+        assert_eq!(state(&newer).serving, "1.1");
+        assert_eq!(broken.serving, "");
         let late = state(&snapshot(false, false));
         assert_eq!(late.health, Health::Degraded);
         assert!(

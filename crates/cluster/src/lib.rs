@@ -29,6 +29,7 @@ mod error;
 mod events;
 mod health;
 mod lookup;
+mod memory;
 mod observe;
 mod run;
 mod snapshot;

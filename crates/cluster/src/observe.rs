@@ -37,6 +37,11 @@ impl Cluster {
             kinds
         };
         let mut observed = Observed::default();
+        observed.learn(self.memory.all());
+        self.cache
+            .finished()
+            .into_iter()
+            .for_each(|job| observed.finish(job));
         // What can only be created (`Binding`, reviews) cannot be kept true: as if it were not served.
         for (group, kind, served) in kinds
             .all()
@@ -135,7 +140,9 @@ impl Cluster {
                     .await;
                 match listed {
                     // It was served a moment ago.
-                    Err(error) if error.is_not_found() => Ok((gvk, Vec::new())),
+                    Err(error) if error.is_not_found() || matches!(error, Error::Unserved { .. }) => {
+                        Ok((gvk, Vec::new()))
+                    }
                     Err(error) => Err(error),
                     Ok(objects) => Ok((gvk, objects)),
                 }

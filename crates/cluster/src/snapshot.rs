@@ -125,6 +125,11 @@ pub(crate) fn is(object: &Value, kind: &str, status: &str) -> bool {
     condition(object, kind).is_some_and(|c| text(c, "/status") == status)
 }
 
+/// Whether a Job has ended, well or not.
+pub(crate) fn is_over(job: &Value) -> bool {
+    is(job, "Complete", "True") || is(job, "Failed", "True")
+}
+
 /// Whether deletion was asked for.
 pub(crate) fn going(object: &Value) -> bool {
     !text(object, "/metadata/deletionTimestamp").is_empty()

@@ -39,6 +39,8 @@ pub struct AppState {
     pub reason: String,
     /// The version label of its workloads, empty if there is none.
     pub version: String,
+    /// The version that its ready pods run, if none of them runs the one that is wanted.
+    pub serving: String,
     /// Ready pods.
     pub ready: u64,
     /// Wanted pods.

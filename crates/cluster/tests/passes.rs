@@ -81,6 +81,27 @@ spec:
     ),
 ];
 
+/// What made passes that never ended: dropped fields, refused objects, a claim that names no volume, Jobs that go.
+const ENDLESS: &[(&str, &str)] = &[
+    ("fleet.yaml", "name: endless\ndiscover: e/*\n"),
+    (
+        "e/endless/dropped.yaml",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: dropped, annotations: {herder.dev/strict: 'false'}}\ndata: {a: b}\ndataa: {x: y}\n",
+    ),
+    (
+        "e/endless/deployment.yaml",
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d, annotations: {herder.dev/strict: 'false'}}\nspec: {replcias: 3, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: host, imag: x}]}}}\n",
+    ),
+    (
+        "e/endless/claim.yaml",
+        "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: p}\nspec: {volumeName: '', accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n",
+    ),
+    (
+        "e/endless/refused.yaml",
+        "apiVersion: v1\nkind: Service\nmetadata: {name: refused}\nspec: {type: Nonsense, ports: [{port: 80}]}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: UPPER}\n",
+    ),
+];
+
 fn inputs(root: Tree) -> Inputs {
     Inputs {
         fleet_url: "/fleet.git".into(),
@@ -163,6 +184,131 @@ async fn twice(cluster: &Cluster, root: Tree) -> Fleet {
     fleet
 }
 
+/// What is refused stays refused, what is dropped stays dropped: neither is written by every pass.
+async fn endless(cluster: &Cluster) {
+    let (fleet, _) = read(&inputs(Tree::from_texts(ENDLESS.iter().copied()).unwrap()));
+    let scope = Scope {
+        fleet: fleet.name.clone(),
+        kinds: fleet.kinds(),
+    };
+    let mut refused = Vec::new();
+    for number in 0..3 {
+        let observed = cluster.observe(&scope).await.unwrap();
+        let plan = check(plan(&fleet, &observed, &state(), Timestamp::UNIX_EPOCH)).unwrap();
+        let outcomes = cluster.apply(&plan).await;
+        let writes: Vec<String> = plan
+            .writes()
+            .map(|action| format!("{}: {}", action.key, action.reason))
+            .collect();
+        match number {
+            0 => {
+                refused = outcomes
+                    .iter()
+                    .filter(|outcome| outcome.result.is_err())
+                    .map(|outcome| outcome.key.name.clone())
+                    .collect()
+            }
+            _ => assert!(writes.is_empty(), "pass {number}: {writes:#?}"),
+        }
+    }
+    refused.sort();
+    assert_eq!(refused, ["UPPER", "refused"]);
+    assert_eq!(cluster.lessons().refusals().count(), 2);
+    // Its time has come: tried once more, and known to be said again.
+    let observed = cluster.observe(&scope).await.unwrap();
+    let later = Timestamp::from_second(6).unwrap();
+    let plan = check(plan(&fleet, &observed, &state(), later)).unwrap();
+    let outcomes = cluster.apply(&plan).await;
+    assert!(
+        outcomes.len() == 2 && outcomes.iter().all(|outcome| outcome.again),
+        "{outcomes:?}"
+    );
+}
+
+/// Any folder as a fleet, named by HERDER_FLEETS (parted by `:`): its findings are printed, and a second pass writes
+/// nothing. For trying what strangers' repositories hold.
+async fn strangers(cluster: &Cluster) {
+    for dir in std::env::var("HERDER_FLEETS")
+        .unwrap_or_default()
+        .split(':')
+        .filter(|dir| !dir.is_empty())
+    {
+        let mut builder = TreeBuilder::default();
+        add(&mut builder, Path::new(dir), Path::new(dir));
+        let (fleet, found) = read(&inputs(builder.build(Commit::new("a".repeat(40)))));
+        eprintln!(
+            "== {dir}: {} objects, {} findings",
+            fleet.objects().count(),
+            found.len()
+        );
+        found.iter().for_each(|found| eprintln!("  {found}"));
+        let scope = Scope {
+            fleet: fleet.name.clone(),
+            kinds: fleet.kinds(),
+        };
+        for number in 0..3 {
+            let observed = cluster.observe(&scope).await.unwrap();
+            let plan = check(plan(&fleet, &observed, &state(), Timestamp::UNIX_EPOCH)).unwrap();
+            let writes: Vec<String> = plan
+                .writes()
+                .map(|action| format!("{:?} {}: {}", action.what, action.key, action.reason))
+                .collect();
+            eprintln!(
+                "  pass {number}: {} writes, {} unchanged, {} absent",
+                writes.len(),
+                plan.unchanged,
+                plan.absent.len()
+            );
+            if number > 0 {
+                writes.iter().for_each(|write| eprintln!("  WROTE AGAIN {write}"));
+            }
+            for outcome in cluster.apply(&plan).await {
+                if let Err(why) = &outcome.result {
+                    eprintln!("  refused {}: {why}", outcome.key);
+                }
+            }
+            if number == 0 {
+                plan.notes.iter().for_each(|note| eprintln!("  {note}"));
+            }
+        }
+        for (key, refusal) in cluster.lessons().refusals() {
+            eprintln!("  stands {key} {:?} {}", refusal.fields(), refusal.is_immutable());
+        }
+        pass(
+            cluster,
+            &fleet,
+            &State {
+                everything_down: true,
+                allow_mass_delete: true,
+                ..state()
+            },
+        )
+        .await;
+    }
+}
+
+fn add(builder: &mut TreeBuilder, root: &Path, dir: &Path) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+        if path.is_symlink() {
+            let target = std::fs::read_link(&path).unwrap();
+            let file = herder_base::File {
+                bytes: target.to_str().unwrap().as_bytes().into(),
+                executable: false,
+                symlink: true,
+            };
+            builder.insert_file(&name, file).unwrap();
+        } else if path.is_dir() {
+            if !name.ends_with(".git") {
+                add(builder, root, &path);
+            }
+        } else {
+            builder.insert(&name, std::fs::read(&path).unwrap()).unwrap();
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_second_pass_writes_nothing() {
     let dir = tempfile::tempdir().unwrap();
@@ -201,6 +347,8 @@ async fn a_second_pass_writes_nothing() {
         ..state()
     };
     pass(&cluster, &fleet, &down).await;
+    endless(&cluster).await;
+    strangers(&cluster).await;
     if let Some(root) = estate() {
         twice(&cluster, root).await;
     }

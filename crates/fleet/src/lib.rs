@@ -14,10 +14,10 @@ mod read;
 mod render;
 
 pub use model::{
-    Acknowledged, Application, ConfigSource, Desired, Environment, EnvironmentKind, Fleet, Held, Inputs, Lease,
-    Policy, Role, Settings, SourceRef, StateRule, Team, Unit, UnitOrigin,
+    Acknowledged, Application, ConfigSource, Desired, Environment, EnvironmentKind, Fleet, Held, Hook, Inputs,
+    Lease, LeftOut, Policy, Role, Settings, SourceRef, Stage, StateRule, Team, Turn, Unit, UnitOrigin,
 };
-pub use promote::{Move, Pinned, PromoteError, Promotion, pinned, promote, release, rollback};
+pub use promote::{Move, Pinned, PromoteError, Promotion, is_older, pinned, promote, release, rollback};
 pub use read::{Renders, read, sources};
 pub use render::inject;
 
@@ -33,5 +33,9 @@ pub const VERSION_LABEL: &str = "herder.dev/version";
 pub const STATE_LABEL: &str = "herder.dev/state";
 /// Annotation with `repository//path:line@commit`; never compared, so that commits which change nothing write nothing.
 pub const SOURCE_ANNOTATION: &str = "herder.dev/source";
+/// Annotation by which an object that cannot be changed in place is deleted and made again.
+pub const RECREATE_ANNOTATION: &str = "herder.dev/recreate";
+/// Annotation on hooks with the state of their application that they run for.
+pub const RUN_ANNOTATION: &str = "herder.dev/run";
 /// Annotation with the hash of what git wants; a live object with another hash is applied again.
 pub const HASH_ANNOTATION: &str = "herder.dev/hash";

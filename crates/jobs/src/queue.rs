@@ -1,7 +1,7 @@
 //! What waits to run. Pure: times and limits are arguments.
 
 use crate::run::{Cause, RunId};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 
 /// A run that waits.
@@ -59,6 +59,13 @@ impl Queue {
             .iter()
             .position(|waiting| waiting.not_before <= now && free(&waiting.id.job))?;
         Some(self.0.remove(index))
+    }
+
+    /// Lets quiet periods end earlier, after the clock was set back.
+    pub(crate) fn earlier_by(&mut self, back: SignedDuration) {
+        for waiting in &mut self.0 {
+            waiting.not_before = waiting.not_before.saturating_sub(back).unwrap_or(Timestamp::MIN);
+        }
     }
 
     /// When the next quiet period ends.

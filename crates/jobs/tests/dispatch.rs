@@ -705,3 +705,23 @@ async fn what_cannot_be_done_does_not_run() {
     assert_eq!(record.reason.unwrap(), "the job has no step: nothing was done");
     world.end().await;
 }
+
+/// Without following the clock, the hour it was set back by would pass without a run.
+#[tokio::test]
+async fn a_clock_that_is_set_back_silences_nobody() {
+    let world = World::new();
+    let mut often = job("often", &["true"]);
+    often.triggers = vec![Trigger::Cron("* * * * *".to_owned())];
+    world.define(&[often]).await;
+    world.advance(60).await;
+    world.ended("often", 1).await;
+    let before = world.clock.now();
+    world.clock.set(before - jiff::SignedDuration::from_hours(1));
+    world.jobs.tick().await.unwrap();
+    for number in 2..4 {
+        world.advance(60).await;
+        world.ended("often", number).await;
+    }
+    assert!(world.clock.now() < before);
+    world.end().await;
+}

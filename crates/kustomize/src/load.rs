@@ -280,6 +280,11 @@ impl<'a> Loader<'a> {
         let bytes = self.load(context, path)?;
         match std::str::from_utf8(&bytes) {
             Ok(text) => Ok(text.to_owned()),
+            Err(_) if bytes.starts_with(b"\0GITCRYPT\0") => {
+                Err(Error::new("the file is encrypted by git-crypt")
+                    .in_file(&self.name(path))
+                    .hint("commit it decrypted to a repository of its own, or put its values into Vault"))
+            }
             Err(_) => Err(Error::new("the file is not UTF-8 text").in_file(&self.name(path))),
         }
     }

@@ -5,6 +5,7 @@ use crate::{Error, Ledger};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
+use sqlx::{Any, Transaction};
 
 /// A deployment about to be recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,55 +52,22 @@ pub struct Deployment {
 }
 
 impl Ledger {
-    /// Appends to the history, unless the last row of that application and namespace says the same.
+    /// Appends to the history what does not say the same as the last row of its application and namespace; all at once,
+    /// so that the disk is waited for once. Says how many rows are new.
     ///
     /// # Errors
-    /// If the database fails.
-    pub async fn record_deployment(&self, new: &NewDeployment) -> Result<bool, Error> {
-        let fail = Error::database;
+    /// If the database fails; then nothing was appended.
+    pub async fn record_deployments(&self, all: &[NewDeployment]) -> Result<usize, Error> {
         let mut transaction = self.begin().await?;
-        // The counter first: it serialises writers, so the comparison below cannot race.
-        let id = Self::next(&mut transaction, "deployments").await?;
-        let last = sqlx::query(
-            "SELECT * FROM deployments WHERE application = $1 AND namespace = $2 ORDER BY id DESC LIMIT 1",
-        )
-        .bind(&new.application)
-        .bind(&new.namespace)
-        .fetch_optional(&mut *transaction)
-        .await
-        .map_err(fail("read the deployment history"))?
-        .map(|row| read(&row))
-        .transpose()?;
-        if last.is_some_and(|last| {
-            (last.version, last.commit, last.health, last.detail)
-                == (
-                    new.version.clone(),
-                    new.commit.clone(),
-                    new.health.clone(),
-                    new.detail.clone(),
-                )
-        }) {
-            return Ok(false);
+        let mut appended = 0;
+        for new in all {
+            appended += usize::from(append(&mut transaction, new).await?);
         }
-        sqlx::query(
-            "INSERT INTO deployments (id, application, namespace, version, commit_id, job, number, health, detail, at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-        )
-        .bind(id)
-        .bind(&new.application)
-        .bind(&new.namespace)
-        .bind(&new.version)
-        .bind(&new.commit)
-        .bind(new.run.as_ref().map(|(job, _)| job.as_str()))
-        .bind(new.run.as_ref().map(|(_, n)| signed(*n)))
-        .bind(&new.health)
-        .bind(&new.detail)
-        .bind(millis(new.at))
-        .execute(&mut *transaction)
-        .await
-        .map_err(fail("record a deployment"))?;
-        transaction.commit().await.map_err(fail("record a deployment"))?;
-        Ok(true)
+        transaction
+            .commit()
+            .await
+            .map_err(Error::database("record deployments"))?;
+        Ok(appended)
     }
 
     /// The history, newest first, of one application and one namespace where named.
@@ -142,6 +110,47 @@ impl Ledger {
         .map(read)
         .collect()
     }
+}
+
+async fn append(transaction: &mut Transaction<'_, Any>, new: &NewDeployment) -> Result<bool, Error> {
+    let fail = Error::database;
+    // The counter first: it serialises writers, so the comparison below cannot race.
+    let id = Ledger::next(transaction, "deployments").await?;
+    let last = sqlx::query(
+        "SELECT * FROM deployments WHERE application = $1 AND namespace = $2 ORDER BY id DESC LIMIT 1",
+    )
+    .bind(&new.application)
+    .bind(&new.namespace)
+    .fetch_optional(&mut **transaction)
+    .await
+    .map_err(fail("read the deployment history"))?
+    .map(|row| read(&row))
+    .transpose()?;
+    let same = last.is_some_and(|last| {
+        (&last.version, &last.commit, &last.health, &last.detail)
+            == (&new.version, &new.commit, &new.health, &new.detail)
+    });
+    if same {
+        return Ok(false);
+    }
+    sqlx::query(
+        "INSERT INTO deployments (id, application, namespace, version, commit_id, job, number, health, detail, at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+    )
+    .bind(id)
+    .bind(&new.application)
+    .bind(&new.namespace)
+    .bind(&new.version)
+    .bind(&new.commit)
+    .bind(new.run.as_ref().map(|(job, _)| job.as_str()))
+    .bind(new.run.as_ref().map(|(_, n)| signed(*n)))
+    .bind(&new.health)
+    .bind(&new.detail)
+    .bind(millis(new.at))
+    .execute(&mut **transaction)
+    .await
+    .map_err(fail("record a deployment"))?;
+    Ok(true)
 }
 
 fn read(row: &AnyRow) -> Result<Deployment, Error> {

@@ -14,7 +14,7 @@ const KEPT: u64 = 300;
 /// One action of a plan, without the value that it writes, which may be secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedAction {
-    /// Of what it is: `object`, `policy`, `role` or `job`.
+    /// Of what it is: `object`, `policy` or `role`.
     pub part: String,
     /// `apply`, `delete` or `hold`.
     pub what: String,

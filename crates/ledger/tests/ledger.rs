@@ -166,8 +166,9 @@ async fn everything_is_read_back_as_written() {
         detail: String::new(),
         at: at(3),
     };
-    assert!(ledger.record_deployment(&deployment).await.unwrap());
-    assert!(!ledger.record_deployment(&deployment).await.unwrap());
+    let twice = [deployment.clone(), deployment.clone()];
+    assert_eq!(ledger.record_deployments(&twice).await.unwrap(), 1);
+    assert_eq!(ledger.record_deployments(&twice).await.unwrap(), 0);
     let history = ledger.deployments(None, Some("staging"), 9).await.unwrap();
     assert_eq!(history.len(), 1);
     assert_eq!(history[0].run, Some(("abc".into(), 3)));

@@ -14,6 +14,7 @@ pub mod quantity;
 pub mod references;
 pub mod schema;
 pub mod strategic;
+pub mod strict;
 pub mod yaml;
 
 pub use cause::Cause;

@@ -1,26 +1,31 @@
 //! Whether a live object already is as git says: every field that git names is equal, whatever the server added.
 
+use crate::Difference;
 use base64::Engine as _;
 use herder_fleet::{HASH_ANNOTATION, SOURCE_ANNOTATION};
 use serde_json::Value;
 
-/// What is different first, for people; `None` if nothing is.
-pub(crate) fn difference(desired: &Value, live: &Value) -> Option<String> {
-    let same_version = desired.get("apiVersion") == live.get("apiVersion");
+/// What is different first, for people; `None` if nothing is but what the cluster is known to keep otherwise.
+pub(crate) fn difference(desired: &Value, live: &Value, kept: &[Difference]) -> Option<String> {
     let annotation = |value: &Value| {
         herder_object::annotations(value)
             .find(|(name, _)| *name == HASH_ANNOTATION)
             .map(|(_, hash)| hash.to_owned())
     };
-    let found = if same_version {
-        fields(desired, live, &mut Vec::new())
-    } else {
-        None
-    };
-    if let Some((path, wanted, found)) = found {
+    let found = differences(desired, live);
+    if let Some(Difference { path, wanted, found }) = found.iter().find(|found| !kept.contains(found)) {
+        // Never what a Secret holds: plans are shown and stored.
+        let hidden = is_secret(desired) && (path.starts_with("data") || path.starts_with("stringData"));
+        let short = |value: &Value| {
+            if hidden {
+                "(not shown)".to_owned()
+            } else {
+                short(value)
+            }
+        };
         return Some(match found {
-            Some(found) => format!("{path} is {} instead of {}", short(&found), short(&wanted)),
-            None => format!("{path} is missing, it should be {}", short(&wanted)),
+            Some(found) => format!("{path} is {} instead of {}", short(found), short(wanted)),
+            None => format!("{path} is missing, it should be {}", short(wanted)),
         });
     }
     // Equal as far as git says now, but git said more before: only applying again removes it.
@@ -28,11 +33,22 @@ pub(crate) fn difference(desired: &Value, live: &Value) -> Option<String> {
         .then(|| "git has changed or no longer has some of its fields".to_owned())
 }
 
-type Difference = (String, Value, Option<Value>);
+fn is_secret(object: &Value) -> bool {
+    herder_object::kind(object) == "Secret" && herder_object::api_version(object) == "v1"
+}
 
-fn fields<'a>(desired: &'a Value, live: &Value, path: &mut Vec<&'a str>) -> Option<Difference> {
+/// Every field that git names and that is otherwise.
+pub(crate) fn differences(desired: &Value, live: &Value) -> Vec<Difference> {
+    let mut found = Vec::new();
+    if desired.get("apiVersion") == live.get("apiVersion") {
+        fields(desired, live, &mut Vec::new(), &mut found);
+    }
+    found
+}
+
+fn fields<'a>(desired: &'a Value, live: &Value, path: &mut Vec<&'a str>, different: &mut Vec<Difference>) {
     let (Value::Object(wanted), Value::Object(found)) = (desired, live) else {
-        return value(desired, live, path);
+        return value(desired, live, path, different);
     };
     for (name, wanted) in wanted {
         if path.is_empty() && (name == "status" || name == "apiVersion") {
@@ -44,45 +60,44 @@ fn fields<'a>(desired: &'a Value, live: &Value, path: &mut Vec<&'a str>) -> Opti
             continue;
         }
         if path.is_empty() && name == "stringData" {
-            if let Some(difference) = string_data(wanted, found.get("data")) {
-                return Some(difference);
-            }
+            string_data(wanted, found.get("data"), different);
             continue;
         }
         path.push(name);
-        let difference = match found.get(name) {
-            None | Some(Value::Null) if is_zero(wanted) => None,
-            None => Some((path.join("."), wanted.clone(), None)),
-            Some(found) => fields(wanted, found, path),
-        };
-        path.pop();
-        if difference.is_some() {
-            return difference;
+        match found.get(name) {
+            None | Some(Value::Null) if is_zero(wanted) => {}
+            None => different.push(Difference {
+                path: path.join("."),
+                wanted: wanted.clone(),
+                found: None,
+            }),
+            Some(found) => fields(wanted, found, path, different),
         }
+        path.pop();
     }
-    None
 }
 
-fn value<'a>(desired: &'a Value, live: &Value, path: &mut Vec<&'a str>) -> Option<Difference> {
-    let different = |path: &[&str]| Some((path.join("."), desired.clone(), Some(live.clone())));
-    match (desired, live) {
-        (Value::Array(wanted), Value::Array(found)) => {
-            if list(wanted, found, path) {
-                None
-            } else {
-                different(path)
-            }
-        }
-        _ if desired == live || (is_zero(desired) && is_zero(live)) => None,
-        _ if same_amount(desired, live) => None,
-        _ => different(path),
+fn value<'a>(desired: &'a Value, live: &Value, path: &mut Vec<&'a str>, different: &mut Vec<Difference>) {
+    let same = match (desired, live) {
+        (Value::Array(wanted), Value::Array(found)) => list(wanted, found, path),
+        _ => desired == live || (is_zero(desired) && is_zero(live)) || same_amount(desired, live),
+    };
+    if !same {
+        different.push(Difference {
+            path: path.join("."),
+            wanted: desired.clone(),
+            found: Some(live.clone()),
+        });
     }
 }
 
 /// Lists of mappings may be in another order and hold more; lists of plain values may not, except finalizers.
 fn list<'a>(wanted: &'a [Value], found: &[Value], path: &mut Vec<&'a str>) -> bool {
-    let equal =
-        |wanted: &'a Value, found: &Value, path: &mut Vec<&'a str>| fields(wanted, found, path).is_none();
+    let equal = |wanted: &'a Value, found: &Value, path: &mut Vec<&'a str>| {
+        let mut different = Vec::new();
+        fields(wanted, found, path, &mut different);
+        different.is_empty()
+    };
     if wanted.len() == found.len()
         && wanted
             .iter()
@@ -102,16 +117,19 @@ fn list<'a>(wanted: &'a [Value], found: &[Value], path: &mut Vec<&'a str>) -> bo
     })
 }
 
-fn string_data(wanted: &Value, data: Option<&Value>) -> Option<Difference> {
+fn string_data(wanted: &Value, data: Option<&Value>, different: &mut Vec<Difference>) {
     for (name, text) in wanted.as_object().into_iter().flatten() {
         let packed = base64::engine::general_purpose::STANDARD.encode(text.as_str().unwrap_or_default());
         let found = data.and_then(|data| data.get(name)).and_then(Value::as_str);
         if found != Some(packed.as_str()) {
             // Never the value: plans are shown and stored.
-            return Some((format!("stringData.{name}"), Value::from("(not shown)"), None));
+            different.push(Difference {
+                path: format!("stringData.{name}"),
+                wanted: Value::from("(not shown)"),
+                found: None,
+            });
         }
     }
-    None
 }
 
 /// Whether a value is what a server leaves out.
@@ -214,7 +232,7 @@ mod tests {
             (json!({"status": {"a": 1}}), json!({})),
         ];
         for (desired, live) in equal {
-            assert_eq!(difference(&desired, &live), None, "{desired} {live}");
+            assert_eq!(difference(&desired, &live, &[]), None, "{desired} {live}");
         }
         let different = [
             (json!({"a": 1}), json!({"a": 2}), "a is 2 instead of 1"),
@@ -246,13 +264,13 @@ mod tests {
         ];
         for (desired, live, reason) in different {
             assert_eq!(
-                difference(&desired, &live).as_deref(),
+                difference(&desired, &live, &[]).as_deref(),
                 Some(reason),
                 "{desired} {live}"
             );
         }
         let old = json!({"metadata": {"annotations": {"herder.dev/hash": "1", "x": "y"}}});
         let new = json!({"metadata": {"annotations": {"herder.dev/hash": "2"}}});
-        assert!(difference(&new, &old).is_some());
+        assert!(difference(&new, &old, &[]).is_some());
     }
 }

@@ -1,12 +1,13 @@
 //! The decision: what to apply, what to delete, what to leave alone although git says otherwise.
 
-use crate::compare::difference;
-use crate::observed::{ObservedObject, identity};
+use crate::each::{Ground, absent, action, decide};
+use crate::observed::identity;
 use crate::parts::{self, Inventory, Part};
 use crate::prune::prune;
-use crate::{Action, Known, Observed, Phase, Plan, Skipped, What};
+use crate::turns::Turns;
+use crate::{Absent, Ended, Known, Observed, Plan, Skipped, What};
 use herder_base::Diagnostic;
-use herder_fleet::{Desired, Fleet, Unit};
+use herder_fleet::{Fleet, Unit};
 use herder_object::{Gvk, Key};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -18,6 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct State {
     /// Until when developer environments are up, by environment.
     pub leases: Known<BTreeMap<String, Timestamp>>,
+    /// Jobs that have ended and went by their own rule.
+    pub ended: Known<Ended>,
     /// Everything is to go (`herder down --everything`).
     pub everything_down: bool,
     /// Whether the guard against deleting too much is switched off for this plan.
@@ -45,11 +48,19 @@ impl State {
     pub fn new(leases: Known<BTreeMap<String, Timestamp>>) -> Self {
         Self {
             leases,
+            ended: Known::Known(Ended::default()),
             everything_down: false,
             allow_mass_delete: false,
             parts: BTreeMap::new(),
             parent: None,
             generation: 0,
+        }
+    }
+
+    pub(crate) fn ended(&self) -> Option<&Ended> {
+        match &self.ended {
+            Known::Known(ended) => Some(ended),
+            Known::Unknown(_) => None,
         }
     }
 
@@ -77,6 +88,7 @@ pub fn plan(fleet: &Fleet, observed: &Observed, state: &State, now: Timestamp) -
     let mut plan = Plan {
         fleet: fleet.name.clone(),
         commit: fleet.commit.clone(),
+        at: now,
         generation: state.generation + 1,
         parent: state.parent.clone(),
         ..Plan::default()
@@ -132,6 +144,17 @@ fn apply(
                 continue;
             }
         }
+        if let Some(why) = &unit.incomplete {
+            let message = format!("nothing of {} is deleted: {why}", named(unit));
+            plan.notes.push(Diagnostic::note("held", message));
+        }
+        plan.absent.extend(unit.left_out.iter().map(|left| Absent {
+            key: left.key.clone(),
+            application: left.application.clone(),
+            source: left.source.clone(),
+            why: left.why.clone(),
+        }));
+        let turns = Turns::of(unit, observed, state);
         for object in &unit.objects {
             if !wanted.insert(identity(&object.key)) {
                 let message = format!(
@@ -149,6 +172,7 @@ fn apply(
                         "{} are cluster-level objects, but this one is in a namespace",
                         served.plural
                     );
+                    plan.absent.push(absent(object, reason.clone()));
                     plan.actions.push(action(unit, object, What::Hold, reason));
                 }
                 None if !defined.contains(gvk) && observed.unanswered(&gvk.group).is_some() => {
@@ -163,8 +187,20 @@ fn apply(
                         first: Some(object.source.clone()),
                     });
                     entry.count += 1;
+                    plan.absent
+                        .push(absent(object, format!("the cluster has no {gvk}")));
                 }
-                _ => decide(observed, unit, object, plan),
+                _ => decide(
+                    &Ground {
+                        observed,
+                        state,
+                        turns: &turns,
+                        now,
+                    },
+                    unit,
+                    object,
+                    plan,
+                ),
             }
         }
     }
@@ -185,53 +221,6 @@ fn apply(
         note.at.clone_from(&skipped.first);
         plan.notes.push(note);
         plan.skipped.push(skipped);
-    }
-}
-
-fn decide(observed: &Observed, unit: &Unit, object: &Desired, plan: &mut Plan) {
-    let going = |live: &ObservedObject| {
-        live.value
-            .pointer("/metadata/deletionTimestamp")
-            .is_some_and(Value::is_string)
-    };
-    let namespace = Key {
-        gvk: Gvk::new("v1", "Namespace"),
-        namespace: String::new(),
-        name: object.key.namespace.clone(),
-    };
-    if !object.key.namespace.is_empty() && observed.get(&namespace).is_some_and(going) {
-        let reason = "its namespace is still being deleted; it comes back when that is done".to_owned();
-        plan.actions.push(action(unit, object, What::Hold, reason));
-        return;
-    }
-    let reason = match observed.get(&object.key) {
-        None => "it does not exist".to_owned(),
-        Some(live) if going(live) => {
-            let reason = "it is still being deleted; it comes back when that is done".to_owned();
-            plan.actions.push(action(unit, object, What::Hold, reason));
-            return;
-        }
-        Some(live) => match difference(&object.value, &live.value) {
-            None => {
-                plan.unchanged += 1;
-                return;
-            }
-            Some(difference) => difference,
-        },
-    };
-    plan.actions.push(action(unit, object, What::Apply, reason));
-}
-
-fn action(unit: &Unit, object: &Desired, what: What, reason: String) -> Action {
-    Action {
-        what,
-        key: object.key.clone(),
-        value: Some(object.value.clone()),
-        unit: unit.id.clone(),
-        application: object.application.clone(),
-        phase: Phase::of_apply(&object.key.gvk),
-        reason,
-        source: Some(object.source.clone()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a cluster looks like at one moment, as far as planning needs it.
 
+use crate::Lessons;
 use herder_object::{Gvk, Key};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -15,6 +16,10 @@ pub struct Observed {
     silent: BTreeMap<String, String>,
     /// What running workloads need, and one that does.
     used: BTreeMap<Key, String>,
+    /// What earlier passes have taught.
+    lessons: Lessons,
+    /// Jobs that had ended when they were last seen, and are gone.
+    finished: Vec<(Key, Arc<Value>)>,
 }
 
 /// A live object.
@@ -104,6 +109,29 @@ impl Observed {
     #[must_use]
     pub fn user_of(&self, key: &Key) -> Option<&str> {
         self.used.get(&identity(key)).map(String::as_str)
+    }
+
+    /// Says what earlier passes have taught.
+    pub fn learn(&mut self, lessons: Lessons) {
+        self.lessons = lessons;
+    }
+
+    /// What earlier passes have taught.
+    #[must_use]
+    pub fn lessons(&self) -> &Lessons {
+        &self.lessons
+    }
+
+    /// Says that a Job, as it was last seen, is gone.
+    pub fn finish(&mut self, value: Arc<Value>) {
+        if let Some(key) = Key::of(&value) {
+            self.finished.push((key, value));
+        }
+    }
+
+    /// Jobs that are gone, as they were last seen.
+    pub(crate) fn finished(&self) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
+        self.finished.iter().map(|(key, value)| (key, value))
     }
 
     /// A live object, whatever version either side is written in.

@@ -16,6 +16,8 @@ pub struct Outcome {
     pub application: Option<String>,
     /// What happened, or the server's reason why not.
     pub result: Result<Effect, String>,
+    /// Whether the server gave the same reason before.
+    pub again: bool,
 }
 
 /// What an action did.

@@ -1,5 +1,5 @@
-//! What a fleet has besides objects: Vault's policies and roles, and jobs. Things with a name and a text; two texts are
-//! equal if and only if nothing is to be written. Decided here beside the objects, in the same plan.
+//! What a fleet has besides objects: Vault's policies and roles. Things with a name and a text; two texts are equal if
+//! and only if nothing is to be written. Decided here beside the objects, in the same plan.
 
 use crate::{Effect, Known, What};
 use herder_base::{Diagnostic, Location};
@@ -17,13 +17,11 @@ pub enum Part {
     Policy,
     /// A role of Vault's Kubernetes login.
     Role,
-    /// A job.
-    Job,
 }
 
 impl Part {
     /// All of them, in order.
-    pub const ALL: [Self; 3] = [Self::Policy, Self::Role, Self::Job];
+    pub const ALL: [Self; 2] = [Self::Policy, Self::Role];
 
     /// The word for it.
     #[must_use]
@@ -31,7 +29,6 @@ impl Part {
         match self {
             Self::Policy => "policy",
             Self::Role => "role",
-            Self::Job => "job",
         }
     }
 
@@ -40,7 +37,6 @@ impl Part {
         match self {
             Self::Policy => "Vault's policies",
             Self::Role => "Vault's roles",
-            Self::Job => "jobs",
         }
     }
 
@@ -49,7 +45,6 @@ impl Part {
         match self {
             Self::Policy => &["root", "default"],
             Self::Role => &[],
-            Self::Job => &["update-jobs"],
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::{PartAction, Phase};
 use herder_base::{Commit, Diagnostic, Location};
 use herder_object::Key;
+use jiff::Timestamp;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -11,6 +12,8 @@ use std::sync::Arc;
 pub struct Plan {
     /// Hash of what it says; equal plans have equal ids.
     pub id: String,
+    /// When it was made.
+    pub at: Timestamp,
     /// The plan it follows.
     pub parent: Option<String>,
     /// Counts plans; a plan with a lower generation than the last applied one is stale.
@@ -21,10 +24,14 @@ pub struct Plan {
     pub commit: Commit,
     /// What to do: by phase, then as the fleet has it.
     pub actions: Vec<Action>,
-    /// What to do besides objects: policies, roles, jobs, each part in its order.
+    /// What to do besides objects: policies, then roles.
     pub parts: Vec<PartAction>,
     /// Objects of kinds that the cluster does not serve.
     pub skipped: Vec<Skipped>,
+    /// Objects that git names and that are left out, whatever the reason: what they belong to is incomplete.
+    pub absent: Vec<Absent>,
+    /// Jobs that have ended and went by their own rule.
+    pub ended: Vec<(Key, Option<String>)>,
     /// How many objects already are as git says.
     pub unchanged: usize,
     /// What people should know.
@@ -61,6 +68,19 @@ pub enum What {
     Delete,
     /// Leave it as it is although git says otherwise; the reason says why.
     Hold,
+}
+
+/// An object that git names and that is left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Absent {
+    /// Which object.
+    pub key: Key,
+    /// The application it belongs to.
+    pub application: Option<String>,
+    /// Where git names it.
+    pub source: Location,
+    /// Why it is left out.
+    pub why: String,
 }
 
 /// Objects of a kind that the cluster does not serve.

@@ -1,8 +1,10 @@
 //! What to delete: only what carries our labels, whose unit is readable and does not want it; never state; never much.
 
 use crate::decide::{State, Wanted, named};
+use crate::going::going;
 use crate::observed::{ObservedObject, identity};
-use crate::{Action, Observed, Phase, Plan, What};
+use crate::others::stays;
+use crate::{Absent, Action, Observed, Phase, Plan, What};
 use herder_base::{Diagnostic, Location};
 use herder_fleet::{
     APPLICATION_LABEL, FLEET_LABEL, Fleet, HASH_ANNOTATION, STATE_LABEL, StateRule, UNIT_LABEL, Unit,
@@ -49,7 +51,23 @@ pub(crate) fn prune(
     let mut candidates = Vec::new();
     for live in observed.objects().filter(|live| is_ours(fleet, live)) {
         ours += 1;
-        if wanted.contains(&identity(&live.key)) || is_going(live) {
+        if wanted.contains(&identity(&live.key)) {
+            continue;
+        }
+        if let Some(going) = going(live, now) {
+            if going.stuck {
+                plan.absent.push(Absent {
+                    key: live.key.clone(),
+                    application: label(live, APPLICATION_LABEL).map(str::to_owned),
+                    source: Location::default(),
+                    why: format!("it does not go: {}", going.why),
+                });
+                plan.notes.push(
+                    Diagnostic::warning("stuck", format!("{} does not go: {}", live.key, going.why)).hint(
+                        "let what owns the finalizer do its work, or take the finalizer away if that is gone for good",
+                    ),
+                );
+            }
             continue;
         }
         let id = label(live, UNIT_LABEL).unwrap_or_default().to_owned();
@@ -117,6 +135,7 @@ fn known<'a>(
         // Said once, where its objects would have been applied.
         return None;
     } else if unit.held.is_some()
+        || unit.incomplete.is_some()
         || application
             .as_ref()
             .is_some_and(|application| unit.held_applications.contains_key(application))
@@ -153,7 +172,9 @@ fn keep(observed: &Observed, gone: &BTreeSet<String>, candidates: &[Candidate<'_
             continue;
         };
         // Told to go, a namespace takes claims along whose data stays; vanished from git, it takes no state at all.
-        if is_state(live, namespace.rules) && !(namespace.told && survives(observed, live)) {
+        let kept_by_others = !namespace.told && stays(&live.value).is_some();
+        if kept_by_others || is_state(live, namespace.rules) && !(namespace.told && survives(observed, live))
+        {
             kept.entry(live.key.namespace.clone())
                 .or_insert_with(|| live.key.clone());
         }
@@ -233,6 +254,9 @@ fn decide(
         } else if is_state(candidate.live, candidate.rules) {
             what = What::Hold;
             reason = format!("{reason}, but it is state and never deleted");
+        } else if let Some(words) = stays(&candidate.live.value).filter(|_| !candidate.told) {
+            what = What::Hold;
+            reason = format!("{reason}, but {words} asks to keep it");
         } else if let Some(at) = named.get(&identity(key)).filter(|_| !candidate.told) {
             what = What::Hold;
             reason = format!("{reason}, but {at} names it and could not be used");
@@ -240,6 +264,13 @@ fn decide(
             // A pod of the version before that starts again must find what it mounts.
             what = What::Hold;
             reason = format!("{reason}, but {user} still needs it; it goes when that is gone");
+        } else if let Some(refusal) = observed
+            .lessons()
+            .refusal(key, None, Some(candidate.live))
+            .filter(|refusal| plan.at < refusal.again)
+        {
+            what = What::Hold;
+            reason = format!("{reason}, but the cluster refuses to delete it: {}", refusal.why);
         }
         plan.actions.push(Action {
             what,
@@ -317,17 +348,11 @@ fn is_ours(fleet: &Fleet, live: &ObservedObject) -> bool {
         && owned.is_none_or(Vec::is_empty)
 }
 
-fn is_going(live: &ObservedObject) -> bool {
-    live.value
-        .pointer("/metadata/deletionTimestamp")
-        .is_some_and(Value::is_string)
-}
-
 pub(crate) fn is_namespace(key: &Key) -> bool {
     key.gvk.group.is_empty() && key.gvk.kind == "Namespace"
 }
 
-fn is_state(live: &ObservedObject, rules: &[StateRule]) -> bool {
+pub(crate) fn is_state(live: &ObservedObject, rules: &[StateRule]) -> bool {
     marked(live) || rules.iter().any(|rule| rule.covers(&live.key))
 }
 

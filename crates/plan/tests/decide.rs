@@ -456,7 +456,9 @@ proptest! {
             let files: Vec<(String, String)> = objects
                 .iter()
                 .map(|((namespace, name), value)| {
-                    let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": value});
+                    // Any value, as a kind without a schema may have it.
+                    let metadata = json!({"name": name, "annotations": {"herder.dev/strict": "false"}});
+                    let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": value});
                     (format!("n/{namespace}/{name}.yaml"), object.to_string())
                 })
                 .chain([("fleet.yaml".to_owned(), "discover: n/*".to_owned()), ("n/.keep/x".to_owned(), String::new())])

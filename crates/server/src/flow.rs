@@ -7,6 +7,8 @@
 mod access;
 mod outside;
 mod record;
+#[cfg(test)]
+mod simulation;
 
 pub(crate) use access::{Access, VaultRefusal};
 
@@ -43,6 +45,9 @@ pub(crate) enum PassError {
     /// Half an observation is none.
     #[error("the cluster could not be observed")]
     Observe(#[source] Fault),
+    /// What is to stay as it is must be known before anything changes.
+    #[error("it is not known what is suspended")]
+    Suspensions(#[source] herder_ledger::Error),
     /// A plan that breaks a rule is not applied, not even in part.
     #[error(transparent)]
     Refused(#[from] Box<Refused>),
@@ -56,7 +61,9 @@ pub(crate) async fn read(shared: &Shared) -> Result<Arc<Reading>, herder_git::Er
     let options = &shared.options;
     // Whoever started Herder named it.
     let (fleet, branch) = (AllowedRemote::own(options.fleet.clone()), &options.branch);
-    let reading = reading::read(&shared.git, &fleet, branch, shared.renders(), shared.clock.now()).await?;
+    let mut reading =
+        reading::read(&shared.git, &fleet, branch, shared.renders(), shared.clock.now()).await?;
+    reading.look_back(shared.reading().as_deref());
     let reading = Arc::new(shared.with_name(reading).await);
     shared.allow(&reading.fleet);
     shared.record_reading(&reading).await;
@@ -77,6 +84,7 @@ pub(crate) async fn pass(outside: &impl Outside, fleet: &Fleet) -> Result<Pass, 
     });
     let state = State {
         leases,
+        ended: outside.ended(fleet, &observed).await,
         everything_down: down,
         allow_mass_delete: down,
         parts: outside.parts(fleet).await,
@@ -102,8 +110,8 @@ pub(crate) async fn pass(outside: &impl Outside, fleet: &Fleet) -> Result<Pass, 
     }
     let recorded = record::record(outside, plan).await?;
     let done = apply(outside, fleet, &recorded).await;
-    let refused = done.objects.iter().any(|outcome| outcome.result.is_err())
-        || done.parts.iter().any(|outcome| outcome.result.is_err());
+    // When objects that were refused are tried again is what was learnt of them.
+    let refused = done.parts.iter().any(|outcome| outcome.result.is_err());
     let (plan, known) = record::end(outside, recorded, &done).await;
     Ok(Pass {
         generation: plan.generation,

@@ -69,8 +69,9 @@ impl Shared {
 
     /// Writes down what changed according to a view, for the commit that git was read at.
     pub(crate) async fn write_history(&self, view: &View, written: &BTreeMap<Place, Standing>) {
-        for (application, cell) in changes(view, written) {
-            let deployment = NewDeployment {
+        let changed: Vec<NewDeployment> = changes(view, written)
+            .into_iter()
+            .map(|(application, cell)| NewDeployment {
                 application: application.to_owned(),
                 namespace: cell.namespace.clone(),
                 version: cell.version.clone(),
@@ -79,20 +80,24 @@ impl Shared {
                 commit: self.origin(&cell.namespace, &view.fleet.commit),
                 run: None,
                 at: self.clock.now(),
-            };
-            if let Err(cause) = self.ledger.record_deployment(&deployment).await {
-                // It is tried again at the next change, since it has not been noted as written.
-                error!(error = %herder_base::chain(&cause), "the ledger could not record a deployment");
-                continue;
-            }
-            if let Some(written) = &mut *self.history.0.lock().await {
+            })
+            .collect();
+        if changed.is_empty() {
+            return;
+        }
+        if let Err(cause) = self.ledger.record_deployments(&changed).await {
+            // Tried again at the next change, since it has not been noted as written.
+            return error!(error = %herder_base::chain(&cause), "the ledger could not record deployments");
+        }
+        if let Some(written) = &mut *self.history.0.lock().await {
+            written.extend(changed.into_iter().map(|deployment| {
                 let standing = Standing {
                     version: deployment.version,
                     health: deployment.health,
                     at: deployment.at,
                 };
-                written.insert((deployment.application, deployment.namespace), standing);
-            }
+                ((deployment.application, deployment.namespace), standing)
+            }));
         }
     }
 

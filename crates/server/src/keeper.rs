@@ -68,20 +68,17 @@ async fn turn(shared: &Shared) -> (Option<Duration>, Option<PassView>) {
         return (Some(RETRY), None);
     };
     let began = Instant::now();
-    let fleet = match shared.with_suspensions(&reading.fleet).await {
-        Ok(fleet) => fleet,
-        Err(error) => {
-            // What is to stay as it is must be known before anything changes.
-            error!(error = %herder_base::chain(&error), "it is not known what is suspended; nothing was changed");
-            return (Some(RETRY), None);
-        }
+    let pass = async {
+        let fleet = shared.with_suspensions(&reading.fleet).await;
+        flow::pass(shared, &*fleet.map_err(PassError::Suspensions)?).await
     };
-    match flow::pass(shared, &fleet).await {
+    match pass.await {
         Ok(pass) => {
             let (objects, parts) = (&pass.done.objects, &pass.done.parts);
             let refused = objects.iter().filter(|outcome| outcome.result.is_err()).count()
                 + parts.iter().filter(|outcome| outcome.result.is_err()).count();
-            if !pass.plan.is_empty() {
+            let news = !parts.is_empty() || objects.iter().any(|outcome| !outcome.again);
+            if !pass.plan.is_empty() && news {
                 info!(
                     generation = pass.plan.generation,
                     actions = objects.len() + parts.len(),
@@ -91,7 +88,9 @@ async fn turn(shared: &Shared) -> (Option<Duration>, Option<PassView>) {
             }
             let mut view = shared.pass_view(&pass.plan, objects, began.elapsed());
             view.generation = pass.generation;
-            (pass.unsettled.then_some(RETRY), Some(view))
+            let soon = pass.unsettled.then_some(RETRY);
+            let again = soon.into_iter().chain(until_retry(shared)).min();
+            (again, Some(view))
         }
         Err(PassError::Refused(refused)) => {
             let mut view = shared.pass_view(&refused.plan, &[], began.elapsed());
@@ -103,10 +102,27 @@ async fn turn(shared: &Shared) -> (Option<Duration>, Option<PassView>) {
             (Some(AT_LEAST), Some(view))
         }
         Err(error) => {
-            warn!(error = %herder_base::chain(&error), "nothing was changed");
-            (Some(RETRY), None)
+            let reason = herder_base::chain(&error).to_string();
+            warn!(error = reason, "nothing was changed");
+            let mut view = shared.view().pass.clone();
+            view.failures = vec![format!("nothing was changed: {reason}")];
+            (Some(RETRY), Some(view))
         }
     }
+}
+
+/// How long until something that the cluster refused is tried again.
+fn until_retry(shared: &Shared) -> Option<Duration> {
+    let now = shared.clock.now();
+    let lessons = shared.cluster.lessons();
+    let waits = lessons.refusals().map(|(_, refusal)| {
+        let left = u64::try_from(refusal.again.duration_since(now).as_millis());
+        // What is due and was not tried waits for something else.
+        left.ok()
+            .filter(|left| *left > 0)
+            .map_or(RETRY, |left| Duration::from_millis(left + 20))
+    });
+    waits.min()
 }
 
 /// Why a fleet cannot be made true here: it names another cluster than the embedded one.

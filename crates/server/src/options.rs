@@ -54,6 +54,9 @@ pub struct Options {
     pub dashboard_urls: Vec<String>,
     /// Whether anybody may make Herder look at its remotes, every few seconds at most.
     pub unsigned_webhooks: bool,
+    /// Whether it goes on where it ended: what was taken down with `down --everything` stays down. Otherwise this start
+    /// says that everything is to be up again.
+    pub resume: bool,
     /// How often remotes are asked for news when no webhook calls.
     pub poll: std::time::Duration,
 }

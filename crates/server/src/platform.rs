@@ -10,6 +10,7 @@ use crate::history::History;
 use crate::keeper;
 use crate::listening::{bind, serve};
 use crate::live::Live;
+use crate::ops;
 use crate::options::Options;
 use crate::record;
 use crate::run_tokens::RunTokens;
@@ -37,7 +38,7 @@ use herder_node::fabric;
 use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -259,6 +260,10 @@ async fn build(mut options: Options, supervisor: &Supervisor) -> Result<(DataDir
     record::take_up_seal(&shared)
         .await
         .map_err(|error| Error::start("the ledger")(boxed(error)))?;
+    let down = ops::stays_down(&shared)
+        .await
+        .map_err(|error| Error::start("the ledger")(boxed(error)))?;
+    shared.everything_down.store(down, Ordering::SeqCst);
     supervisor.spawn("jobs", Fate::Essential, |cancel| async move {
         dispatcher.run(cancel).await;
         Ok::<_, Infallible>(())

@@ -3,6 +3,7 @@
 //! Owns no decisions: which repositories are needed, which of them may be reached and what they mean is `fleet`'s; this
 //! module only fetches, and keeps going when one of them cannot be had.
 
+use crate::taken_back::{Back, findings, taken_back};
 use futures::StreamExt;
 use herder_base::{AllowedRemote, Commit, Diagnostic, Tree};
 use herder_fleet::{Fleet, Inputs, Renders, SourceRef};
@@ -29,8 +30,19 @@ pub(crate) struct Reading {
     pub(crate) commits: BTreeMap<(AllowedRemote, String), Commit>,
     /// The trees, for promotions.
     pub(crate) inputs: Arc<Inputs>,
+    /// Applications that went back to an older version.
+    pub(crate) back: Vec<Back>,
     /// When.
     pub(crate) at: Timestamp,
+}
+
+impl Reading {
+    /// Compares with the reading before.
+    pub(crate) fn look_back(&mut self, before: Option<&Self>) {
+        let before = before.map(|before| (&*before.fleet, before.back.as_slice()));
+        self.back = taken_back(before, &self.fleet);
+        self.diagnostics.extend(findings(&self.back, &self.fleet));
+    }
 }
 
 /// Reads the fleet at a reference of its repository. What `renders` holds of an earlier reading is not rendered again.
@@ -108,6 +120,7 @@ pub(crate) async fn read(
         sources,
         commits,
         inputs: Arc::new(inputs),
+        back: Vec::new(),
         at: now,
     })
 }

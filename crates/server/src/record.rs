@@ -4,6 +4,8 @@ use crate::reading::Reading;
 use crate::state::Shared;
 use herder_base::{Severity, Url};
 use herder_ledger::{Actor, AuditEntry};
+use herder_fleet::Fleet;
+use herder_plan::{Ended, Known, Observed};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tracing::{error, info, warn};
@@ -116,13 +118,14 @@ impl Shared {
 
     /// Records what the readers found, and says it once in the log.
     pub(crate) async fn record_reading(&self, reading: &Reading) {
-        let known = self
-            .reading()
-            .is_some_and(|last| last.diagnostics == reading.diagnostics);
-        if known {
+        let last = self.reading();
+        let before = last.as_ref().map(|last| last.diagnostics.as_slice());
+        if before == Some(reading.diagnostics.as_slice()) {
             return;
         }
-        for diagnostic in &reading.diagnostics {
+        // What the reading before said has been said.
+        let before = before.unwrap_or_default();
+        for diagnostic in reading.diagnostics.iter().filter(|found| !before.contains(found)) {
             match diagnostic.severity {
                 Severity::Note => info!("{diagnostic}"),
                 _ => warn!("{diagnostic}"),
@@ -132,5 +135,25 @@ impl Shared {
         if let Err(cause) = self.ledger.replace_findings(&reading.diagnostics).await {
             error!(error = %herder_base::chain(&cause), "the ledger could not record findings");
         }
+    }
+
+    /// The Jobs that have ended and went by their own rule; what is new among them is written down first.
+    pub(crate) async fn ended(&self, fleet: &Fleet, observed: &Observed) -> Known<Ended> {
+        let name = format!("ended.{}", fleet.name);
+        let read = match self.ledger.fact(&name).await {
+            Ok(text) => text,
+            Err(error) => return Known::Unknown(herder_base::chain(&error).to_string()),
+        };
+        // What cannot be read was written by another version: what it remembered has to be learnt anew.
+        let before = read
+            .and_then(|text| Ended::from_text(&text).ok())
+            .unwrap_or_default();
+        let now = before.seen(fleet, observed);
+        if now != before
+            && let Err(error) = self.ledger.put_fact(&name, &now.to_text()).await
+        {
+            error!(error = %herder_base::chain(&error), "the ledger could not remember which Jobs have ended");
+        }
+        Known::Known(now)
     }
 }

@@ -61,6 +61,8 @@ pub(crate) enum Health {
     Progressing,
     /// Cannot be read; left as it is.
     Held,
+    /// Some of its objects are left out; the others are as they should be.
+    Incomplete,
     /// As it should be.
     #[default]
     Healthy,
@@ -75,6 +77,7 @@ impl Health {
             Self::Missing => "missing",
             Self::Progressing => "progressing",
             Self::Held => "held",
+            Self::Incomplete => "incomplete",
             Self::Healthy => "healthy",
         }
     }
@@ -87,6 +90,7 @@ impl Health {
             Self::Missing => "○",
             Self::Progressing => "◐",
             Self::Held => "‖",
+            Self::Incomplete => "◌",
             Self::Healthy => "●",
         }
     }
@@ -94,7 +98,10 @@ impl Health {
     /// Whether it belongs at the top.
     #[must_use]
     pub(crate) fn needs_attention(self) -> bool {
-        matches!(self, Self::Degraded | Self::Missing | Self::Held)
+        matches!(
+            self,
+            Self::Degraded | Self::Missing | Self::Held | Self::Incomplete
+        )
     }
 }
 
@@ -118,8 +125,10 @@ pub(crate) struct Cell {
     pub(crate) stage: String,
     /// The namespace.
     pub(crate) namespace: String,
-    /// The version as people say it.
+    /// The version as people say it: the one that git wants.
     pub(crate) version: String,
+    /// The version that serves meanwhile, if it is another one.
+    pub(crate) serving: String,
     /// How it is.
     pub(crate) health: Health,
     /// Why, in plain words; empty when healthy.
@@ -291,6 +300,15 @@ pub(crate) struct PassView {
     /// The same, by what it was about; not part of the wire format.
     #[serde(skip)]
     pub(crate) refusals: Vec<Refusal>,
+    /// Objects that git names and that are left out; not part of the wire format.
+    #[serde(skip)]
+    pub(crate) absent: Vec<Refusal>,
+    /// Applications whose Jobs have ended and went, by namespace; not part of the wire format.
+    #[serde(skip)]
+    pub(crate) ended: Vec<(String, String)>,
+    /// What people should look at, beside what is refused; not part of the wire format.
+    #[serde(skip)]
+    pub(crate) findings: Vec<Finding>,
     /// What it left out and why, once per kind.
     pub(crate) notes: Vec<String>,
 }
@@ -306,6 +324,8 @@ pub(crate) struct Refusal {
     pub(crate) name: String,
     /// Which object, and the cluster's reason.
     pub(crate) text: String,
+    /// What to do about it.
+    pub(crate) remedy: String,
 }
 
 impl Refusal {

@@ -6,12 +6,13 @@ use crate::flow::VaultRefusal;
 use crate::history::{Place, Standing};
 use crate::ops::Suspension;
 use crate::reading::{self, Reading};
+use crate::standing::standing;
 use crate::state::Shared;
 use crate::view::{
     Cell, DownView, EnvironmentView, Finding, FleetView, Health, Looked, NodeView, PassView, PodView,
-    Refusal, Row, View,
+    Row, View,
 };
-use herder_base::{Diagnostic, Url};
+use herder_base::{Diagnostic, Severity, Url};
 use herder_cluster::{AppState, NodeState};
 use herder_fleet::{EnvironmentKind, Fleet, UnitOrigin};
 use herder_ledger::{Lease, Rollout};
@@ -61,26 +62,25 @@ impl Shared {
                 })
                 .count()
         };
-        let refusals: Vec<Refusal> = outcomes
-            .iter()
-            .filter_map(|outcome| {
-                Some(Refusal {
-                    application: outcome.application.clone().unwrap_or_default(),
-                    namespace: outcome.key.namespace.clone(),
-                    name: outcome.key.name.clone(),
-                    text: format!("{}: {}", outcome.key, outcome.result.as_ref().err()?),
-                })
-            })
-            .collect();
+        let told = standing(plan, &self.cluster.lessons());
         PassView {
             generation: plan.generation,
             at: self.clock.now().to_string(),
             milliseconds: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             written: wrote(What::Apply),
             deleted: wrote(What::Delete),
-            failures: refusals.iter().map(|refusal| refusal.text.clone()).collect(),
-            refusals,
-            notes: plan.notes.iter().map(ToString::to_string).collect(),
+            failures: told.refusals.iter().map(|refusal| refusal.text.clone()).collect(),
+            refusals: told.refusals,
+            absent: told.absent,
+            ended: told.ended,
+            findings: told.findings,
+            // What asks something of somebody is a finding.
+            notes: plan
+                .notes
+                .iter()
+                .filter(|note| note.severity == Severity::Note)
+                .map(ToString::to_string)
+                .collect(),
         }
     }
 
@@ -161,6 +161,7 @@ fn view(seen: &Seen<'_>) -> View {
         let told = findings::tell(&reading.diagnostics, &reading.fleet.acknowledged, seen.now);
         (view.diagnostics, view.acknowledged) = (told.news, told.known);
         view.diagnostics.extend(refusals(seen, &reading.fleet));
+        view.diagnostics.extend(seen.pass.findings.iter().cloned());
         view.diagnostics.extend(seen.alarms.iter().cloned());
         view.applications = rows(seen, &reading.fleet);
         view.environments = environments(seen, &reading.fleet);
@@ -246,7 +247,12 @@ fn rows(seen: &Seen<'_>, fleet: &Fleet) -> Vec<Row> {
     for (application, namespace) in places {
         let want = wanted.get(&(application, namespace));
         let state = states.get(&(application, namespace)).copied();
-        if state.is_none() && want.is_none_or(|want| want.is_empty()) {
+        // A Job that has ended and went is nothing that is missing.
+        let ended = || {
+            let place = (application.to_owned(), namespace.to_owned());
+            seen.pass.ended.contains(&place)
+        };
+        if state.is_none() && (want.is_none_or(|want| want.is_empty()) || ended()) {
             continue;
         }
         let cell = cell(
@@ -330,6 +336,24 @@ fn cell(
         if cell.version.is_empty() {
             cell.version.clone_from(&state.version);
         }
+        if !state.serving.is_empty() && state.serving != cell.version {
+            cell.serving.clone_from(&state.serving);
+            let how = match cell.health {
+                Health::Degraded | Health::Missing => "fails",
+                _ => "is on its way",
+            };
+            cell.reason = format!("{} serves, {} {how}: {}", cell.serving, cell.version, cell.reason);
+        }
+    }
+    // What is left out is no part of what runs: it is never all as it should be.
+    let absent = seen
+        .pass
+        .absent
+        .iter()
+        .find(|absent| absent.is_about(application, namespace));
+    if let Some(absent) = absent.filter(|_| cell.health >= Health::Progressing) {
+        cell.health = Health::Incomplete;
+        cell.reason.clone_from(&absent.text);
     }
     if let Some(reason) = held {
         cell.health = Health::Held;
@@ -401,10 +425,19 @@ fn environments(seen: &Seen<'_>, fleet: &Fleet) -> Vec<EnvironmentView> {
             .filter_map(|object| object.application.as_deref())
             .collect();
         let up = !seen.everything_down && (!developer || lease.is_some());
-        let all = wanted.iter().all(|name| {
-            mine.iter()
-                .any(|state| state.application == *name && state.health == herder_cluster::Health::Healthy)
-        });
+        let whole = unit.left_out.is_empty()
+            && unit.incomplete.is_none()
+            && !seen
+                .pass
+                .absent
+                .iter()
+                .any(|absent| absent.namespace == unit.namespace);
+        let all = whole
+            && wanted.iter().all(|name| {
+                mine.iter().any(|state| {
+                    state.application == *name && state.health == herder_cluster::Health::Healthy
+                })
+            });
         shown.push(EnvironmentView {
             name: environment.map_or_else(|| unit.namespace.clone(), |environment| environment.name.clone()),
             namespace: unit.namespace.clone(),

@@ -11,6 +11,10 @@ use serde_json::{Map, Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// How many questions at a time.
+const AT_ONCE: usize = 16;
 
 /// A role of the Kubernetes login as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -142,22 +146,22 @@ impl fmt::Display for Write<'_> {
 /// If Vault cannot be reached or does not let us read.
 pub async fn look(client: &Client, scope: &Scope, names: &Owned) -> Result<Held, Error> {
     let mut held = Held {
-        owned: read_policy(client, &scope.note_name())
+        owned: read(client, &policy_path(&scope.note_name()))
             .await?
-            .map(|text| read_note(&text))
+            .map(|answer| read_note(&policy_text(&answer)))
             .unwrap_or_default(),
         ..Held::default()
     };
-    for name in &names.policies | &held.owned.policies {
-        if let Some(text) = read_policy(client, &name).await? {
-            held.policies.insert(name, text);
-        }
+    let policies = (&names.policies | &held.owned.policies).into_iter();
+    let policies = policies.map(|name| (policy_path(&name), name)).collect();
+    for (name, answer) in read_all(client, policies).await? {
+        held.policies.insert(name, policy_text(&answer));
     }
-    for name in &names.roles | &held.owned.roles {
-        if let Some(answer) = read(client, &scope.role_path(&name)).await? {
-            held.roles
-                .insert(name, role_text(answer.get("data").unwrap_or(&Json::Null)));
-        }
+    let roles = (&names.roles | &held.owned.roles).into_iter();
+    let roles = roles.map(|name| (scope.role_path(&name), name)).collect();
+    for (name, answer) in read_all(client, roles).await? {
+        held.roles
+            .insert(name, role_text(answer.get("data").unwrap_or(&Json::Null)));
     }
     Ok(held)
 }
@@ -210,14 +214,39 @@ async fn read(client: &Client, path: &str) -> Result<Option<Json>, Error> {
     }
 }
 
-async fn read_policy(client: &Client, name: &str) -> Result<Option<String>, Error> {
-    let answer = read(client, &policy_path(name)).await?;
-    Ok(answer.map(|answer| {
-        let text = answer
-            .pointer("/data/policy")
-            .or_else(|| answer.pointer("/data/rules"));
-        text.and_then(Json::as_str).unwrap_or_default().trim().to_owned()
-    }))
+/// Reads many things, some at a time: paths with names. What is not there is left out.
+async fn read_all(client: &Client, wanted: Vec<(String, String)>) -> Result<Vec<(String, Json)>, Error> {
+    let mut wanted = wanted.into_iter();
+    let mut asked = JoinSet::new();
+    let mut found = Vec::new();
+    loop {
+        while asked.len() < AT_ONCE
+            && let Some((path, name)) = wanted.next()
+        {
+            let client = client.clone();
+            asked.spawn(async move { Ok::<_, Error>((name, read(&client, &path).await?)) });
+        }
+        match asked.join_next().await {
+            None => return Ok(found),
+            Some(Ok(answer)) => {
+                let (name, answer) = answer?;
+                found.extend(answer.map(|answer| (name, answer)));
+            }
+            // Cut off only where the runtime ends, and with it whoever asked.
+            Some(Err(error)) => {
+                if let Ok(panic) = error.try_into_panic() {
+                    std::panic::resume_unwind(panic);
+                }
+            }
+        }
+    }
+}
+
+fn policy_text(answer: &Json) -> String {
+    let text = answer
+        .pointer("/data/policy")
+        .or_else(|| answer.pointer("/data/rules"));
+    text.and_then(Json::as_str).unwrap_or_default().trim().to_owned()
 }
 
 fn policy_path(name: &str) -> String {

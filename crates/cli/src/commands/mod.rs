@@ -23,6 +23,7 @@ pub(crate) mod kustomize;
 pub(crate) mod login;
 pub(crate) mod logs;
 pub(crate) mod manual;
+pub(crate) mod plan;
 pub(crate) mod promote;
 pub(crate) mod rollback;
 pub(crate) mod secret;
@@ -59,6 +60,7 @@ pub(crate) fn run(herder: Herder) -> Result<ExitCode> {
         Command::Login => wait(1, global.verbose, login::run(global)),
         Command::Webhook => wait(1, global.verbose, webhook::run(global)),
         Command::Audit(args) => wait(1, global.verbose, audit::run(global, args)),
+        Command::Plan(args) => wait(1, global.verbose, plan::run(global, args)),
         Command::Promote(args) => wait(1, global.verbose, promote::run(global, args)),
         Command::Rollback(args) => wait(1, global.verbose, rollback::run(global, args)),
         Command::History(args) => wait(1, global.verbose, history::run(global, args)),

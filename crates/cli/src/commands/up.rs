@@ -25,6 +25,9 @@ pub(crate) struct Args {
     /// How often remotes are asked for news when no webhook calls
     #[arg(long, default_value = "10s", value_parser = |text: &str| herder_base::duration_with_unit(text))]
     poll: Duration,
+    /// Go on where it ended, as a service does after a restart: what was taken down with `down --everything` stays down
+    #[arg(long)]
+    resume: bool,
     #[command(flatten)]
     listen: ListenArgs,
     #[command(flatten)]
@@ -145,6 +148,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
         poll: args.poll,
         dashboard_urls: args.door.dashboard_urls,
         unsigned_webhooks: args.door.allow_unsigned_webhooks,
+        resume: args.resume,
     };
     // Asked for once and from here on, so that it is heard while the platform starts, too.
     let mut stop = std::pin::pin!(interrupted());

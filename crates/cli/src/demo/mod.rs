@@ -75,6 +75,7 @@ pub(crate) async fn play(dir: &Path, json: bool, args: Args) -> Result<()> {
         poll: Duration::from_secs(5),
         dashboard_urls: Vec::new(),
         unsigned_webhooks: false,
+        resume: false,
     };
     let started = Instant::now();
     progress.say("starting the platform");

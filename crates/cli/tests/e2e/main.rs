@@ -8,6 +8,7 @@
     reason = "these are tests"
 )]
 
+mod applied;
 mod bad_input;
 mod closed_pipe;
 mod demo;
@@ -20,3 +21,4 @@ mod running;
 #[path = "../shared/server.rs"]
 mod server;
 mod shapes;
+mod waiting;

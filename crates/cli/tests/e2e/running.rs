@@ -145,6 +145,13 @@ impl Up {
         &self.dir
     }
 
+    /// Sends its process a signal by name.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.unwrap().success());
+    }
+
     fn log(&self) -> String {
         std::fs::read_to_string(self.dir.join("herder.log")).unwrap_or_default()
     }

@@ -69,6 +69,21 @@ pub(crate) const FLEET: Kind = Kind {
             "The image of the containers that fetch secrets; it needs `herder` on its path. Default: `host`.",
         ),
         field(
+            "lenient",
+            TEXTS,
+            "Globs of files, such as `namespaces/old/*` (`*` is anything, `/` too), whose objects may have fields that Kubernetes does not know. Default: none; one object at a time: the annotation `herder.dev/strict: \"false\"`.",
+        ),
+        field(
+            "loadRestriction",
+            Word(&["rootOnly", "none"]),
+            "Which files kustomizations may read: `rootOnly`, those in and below their own folder, or `none`, any in their repository, as `kustomize build --load-restrictor LoadRestrictionsNone`. Default: `rootOnly`.",
+        ),
+        field(
+            "clusterScoped",
+            Word(&["allow", "refuse"]),
+            "Whether discovered folders may hold objects that are in no namespace, such as ClusterRoles. Default: `refuse`; they belong into manifests/.",
+        ),
+        field(
             "hosts",
             Map(&TEXTS),
             "Whose hosts of the edge are: a host, `*.domain` for all below it, or `*` for rules without a host; to one or more namespaces (`*` in a name is anything). The most specific entry counts, and nobody else may have its hosts. A host that is not here belongs to the namespace that had it first; wildcards and rules without a host are only served for whom they are given to here.",
@@ -188,6 +203,16 @@ pub(crate) const ENVIRONMENT: Kind = Kind {
             "For developer environments.",
         ),
         field("team", Name, "The team it belongs to."),
+        field(
+            "substitute",
+            Map(&Scalar),
+            "Values of variables in its objects, expanded as Flux does: `${NAME}`, `${NAME:-default}`, `${NAME:=default}`; `$${NAME}` is the text itself. `{}` expands defaults only. Default: nothing expands, and a variable is an error.",
+        ),
+        field(
+            "clusterScoped",
+            Word(&["allow", "refuse"]),
+            "Whether its config may hold objects that are in no namespace, such as ClusterRoles. Default: `refuse`.",
+        ),
         field("labels", Map(&Scalar), "Labels of its namespace."),
         field(
             "quota",

@@ -26,6 +26,10 @@ pub struct Environment {
     pub state: Vec<StateRule>,
     /// The team it belongs to.
     pub team: Option<String>,
+    /// What variables in its objects stand for; `None` expands nothing.
+    pub substitute: Option<BTreeMap<String, String>>,
+    /// Whether its config may hold objects that are in no namespace.
+    pub cluster_scoped: bool,
     /// Labels for its namespace.
     pub labels: BTreeMap<String, String>,
     /// The Pod Security level that its namespace enforces; `None` is the default.

@@ -6,7 +6,7 @@ mod unit;
 
 pub use environment::{ConfigSource, Environment, EnvironmentKind, Lease, StateRule};
 pub use inputs::{Inputs, SourceRef};
-pub use unit::{Desired, Unit, UnitOrigin};
+pub use unit::{Desired, Hook, LeftOut, Stage, Turn, Unit, UnitOrigin};
 
 use herder_base::{AllowList, Commit, Location, Url};
 use herder_job::Job;
@@ -133,6 +133,12 @@ pub struct Settings {
     pub remotes: Vec<String>,
     /// Whether they may name those beside the ones that the fleet names.
     pub sibling_remotes: bool,
+    /// Globs of files whose objects may have fields that their kind does not have.
+    pub lenient: Vec<String>,
+    /// Whether kustomizations may read files anywhere in their repository.
+    pub load_anywhere: bool,
+    /// Whether folders may hold objects that are in no namespace.
+    pub cluster_scoped: bool,
 }
 
 impl Settings {
@@ -162,6 +168,9 @@ impl Default for Settings {
             context: None,
             remotes: Vec::new(),
             sibling_remotes: true,
+            lenient: Vec::new(),
+            load_anywhere: false,
+            cluster_scoped: false,
         }
     }
 }

@@ -53,7 +53,39 @@ impl fmt::Display for Move {
         } else {
             kustomize::short(&self.from)
         };
-        write!(f, "{} {from} → {}", self.what, kustomize::short(&self.to))
+        write!(f, "{} {from} → {}", self.what, kustomize::short(&self.to))?;
+        if is_older(&self.to, &self.from) {
+            f.write_str(" (a downgrade)")?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether one version is older than another, as far as their numbers say: `1.9.0` than `1.10`, `2.0.0-rc.1` than
+/// `2.0.0`. Names and commits are neither older nor newer.
+#[must_use]
+pub fn is_older(version: &str, than: &str) -> bool {
+    fn parts(version: &str) -> Option<(Vec<u64>, bool)> {
+        let version = version.strip_prefix('v').unwrap_or(version);
+        let version = version.split_once('+').map_or(version, |(version, _)| version);
+        let (numbers, early) = version
+            .split_once('-')
+            .map_or((version, false), |(numbers, _)| (numbers, true));
+        if !numbers.contains('.') {
+            return None;
+        }
+        let mut numbers: Vec<u64> = numbers
+            .split('.')
+            .map(|number| number.parse().ok())
+            .collect::<Option<_>>()?;
+        while numbers.last() == Some(&0) {
+            numbers.pop();
+        }
+        Some((numbers, early))
+    }
+    match (parts(version), parts(than)) {
+        (Some((a, a_early)), Some((b, b_early))) => a < b || a == b && a_early && !b_early,
+        _ => false,
     }
 }
 
@@ -357,5 +389,31 @@ impl<'a> Place<'a> {
             return Err(failed("the edit would change more than its pins".to_owned()));
         }
         Ok((here.text().to_owned(), moves))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn downgrades_are_said() {
+        for (version, than, older) in [
+            ("1.1.0", "1.3.0", true),
+            ("v1.9", "v1.10.0", true),
+            ("2.0.0-rc.1", "2.0.0", true),
+            ("1.2.0", "1.2", false),
+            ("2.0", "1.9", false),
+            ("main", "1.0.0", false),
+            ("12345678", "22345678", false),
+        ] {
+            assert_eq!(is_older(version, than), older, "{version} {than}");
+        }
+        let step = Move {
+            what: "shop".to_owned(),
+            from: "1.3.0".to_owned(),
+            to: "1.1.0".to_owned(),
+        };
+        assert_eq!(step.to_string(), "shop 1.3.0 → 1.1.0 (a downgrade)");
     }
 }

@@ -4,7 +4,7 @@ use super::documents::is_yaml;
 use super::kustomize;
 use super::objects::{self, Raw};
 use crate::render;
-use crate::{ConfigSource, Environment, Inputs, SourceRef};
+use crate::{ConfigSource, Environment, Inputs, Settings, SourceRef};
 use herder_base::{Diagnostic, Location, Tree};
 use std::collections::BTreeSet;
 
@@ -80,6 +80,7 @@ const MOST_OBJECTS: usize = 5000;
 /// Renders the applications of an environment; the error says why nothing of it could be read.
 pub(crate) fn read(
     inputs: &Inputs,
+    settings: &Settings,
     environment: &Environment,
     found: &mut Vec<Diagnostic>,
 ) -> Result<Vec<Rendered>, String> {
@@ -174,9 +175,9 @@ pub(crate) fn read(
             );
             Err(why)
         } else if kustomize::is_root(tree, &dir) {
-            kustomize::build(inputs, tree, repository, &dir, found)
+            kustomize::build(inputs, settings, tree, repository, &dir, found)
         } else {
-            objects::files(tree, repository, &dir, false, found)
+            objects::files(tree, repository, &dir, false, found).whole()
         };
         all += objects.as_ref().map_or(0, Vec::len);
         let version = objects

@@ -110,6 +110,8 @@ fn environment(
             .map(|text| StateRule::parse(text))
             .collect(),
         team: checked.text("team").map(str::to_owned),
+        substitute: checked.get("substitute").map(|all| scalars(Some(all))),
+        cluster_scoped: checked.text("clusterScoped") == Some("allow"),
         labels: scalars(checked.get("labels")),
         pod_security: checked.text("podSecurity").map(str::to_owned),
         deployer_role: checked

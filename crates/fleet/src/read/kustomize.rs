@@ -5,9 +5,9 @@ use super::objects::{Raw, identified};
 use super::outline::Outline;
 use super::remotes::Admission;
 use super::renders;
-use crate::{Inputs, SourceRef};
+use crate::{Inputs, Settings, SourceRef};
 use herder_base::{Commit, Diagnostic, Location, Namer, Tree, Url};
-use herder_kustomize::{Options, Remotes, parse_url};
+use herder_kustomize::{LoadRestrictor, Options, Remotes, parse_url};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,6 +32,16 @@ pub(crate) fn file(tree: &Tree, dir: &str) -> Option<String> {
 /// Whether a directory has a kustomization.
 pub(crate) fn is_root(tree: &Tree, dir: &str) -> bool {
     file(tree, dir).is_some()
+}
+
+/// The namespace that a directory's kustomization puts everything into, and where it says so.
+pub(crate) fn namespace(tree: &Tree, dir: &str) -> Option<(String, Location)> {
+    let path = file(tree, dir)?;
+    let (documents, _) = herder_object::yaml::parse(tree.text(&path)?);
+    let root = &documents.first()?.root;
+    let name = root.get("namespace")?.text().filter(|name| !name.is_empty())?;
+    let (line, column) = root.at("/namespace");
+    Some((name.to_owned(), Location::new(path, line, column)))
 }
 
 /// Whether a directory's kustomization is a part for others.
@@ -82,7 +92,8 @@ pub(crate) fn remotes(inputs: &Inputs, outline: &Outline, wanted: &mut BTreeSet<
         }
     }
     for dir in outline.folders.iter().map(String::as_str).chain(["manifests"]) {
-        pending.push((inputs.root.clone(), String::new(), dir.to_owned()));
+        let dir = super::glob::real(&inputs.root, dir).unwrap_or_else(|| dir.to_owned());
+        pending.push((inputs.root.clone(), String::new(), dir));
     }
     let mut seen = BTreeSet::new();
     while let Some((tree, repository, dir)) = pending.pop() {
@@ -144,6 +155,7 @@ pub(crate) fn short(reference: &str) -> &str {
 /// The objects that a kustomization builds to; the error says that it does not, the diagnostics why.
 pub(crate) fn build(
     inputs: &Inputs,
+    settings: &Settings,
     tree: &Tree,
     repository: &str,
     dir: &str,
@@ -162,7 +174,7 @@ pub(crate) fn build(
         ));
         return Err(why);
     }
-    let built = render(inputs, tree, repository, dir).map_err(|error| {
+    let built = render(inputs, settings, tree, repository, dir).map_err(|error| {
         let diagnostic = here(error.to_diagnostic("kustomize"));
         let why = diagnostic.message.clone();
         found.push(diagnostic);
@@ -188,21 +200,29 @@ pub(crate) fn build(
 }
 
 /// What a kustomization builds to, from an earlier reading if nothing it reads has changed.
-fn render(inputs: &Inputs, tree: &Tree, repository: &str, dir: &str) -> renders::Result {
+fn render(inputs: &Inputs, settings: &Settings, tree: &Tree, repository: &str, dir: &str) -> renders::Result {
+    let options = Options {
+        load_restrictor: if settings.load_anywhere {
+            LoadRestrictor::None
+        } else {
+            LoadRestrictor::RootOnly
+        },
+        ..Options::default()
+    };
     let commit = |url: &str| match Fetched(inputs).resolve(url) {
         Some(Ok((tree, _))) => Some(tree.commit().clone()),
         _ => None,
     };
-    if let Some(kept) = inputs.renders.get(repository, dir, tree, &commit) {
+    if let Some(kept) = inputs.renders.get(repository, dir, tree, &options, &commit) {
         return kept;
     }
     let remotes = Noting {
         fetched: Fetched(inputs),
         asked: RefCell::default(),
     };
-    let built = herder_kustomize::build(tree, dir, &Options::default(), &remotes).map(Arc::new);
+    let built = herder_kustomize::build(tree, dir, &options, &remotes).map(Arc::new);
     let asked = remotes.asked.into_inner().into_iter().collect();
-    inputs.renders.put(repository, dir, tree, asked, &built);
+    inputs.renders.put(repository, dir, tree, &options, asked, &built);
     built
 }
 

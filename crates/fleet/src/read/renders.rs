@@ -4,7 +4,7 @@
 //! looked for is as it was and every remote base is at the same commit.
 
 use herder_base::{Commit, Tree};
-use herder_kustomize::{Build, Error};
+use herder_kustomize::{Build, Error, Options};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -29,6 +29,7 @@ struct Entry {
     /// The commit of the whole repository, for a build that failed: it does not say what it looked for.
     whole: Option<Commit>,
     read: Vec<(String, Seen)>,
+    options: Options,
     remotes: Vec<(String, Option<Commit>)>,
     result: Result,
     pass: u64,
@@ -87,12 +88,14 @@ impl Renders {
         repository: &str,
         dir: &str,
         tree: &Tree,
+        options: &Options,
         commit: &dyn Fn(&str) -> Option<Commit>,
     ) -> Option<Result> {
         let mut kept = self.kept();
         let pass = kept.pass;
         let entry = kept.entries.get_mut(&(repository.to_owned(), dir.to_owned()))?;
-        let stands = entry.whole.as_ref().is_none_or(|commit| commit == tree.commit())
+        let stands = entry.options == *options
+            && entry.whole.as_ref().is_none_or(|commit| commit == tree.commit())
             && entry.read.iter().all(|(path, seen)| seen.is_still(tree, path))
             && entry.remotes.iter().all(|(url, at)| *at == commit(url));
         if !stands {
@@ -108,6 +111,7 @@ impl Renders {
         repository: &str,
         dir: &str,
         tree: &Tree,
+        options: &Options,
         remotes: Vec<(String, Option<Commit>)>,
         result: &Result,
     ) {
@@ -119,6 +123,7 @@ impl Renders {
             // What took all the steps it may and came to nothing is not tried again before it changes.
             whole: result.is_err().then(|| tree.commit().clone()),
             read: read.collect(),
+            options: options.clone(),
             remotes,
             result: result.clone(),
             pass: kept.pass,

@@ -78,6 +78,9 @@ pub(crate) fn read(
     if let Some(image) = fleet.text("agentImage") {
         image.clone_into(&mut settings.agent_image);
     }
+    settings.lenient = texts(fleet.get("lenient"));
+    settings.load_anywhere = fleet.text("loadRestriction") == Some("none");
+    settings.cluster_scoped = fleet.text("clusterScoped") == Some("allow");
     if let Some(hosts) = fleet.get("hosts").and_then(Value::as_object) {
         settings.hosts = hosts
             .iter()

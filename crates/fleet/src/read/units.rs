@@ -1,10 +1,11 @@
 //! Units: every namespace with its objects, and the cluster-level manifests.
 
+use super::folders::{declared, is_namespace, of_folder};
 use super::objects::{self, Raw};
 use super::outline::Outline;
-use super::{configs, kustomize, security};
+use super::{configs, hooks, judge, kustomize, security, substitute};
 use crate::render::{self, Dress};
-use crate::{Desired, Environment, EnvironmentKind, Inputs, StateRule, Unit, UnitOrigin};
+use crate::{Desired, Environment, EnvironmentKind, Inputs, LeftOut, StateRule, Unit, UnitOrigin};
 use herder_base::{Diagnostic, Location};
 use herder_object::Key;
 use serde_json::Value;
@@ -39,6 +40,10 @@ pub(crate) fn read(inputs: &Inputs, outline: &Outline, found: &mut Vec<Diagnosti
     if let Some(unit) = of_manifests(inputs, outline, &units, found) {
         units.push(unit);
     }
+    judge::objects(inputs, &outline.settings, &mut units, found);
+    for unit in &mut units {
+        hooks::order(unit, found);
+    }
     if let Some(why) = &outline.broken {
         units.iter_mut().for_each(|unit| hold(unit, why));
     }
@@ -46,7 +51,7 @@ pub(crate) fn read(inputs: &Inputs, outline: &Outline, found: &mut Vec<Diagnosti
     units
 }
 
-fn empty(namespace: &str, origin: UnitOrigin) -> Unit {
+pub(super) fn empty(namespace: &str, origin: UnitOrigin) -> Unit {
     Unit {
         id: namespace.to_owned(),
         namespace: namespace.to_owned(),
@@ -54,15 +59,18 @@ fn empty(namespace: &str, origin: UnitOrigin) -> Unit {
         environment: None,
         objects: Vec::new(),
         named: Vec::new(),
+        left_out: Vec::new(),
+        incomplete: None,
         held: None,
         held_applications: BTreeMap::new(),
+        cluster_scoped: false,
         state_rules: Vec::new(),
         leased: false,
     }
 }
 
 /// Notes what the files of a unit name, before any of it is refused. What says no namespace is meant for the unit's.
-fn mention(unit: &mut Unit, raws: &[Raw]) {
+pub(super) fn mention(unit: &mut Unit, raws: &[Raw]) {
     for raw in raws {
         let Some(mut key) = Key::of(&raw.value) else {
             continue;
@@ -74,35 +82,60 @@ fn mention(unit: &mut Unit, raws: &[Raw]) {
     }
 }
 
-fn hold(unit: &mut Unit, why: &str) {
+/// Leaves one object out. It may have named the wrong namespace: what runs under the right one stays as well.
+pub(super) fn leave_out(unit: &mut Unit, raw: &Raw, application: Option<&str>, why: &str) {
+    if let Some(mut key) = Key::of(&raw.value) {
+        if !unit.namespace.is_empty() && !objects::is_cluster_scoped(&key) {
+            key.namespace.clone_from(&unit.namespace);
+            unit.named.push((key.clone(), raw.at.clone()));
+        }
+        unit.left_out.push(LeftOut {
+            key,
+            application: application.map(str::to_owned),
+            source: raw.at.clone(),
+            why: why.to_owned(),
+        });
+    }
+}
+
+pub(super) fn hold(unit: &mut Unit, why: &str) {
     unit.objects.clear();
     unit.held.get_or_insert_with(|| why.to_owned());
 }
 
-/// Two claims on one namespace: which one is right is not ours to say, so neither changes anything.
+/// Several claims on one namespace: which one is right is not ours to say, so none changes anything.
 fn claimed_once(inputs: &Inputs, units: Vec<(Unit, Location)>, found: &mut Vec<Diagnostic>) -> Vec<Unit> {
-    let mut kept: Vec<(Unit, Location)> = Vec::with_capacity(units.len());
+    let mut kept: Vec<(Unit, Vec<Location>)> = Vec::with_capacity(units.len());
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     for (unit, at) in units {
-        let Some(index) = places.get(&unit.namespace) else {
+        let first = places.get(&unit.namespace).and_then(|index| kept.get_mut(*index));
+        if let Some((first, claims)) = first {
+            first.named.extend(unit.named);
+            claims.push(at);
+        } else {
             places.insert(unit.namespace.clone(), kept.len());
-            kept.push((unit, at));
+            kept.push((unit, vec![at]));
+        }
+    }
+    for (unit, claims) in &mut kept {
+        let [first, second, more @ ..] = claims.as_slice() else {
             continue;
         };
-        if let Some((first, first_at)) = kept.get_mut(*index) {
-            let (at, first_at) = (declared(inputs, at), declared(inputs, first_at.clone()));
-            let why = format!(
-                "namespace `{}` is claimed by {first_at} and by {at}",
-                unit.namespace
-            );
-            found.push(
-                Diagnostic::error("duplicate-namespace", why.clone())
-                    .at(at)
-                    .hint("give one of them another namespace; until then nothing in it is changed"),
-            );
-            hold(first, &why);
-            first.named.extend(unit.named);
-        }
+        let (first, second) = (declared(inputs, first.clone()), declared(inputs, second.clone()));
+        let more = match more.len() {
+            0 => String::new(),
+            more => format!(", and by {more} more"),
+        };
+        let why = format!(
+            "namespace `{}` is claimed by {first} and by {second}{more}",
+            unit.namespace
+        );
+        found.push(
+            Diagnostic::error("duplicate-namespace", why.clone())
+                .at(second)
+                .hint("give one of them another namespace; until then nothing in it is changed"),
+        );
+        hold(unit, &why);
     }
     kept.into_iter().map(|(unit, _)| unit).collect()
 }
@@ -115,6 +148,7 @@ fn of_environment(
 ) -> Unit {
     let mut unit = empty(&environment.namespace, UnitOrigin::Environment);
     unit.environment = Some(environment.name.clone());
+    unit.cluster_scoped = environment.cluster_scoped;
     unit.leased = environment.kind != EnvironmentKind::Permanent;
     unit.state_rules.clone_from(&environment.state);
     let dress = Dress::new(inputs, outline, &unit.id, &unit.state_rules);
@@ -125,7 +159,7 @@ fn of_environment(
         };
         put(&mut unit, &dress, raw, None, None, found);
     }
-    match configs::read(inputs, environment, found) {
+    match configs::read(inputs, &outline.settings, environment, found) {
         Err(why) => hold(&mut unit, &why),
         Ok(applications) => {
             for application in applications {
@@ -155,13 +189,29 @@ fn add_application(
         }
     };
     let before = unit.objects.len();
+    let objects = match expanded(objects, environment, found) {
+        Ok(objects) => objects,
+        Err(why) if name.is_empty() => return hold(unit, &why),
+        Err(why) => {
+            unit.held_applications.insert(name, why);
+            return;
+        }
+    };
     mention(unit, &objects);
     for mut raw in objects {
-        let settled = objects::settle(&mut raw, &unit.namespace)
-            .and_then(|()| security::of_config(&raw, environment, inputs));
-        match settled {
+        if let Err(diagnostic) = objects::settle(&mut raw, &unit.namespace, environment.cluster_scoped) {
+            let own = if name.is_empty() {
+                said(&raw.value)
+            } else {
+                Some(name.clone())
+            };
+            leave_out(unit, &raw, own.as_deref(), &diagnostic.message);
+            found.push(*diagnostic);
+            continue;
+        }
+        match security::of_config(&raw, environment, inputs) {
             Err(diagnostic) => {
-                // Most likely a wrong `namespace:`; what ran under the right one must not look as if it were removed.
+                // What asks for more than it may have is not applied in part.
                 unit.objects.truncate(before);
                 let why = diagnostic.message.clone();
                 found.push(*diagnostic);
@@ -205,15 +255,52 @@ fn add_application(
     }
 }
 
+/// The objects with the environment's variables expanded; the error says which cannot be.
+fn expanded(
+    mut objects: Vec<Raw>,
+    environment: &Environment,
+    found: &mut Vec<Diagnostic>,
+) -> Result<Vec<Raw>, String> {
+    let Some(variables) = &environment.substitute else {
+        return Ok(objects);
+    };
+    let mut bad = None;
+    for raw in &mut objects {
+        match substitute::expand(&raw.value, variables).and_then(|value| {
+            if let Some(value) = &value {
+                objects::identified(value)?;
+            }
+            Ok(value)
+        }) {
+            Ok(None) => {}
+            Ok(Some(value)) => raw.value = value,
+            Err(why) => {
+                let what = Key::of(&raw.value).map_or_else(|| "an object".to_owned(), |key| key.to_string());
+                let why = format!("{what}: {why}");
+                found.push(
+                    Diagnostic::error("variable", why.clone())
+                        .at(raw.at.clone())
+                        .hint(format!(
+                            "give it a value under `substitute:` in {}, or a default (`${{NAME:-default}}`)",
+                            environment.source.path
+                        )),
+                );
+                bad.get_or_insert(why);
+            }
+        }
+    }
+    bad.map_or(Ok(objects), Err)
+}
+
 /// The application that an object itself says it belongs to.
-fn said(value: &Value) -> Option<String> {
+pub(super) fn said(value: &Value) -> Option<String> {
     herder_object::labels(value)
         .find(|(name, _)| *name == crate::APPLICATION_LABEL)
         .map(|(_, value)| value.to_owned())
 }
 
 /// Dresses an object and adds it to the unit; the same object again replaces it, as applying files in order would.
-fn put(
+pub(super) fn put(
     unit: &mut Unit,
     dress: &Dress,
     raw: Raw,
@@ -285,134 +372,6 @@ fn shared_between(unit: &mut Unit, found: &mut Vec<Diagnostic>) {
     });
 }
 
-fn of_folder(inputs: &Inputs, outline: &Outline, folder: &str, found: &mut Vec<Diagnostic>) -> Option<Unit> {
-    let base = folder.rsplit('/').next().unwrap_or(folder);
-    let raws = if kustomize::is_root(&inputs.root, folder) {
-        kustomize::build(inputs, &inputs.root, "", folder, found)
-    } else {
-        objects::files(&inputs.root, "", folder, false, found)
-    };
-    let raws = match raws {
-        Ok(raws) => raws,
-        Err(why) => {
-            let mut unit = empty(base, UnitOrigin::Discovered);
-            // The name of the namespace stands in a file that may be the broken one; other units stay untouched by it.
-            unit.namespace = namespace_of(inputs, folder).unwrap_or_else(|| base.to_owned());
-            unit.id.clone_from(&unit.namespace);
-            hold(&mut unit, &why);
-            return Some(unit);
-        }
-    };
-    if raws.is_empty() {
-        found.push(
-            Diagnostic::warning(
-                "empty",
-                format!("`{folder}` holds no objects and is no namespace"),
-            )
-            .at(Location::new(folder, 0, 0)),
-        );
-        return None;
-    }
-    let namespaces: Vec<&Raw> = raws.iter().filter(|raw| is_namespace(&raw.value)).collect();
-    let namespace = match namespaces.as_slice() {
-        [] => base.to_owned(),
-        [only] => herder_object::name(&only.value).to_owned(),
-        [_, second, ..] => {
-            let mut unit = empty(base, UnitOrigin::Discovered);
-            mention(&mut unit, &raws);
-            let why = "this folder makes two namespaces".to_owned();
-            found.push(
-                Diagnostic::error("duplicate-namespace", why.clone())
-                    .at(second.at.clone())
-                    .hint("one folder is one namespace"),
-            );
-            hold(&mut unit, &why);
-            return Some(unit);
-        }
-    };
-    let mut unit = empty(&namespace, UnitOrigin::Discovered);
-    mention(&mut unit, &raws);
-    if !crate::format::is_name(&namespace) {
-        let why = format!("`{namespace}` is no name for a namespace");
-        found.push(
-            Diagnostic::error("name", why.clone())
-                .at(Location::new(folder, 0, 0))
-                .hint("use lower-case letters, digits and `-`, at most 63"),
-        );
-        hold(&mut unit, &why);
-        return Some(unit);
-    }
-    if let Some(Err(diagnostic)) = namespaces
-        .first()
-        .map(|raw| security::of_folder(raw, folder, inputs))
-    {
-        let why = diagnostic.message.clone();
-        found.push(*diagnostic);
-        hold(&mut unit, &why);
-        return Some(unit);
-    }
-    let rules: [StateRule; 0] = [];
-    let dress = Dress::new(inputs, outline, &unit.id, &rules);
-    if namespaces.is_empty() {
-        let raw = Raw {
-            value: render::bare_namespace(&namespace),
-            at: Location::new(folder, 0, 0),
-        };
-        put(&mut unit, &dress, raw, None, None, found);
-    }
-    for mut raw in raws {
-        let application = said(&raw.value);
-        if let Err(diagnostic) = objects::settle(&mut raw, &namespace) {
-            found.push(*diagnostic);
-        } else if let Err(diagnostic) = render::inject(&mut raw.value, dress.settings) {
-            let why = diagnostic.message.clone();
-            found.push(diagnostic.at(raw.at));
-            hold(&mut unit, &why);
-            return Some(unit);
-        } else {
-            put(&mut unit, &dress, raw, application.as_deref(), None, found);
-        }
-    }
-    Some(unit)
-}
-
-fn is_namespace(value: &Value) -> bool {
-    herder_object::kind(value) == "Namespace" && herder_object::api_version(value) == "v1"
-}
-
-/// The namespace that a folder with a broken file makes, as far as its whole files say.
-fn namespace_of(inputs: &Inputs, folder: &str) -> Option<String> {
-    declaration(inputs, folder)
-        .map(|(name, _)| name)
-        .filter(|name| !name.is_empty())
-}
-
-/// Where a folder declares its namespace; the folder itself if it goes by the folder's name.
-fn declared(inputs: &Inputs, at: Location) -> Location {
-    if at.line > 0 {
-        return at;
-    }
-    declaration(inputs, &at.path).map_or(at, |(_, place)| place)
-}
-
-fn declaration(inputs: &Inputs, folder: &str) -> Option<(String, Location)> {
-    inputs
-        .root
-        .below(folder)
-        .filter_map(|(path, _)| Some((path, inputs.root.text(path)?)))
-        .flat_map(|(path, text)| {
-            let objects = herder_object::yaml::parse_objects(text).0;
-            objects.into_iter().map(move |(value, line)| (path, value, line))
-        })
-        .find(|(_, value, _)| is_namespace(value))
-        .map(|(path, value, line)| {
-            (
-                herder_object::name(&value).to_owned(),
-                Location::new(path, line, 0),
-            )
-        })
-}
-
 fn of_manifests(
     inputs: &Inputs,
     outline: &Outline,
@@ -425,12 +384,14 @@ fn of_manifests(
     }
     let mut unit = empty("", UnitOrigin::Manifests);
     MANIFESTS.clone_into(&mut unit.id);
-    let raws = if kustomize::is_root(&inputs.root, dir) {
-        kustomize::build(inputs, &inputs.root, "", dir, found)
+    let built = if kustomize::is_root(&inputs.root, dir) {
+        kustomize::build(inputs, &outline.settings, &inputs.root, "", dir, found)
     } else {
-        objects::files(&inputs.root, "", dir, true, found)
+        let read = objects::files(&inputs.root, "", dir, true, found);
+        unit.incomplete = read.missing;
+        Ok(read.raws)
     };
-    let raws = match raws {
+    let raws = match built {
         Ok(raws) => raws,
         Err(why) => {
             hold(&mut unit, &why);

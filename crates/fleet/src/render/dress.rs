@@ -2,8 +2,8 @@
 
 use crate::read::outline::Outline;
 use crate::{
-    APPLICATION_LABEL, Desired, FLEET_LABEL, HASH_ANNOTATION, Inputs, SOURCE_ANNOTATION, STATE_LABEL,
-    Settings, StateRule, UNIT_LABEL, VERSION_LABEL,
+    APPLICATION_LABEL, Desired, FLEET_LABEL, HASH_ANNOTATION, Inputs, RUN_ANNOTATION, SOURCE_ANNOTATION,
+    STATE_LABEL, Settings, StateRule, Turn, UNIT_LABEL, VERSION_LABEL,
 };
 use herder_base::Location;
 use herder_object::Key;
@@ -45,6 +45,13 @@ impl<'a> Dress<'a> {
         if let Some(object) = value.as_object_mut() {
             object.remove("status");
         }
+        // A claim that names no volume leaves the choice to the cluster, which then does not change it any more.
+        if key.gvk.kind == "PersistentVolumeClaim"
+            && let Some(spec) = value.get_mut("spec").and_then(Value::as_object_mut)
+            && spec.get("volumeName").and_then(Value::as_str) == Some("")
+        {
+            spec.remove("volumeName");
+        }
         let version = version.filter(|_| is_workload(&key)).map(str::to_owned);
         if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
             for field in [
@@ -85,6 +92,8 @@ impl<'a> Dress<'a> {
             application: application.map(str::to_owned),
             version,
             hash,
+            turn: Turn::default(),
+            hook: None,
         })
     }
 
@@ -134,6 +143,28 @@ impl<'a> Dress<'a> {
             _ => text,
         }
     }
+}
+
+/// Sets an annotation on an object that is dressed already.
+pub(crate) fn annotate(object: &mut Desired, name: &str, text: &str) {
+    set(Arc::make_mut(&mut object.value), "annotations", name, text);
+}
+
+/// Takes an object out of the namespace that it was put into.
+pub(crate) fn out_of_namespace(object: &mut Desired) {
+    let value = Arc::make_mut(&mut object.value);
+    if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("namespace");
+    }
+    object.key.namespace.clear();
+}
+
+/// Says which run a hook is of; another run is another object, as its hash tells.
+pub(crate) fn stamp(object: &mut Desired, run: &str) {
+    let value = Arc::make_mut(&mut object.value);
+    set(value, "annotations", RUN_ANNOTATION, run);
+    object.hash = hash(&json!([object.hash, run]));
+    set(value, "annotations", HASH_ANNOTATION, &object.hash);
 }
 
 /// Whether an object runs pods.

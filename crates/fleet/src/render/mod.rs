@@ -6,5 +6,5 @@ mod namespace;
 
 pub use agent::inject;
 pub(crate) use agent::{containers, pod};
-pub(crate) use dress::{Dress, label_value};
+pub(crate) use dress::{Dress, annotate, label_value, out_of_namespace, stamp};
 pub(crate) use namespace::{DEPLOYER, ENFORCE, bare_namespace, namespace};

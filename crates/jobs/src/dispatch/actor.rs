@@ -22,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 /// The longest sleep: a clock that was set forward is noticed within this time.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+/// A clock that goes back by less is being adjusted, not set.
+const STEP: SignedDuration = SignedDuration::from_secs(5);
 
 /// A job and its state.
 pub(super) struct Entry {
@@ -63,6 +65,8 @@ pub struct Dispatcher {
     pub(super) asks: JoinSet<Polled>,
     runs: JoinSet<Done>,
     pub(super) stop: CancellationToken,
+    /// The time when triggers were last looked at.
+    seen: Timestamp,
 }
 
 impl std::fmt::Debug for Dispatcher {
@@ -79,6 +83,7 @@ impl Dispatcher {
         events: broadcast::Sender<JobEvent>,
     ) -> Self {
         Self {
+            seen: ports.clock.now(),
             polls: Arc::new(Semaphore::new(settings.polls.max(1))),
             settings,
             ports,
@@ -605,9 +610,28 @@ impl Dispatcher {
         }
     }
 
+    /// Notices a clock that was set back: what was to come by the old time is to come by the new one. Otherwise every
+    /// schedule would be silent until the clock has caught up.
+    fn follow_clock(&mut self, now: Timestamp) {
+        let back = self.seen.duration_since(now);
+        self.seen = now;
+        if back < STEP {
+            return;
+        }
+        tracing::warn!("the clock was set back by {back:#}; schedules follow it");
+        for job in self.jobs.values_mut() {
+            for timer in &mut job.timers {
+                let next = timer.schedule.next(now);
+                timer.next = timer.next.min(next).or(next);
+            }
+        }
+        self.queue.earlier_by(back);
+    }
+
     /// Fires every trigger whose time has come. A time that passed unnoticed (sleep, a clock set forward) fires once.
     async fn fire(&mut self) {
         let now = self.ports.clock.now();
+        self.follow_clock(now);
         let mut due: Vec<(String, Trigger)> = Vec::new();
         for (name, job) in &mut self.jobs {
             for timer in &mut job.timers {

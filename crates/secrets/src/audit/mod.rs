@@ -61,6 +61,11 @@ impl Device {
         self.option("log_raw") == Some("true")
     }
 
+    /// Whether the records of reads are on disk as well before they are answered.
+    fn syncs_all(&self) -> bool {
+        self.option("sync") == Some("all")
+    }
+
     fn option(&self, key: &str) -> Option<&str> {
         self.options.get(key).map(String::as_str)
     }
@@ -162,7 +167,15 @@ impl Trail {
             }
         })?;
         match added {
-            Some(added) => added.settled().await,
+            Some(added) => {
+                added.settled().await?;
+                // What changed something is not acknowledged before its record is on disk. Reads wait only if a device
+                // asks for it: they are fifty times as many as a disk can sync.
+                if begun.written || core.sinks.devices().values().any(Device::syncs_all) {
+                    core.sinks.on_disk().await?;
+                }
+                Ok(())
+            }
             None => Ok(()),
         }
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use zeroize::Zeroize;
 
@@ -19,7 +19,8 @@ const MOST_SPARE: usize = 1 << 20;
 const PATIENCE: usize = 3;
 
 enum Sink {
-    File(File),
+    /// Shared with whoever syncs it.
+    File(Arc<File>),
     Stdout,
     Discard,
 }
@@ -67,6 +68,10 @@ struct Files {
 pub(crate) struct Sinks {
     files: Mutex<Files>,
     pending: Mutex<Pending>,
+    /// Counts writes, after each.
+    writes: AtomicU64,
+    /// Up to which write everything is on disk; held by who syncs.
+    on_disk: tokio::sync::Mutex<u64>,
 }
 
 /// Lines that were added; they are written at the latest when this is dropped.
@@ -99,8 +104,13 @@ impl Sinks {
             .map(|(path, device)| Ok((path.clone(), Sink::open(device)?)))
             .collect::<Result<Vec<_>>>()?;
         self.write(&mut files, Some(Arc::new(devices.clone())));
-        files.sinks.retain(|path, _| devices.contains_key(path));
+        let (kept, gone) = std::mem::take(&mut files.sinks)
+            .into_iter()
+            .partition(|(path, _)| devices.contains_key(path));
+        files.sinks = kept;
         files.sinks.extend(opened);
+        let gone: BTreeMap<String, Sink> = gone;
+        gone.into_values().for_each(Sink::finish);
         Ok(())
     }
 
@@ -124,7 +134,8 @@ impl Sinks {
         let devices = self.devices();
         for (path, sink) in &mut files.sinks {
             if let Some(device) = devices.get(path) {
-                *sink = Sink::open(device)?;
+                let new = Sink::open(device)?;
+                std::mem::replace(sink, new).finish();
             }
         }
         Ok(())
@@ -164,7 +175,7 @@ impl Sinks {
         let mut written = false;
         for (bytes, (path, sink)) in taken.lines.iter().zip(&mut files.sinks) {
             let result = match sink {
-                Sink::File(file) => file.write_all(bytes),
+                Sink::File(file) => (&**file).write_all(bytes),
                 Sink::Stdout => std::io::stdout().lock().write_all(bytes),
                 Sink::Discard => Ok(()),
             };
@@ -173,6 +184,7 @@ impl Sinks {
                 Err(error) => tracing::error!(device = path, %error, "an audit device cannot be written"),
             }
         }
+        self.writes.fetch_add(1, Ordering::AcqRel);
         taken.outcome.set(written);
         let raw = taken.devices.values().any(Device::is_raw);
         for bytes in &mut taken.lines {
@@ -183,6 +195,52 @@ impl Sinks {
             bytes.shrink_to(MOST_SPARE);
         }
         files.spare = taken.lines;
+    }
+}
+
+impl Sinks {
+    /// Waits until everything that has been written is on disk. Requests at the same time share one sync, and the next
+    /// ones gather while it goes on.
+    ///
+    /// # Errors
+    /// [`Error::Audit`] if a file cannot be synced.
+    pub(crate) async fn on_disk(&self) -> Result<()> {
+        let mine = self.writes.load(Ordering::Acquire);
+        let mut on_disk = self.on_disk.lock().await;
+        if *on_disk >= mine {
+            return Ok(());
+        }
+        let covers = self.writes.load(Ordering::Acquire);
+        let files: Vec<Arc<File>> = {
+            let files = self.files();
+            let open = files.sinks.values();
+            open.filter_map(|sink| match sink {
+                Sink::File(file) => Some(Arc::clone(file)),
+                Sink::Stdout | Sink::Discard => None,
+            })
+            .collect()
+        };
+        if !files.is_empty() {
+            // The disk takes its time; other requests go on.
+            let synced = tokio::task::spawn_blocking(move || files.iter().all(|file| sync(file)));
+            if !synced.await.unwrap_or(false) {
+                return Err(Error::Audit);
+            }
+        }
+        *on_disk = covers;
+        Ok(())
+    }
+}
+
+/// Whether a file is on disk now. A pipe or a terminal never is, and need not be.
+fn sync(file: &File) -> bool {
+    match file.sync_data() {
+        Ok(()) => true,
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => true,
+        Err(error) => {
+            tracing::error!(%error, "an audit file cannot be synced");
+            false
+        }
     }
 }
 
@@ -230,6 +288,13 @@ impl Drop for Added<'_> {
 }
 
 impl Sink {
+    /// Closes it. What was written to it and is not synced yet would not be synced by anybody else.
+    fn finish(self) {
+        if let Self::File(file) = self {
+            sync(&file);
+        }
+    }
+
     fn open(device: &Device) -> Result<Self> {
         let path = device
             .options
@@ -250,7 +315,7 @@ impl Sink {
             .append(true)
             .mode(mode.filter(|mode| *mode != 0).unwrap_or(0o600))
             .open(path)
-            .map(Self::File)
+            .map(|file| Self::File(Arc::new(file)))
             .map_err(|error| {
                 Error::invalid(format!(
                     "sanity check failed; unable to open {path:?} for writing: {error}"

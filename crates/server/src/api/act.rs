@@ -1,23 +1,26 @@
 //! Requests that change something: promote, environments, sync, down.
 
 use super::Failure;
+use super::progress::answer;
 use crate::ops::{PromoteRequest, RollbackRequest, SuspendRequest};
 use crate::state::Shared;
 use axum::Json;
 use axum::extract::{Extension, Path, State};
+use axum::response::Response;
 use herder_ledger::Actor;
+use http::HeaderMap;
 use serde::Deserialize;
-use serde_json::Value;
 use std::time::Duration;
 
 /// `POST /api/v1/promote`
 pub(crate) async fn promote(
     State(shared): State<Shared>,
     Extension(who): Extension<Actor>,
+    headers: HeaderMap,
     Json(request): Json<PromoteRequest>,
-) -> Result<Json<Value>, Failure> {
+) -> Response {
     let who = who.claiming(&request.by);
-    Ok(Json(shared.promote(&request, &who).await?))
+    answer(&headers, async move { shared.promote(&request, &who).await }).await
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -41,14 +44,16 @@ pub(crate) async fn environment_up(
     State(shared): State<Shared>,
     Path(name): Path<String>,
     Extension(who): Extension<Actor>,
+    headers: HeaderMap,
     Json(request): Json<LeaseRequest>,
-) -> Result<Json<Value>, Failure> {
-    let lease = request.lease()?;
-    Ok(Json(
+) -> Response {
+    let up = async move {
+        let lease = request.lease()?;
         shared
             .environment_up(&name, lease, &who.claiming(&request.by))
-            .await?,
-    ))
+            .await
+    };
+    answer(&headers, up).await
 }
 
 /// `POST /api/v1/environments/NAME/down`
@@ -56,16 +61,16 @@ pub(crate) async fn environment_down(
     State(shared): State<Shared>,
     Path(name): Path<String>,
     Extension(who): Extension<Actor>,
+    headers: HeaderMap,
     Json(request): Json<LeaseRequest>,
-) -> Result<Json<Value>, Failure> {
-    Ok(Json(
-        shared.environment_down(&name, &who.claiming(&request.by)).await?,
-    ))
+) -> Response {
+    let down = async move { shared.environment_down(&name, &who.claiming(&request.by)).await };
+    answer(&headers, down).await
 }
 
 /// `POST /api/v1/sync`: reads git and makes it true now; answers when that pass is over.
-pub(crate) async fn sync(State(shared): State<Shared>) -> Result<Json<Value>, Failure> {
-    Ok(Json(shared.sync().await?))
+pub(crate) async fn sync(State(shared): State<Shared>, headers: HeaderMap) -> Response {
+    answer(&headers, async move { shared.sync().await }).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -79,40 +84,49 @@ pub(crate) struct DownRequest {
 pub(crate) async fn down(
     State(shared): State<Shared>,
     Extension(who): Extension<Actor>,
+    headers: HeaderMap,
     Json(request): Json<DownRequest>,
-) -> Result<Json<Value>, Failure> {
-    if !request.everything {
-        return Err(Failure::invalid("`everything` must be true").hint("`herder down --everything` says so"));
-    }
-    Ok(Json(shared.down_everything(&who).await?))
+) -> Response {
+    let down = async move {
+        if !request.everything {
+            return Err(
+                Failure::invalid("`everything` must be true").hint("`herder down --everything` says so")
+            );
+        }
+        shared.down_everything(&who).await
+    };
+    answer(&headers, down).await
 }
 
 /// `POST /api/v1/rollback`
 pub(crate) async fn rollback(
     State(shared): State<Shared>,
     Extension(who): Extension<Actor>,
+    headers: HeaderMap,
     Json(request): Json<RollbackRequest>,
-) -> Result<Json<Value>, Failure> {
+) -> Response {
     let who = who.claiming(&request.by);
-    Ok(Json(shared.rollback(&request, &who).await?))
+    answer(&headers, async move { shared.rollback(&request, &who).await }).await
 }
 
 /// `POST /api/v1/suspend`
 pub(crate) async fn suspend(
     State(shared): State<Shared>,
     Extension(who): Extension<Actor>,
+    headers: HeaderMap,
     Json(request): Json<SuspendRequest>,
-) -> Result<Json<Value>, Failure> {
+) -> Response {
     let who = who.claiming(&request.by);
-    Ok(Json(shared.suspend(&request, &who).await?))
+    answer(&headers, async move { shared.suspend(&request, &who).await }).await
 }
 
 /// `POST /api/v1/resume`
 pub(crate) async fn resume(
     State(shared): State<Shared>,
     Extension(who): Extension<Actor>,
+    headers: HeaderMap,
     Json(request): Json<SuspendRequest>,
-) -> Result<Json<Value>, Failure> {
+) -> Response {
     let who = who.claiming(&request.by);
-    Ok(Json(shared.resume(&request, &who).await?))
+    answer(&headers, async move { shared.resume(&request, &who).await }).await
 }

@@ -134,9 +134,20 @@ impl Failure {
     }
 }
 
+impl Failure {
+    fn shown(&self) -> serde_json::Value {
+        json!({"code": self.code, "message": self.message, "hint": self.hint})
+    }
+
+    /// As the last line of an answer that has begun already.
+    pub(crate) fn in_a_line(&self) -> serde_json::Value {
+        json!({"status": self.status.as_u16(), "error": self.shown()})
+    }
+}
+
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let body = json!({"error": {"code": self.code, "message": self.message, "hint": self.hint}});
+        let body = json!({ "error": self.shown() });
         let mut response = (self.status, Json(body)).into_response();
         // So that the guard can show browsers a page instead.
         response.extensions_mut().insert(self);

@@ -12,6 +12,7 @@ mod metrics;
 mod names;
 mod next;
 mod pods;
+mod progress;
 mod read;
 mod runs;
 mod sessions;
@@ -22,6 +23,7 @@ pub(crate) use auth::encode;
 pub(crate) use codes::Codes;
 pub(crate) use failure::Failure;
 pub(crate) use names::Names;
+pub(crate) use progress::waits_for;
 pub(crate) use throttle::Throttle;
 pub(crate) use webhooks::Rung;
 

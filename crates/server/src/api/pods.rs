@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::act::LeaseRequest;
+use super::progress::answer;
 use super::read::{LogsQuery, WhyQuery};
 use super::runs::{RunQuery, RunsQuery, StartRequest};
 use crate::ops::PromoteRequest;
@@ -13,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use herder_base::{AllowedRemote, Commit};
 use herder_jobs::{Checkout, Job, RunId};
 use herder_ledger::{Actor, Principal};
-use http::header;
+use http::{HeaderMap, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -137,11 +138,20 @@ fn who(grant: &Grant) -> Actor {
 pub(crate) async fn promote(
     State(shared): State<Shared>,
     Extension(grant): Extension<Grant>,
+    headers: HeaderMap,
     Json(request): Json<PromoteRequest>,
-) -> Result<Json<Value>, Failure> {
+) -> Response {
+    answer(
+        &headers,
+        async move { promote_for(&shared, &grant, &request).await },
+    )
+    .await
+}
+
+async fn promote_for(shared: &Shared, grant: &Grant, request: &PromoteRequest) -> Result<Value, Failure> {
     let reading = shared.known().await?;
     grant.rights.promote(&grant.run, &reading.fleet, &request.to)?;
-    Ok(Json(shared.promote(&request, &who(&grant)).await?))
+    shared.promote(request, &who(grant)).await
 }
 
 /// `POST /api/v1/environments/NAME/up` from a job's step.
@@ -149,15 +159,15 @@ pub(crate) async fn environment_up(
     State(shared): State<Shared>,
     Path(name): Path<String>,
     Extension(grant): Extension<Grant>,
+    headers: HeaderMap,
     Json(request): Json<LeaseRequest>,
-) -> Result<Json<Value>, Failure> {
-    let reading = shared.known().await?;
-    grant.rights.env(&grant.run, &reading.fleet, &name)?;
-    Ok(Json(
-        shared
-            .environment_up(&name, request.lease()?, &who(&grant))
-            .await?,
-    ))
+) -> Response {
+    let up = async move {
+        let reading = shared.known().await?;
+        grant.rights.env(&grant.run, &reading.fleet, &name)?;
+        shared.environment_up(&name, request.lease()?, &who(&grant)).await
+    };
+    answer(&headers, up).await
 }
 
 /// `POST /api/v1/environments/NAME/down` from a job's step.
@@ -165,11 +175,15 @@ pub(crate) async fn environment_down(
     State(shared): State<Shared>,
     Path(name): Path<String>,
     Extension(grant): Extension<Grant>,
+    headers: HeaderMap,
     Json(_): Json<LeaseRequest>,
-) -> Result<Json<Value>, Failure> {
-    let reading = shared.known().await?;
-    grant.rights.env(&grant.run, &reading.fleet, &name)?;
-    Ok(Json(shared.environment_down(&name, &who(&grant)).await?))
+) -> Response {
+    let down = async move {
+        let reading = shared.known().await?;
+        grant.rights.env(&grant.run, &reading.fleet, &name)?;
+        shared.environment_down(&name, &who(&grant)).await
+    };
+    answer(&headers, down).await
 }
 
 /// `GET /api/v1/status` from a job's step: the part that the run may see.

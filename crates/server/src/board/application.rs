@@ -21,6 +21,8 @@ const LINES: i64 = 200;
 struct From {
     stage: String,
     version: String,
+    /// Whether that is older than what is there.
+    downgrade: bool,
 }
 
 struct Stage {
@@ -161,6 +163,7 @@ pub(crate) async fn application(
                 .unwrap_or_default(),
             promote_from: ahead.map(|ahead| From {
                 stage: ahead.stage.clone(),
+                downgrade: herder_fleet::is_older(&ahead.version, &cell.version),
                 version: ahead.version.clone(),
             }),
         });

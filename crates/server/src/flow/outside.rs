@@ -5,7 +5,7 @@ use crate::state::Shared;
 use herder_cluster::Scope;
 use herder_fleet::Fleet;
 use herder_ledger::{AuditEntry, Error, Lease, NewPlan, PlanHead, PlannedAction};
-use herder_plan::{Checked, Inventory, Observed, Outcome, Part, PartAction, PartOutcome};
+use herder_plan::{Checked, Ended, Inventory, Known, Observed, Outcome, Part, PartAction, PartOutcome};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -26,6 +26,8 @@ pub(crate) trait Outside {
     async fn drop_plan(&self, generation: u64, why: &str) -> Result<(), Error>;
     async fn audit(&self, entry: &AuditEntry) -> Result<(), Error>;
     async fn observe(&self, fleet: &Fleet) -> Result<Observed, Fault>;
+    /// The Jobs that have ended and went by their own rule.
+    async fn ended(&self, fleet: &Fleet, observed: &Observed) -> Known<Ended>;
     /// What there is of each part, and what git wants of it.
     async fn parts(&self, fleet: &Fleet) -> BTreeMap<Part, Inventory>;
     async fn apply(&self, plan: &Checked) -> Vec<Outcome>;
@@ -71,6 +73,10 @@ impl Outside for Shared {
             kinds: fleet.kinds(),
         };
         Ok(self.cluster.observe(&scope).await?)
+    }
+
+    async fn ended(&self, fleet: &Fleet, observed: &Observed) -> Known<Ended> {
+        Shared::ended(self, fleet, observed).await
     }
 
     async fn parts(&self, fleet: &Fleet) -> BTreeMap<Part, Inventory> {

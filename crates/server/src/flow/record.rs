@@ -99,7 +99,10 @@ pub(super) async fn record(outside: &impl Outside, plan: Checked) -> Result<Reco
 pub(super) async fn end(outside: &impl Outside, plan: Recorded, done: &Done) -> (Checked, bool) {
     let Recorded(plan) = plan;
     for outcome in &done.objects {
-        if let Err(reason) = &outcome.result {
+        // Said once for as long as it says the same; the board shows it all the time.
+        if let Err(reason) = &outcome.result
+            && !outcome.again
+        {
             warn!(object = %outcome.key, %reason, "the cluster refused");
         }
     }

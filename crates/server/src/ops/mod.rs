@@ -5,6 +5,7 @@
 
 mod environments;
 mod everything;
+mod limits;
 mod logs;
 pub(crate) mod names;
 mod past;
@@ -14,13 +15,14 @@ mod rollback;
 mod suspend;
 mod why;
 
+pub(crate) use everything::stays_down;
 pub(crate) use logs::LogsRequest;
 pub(crate) use past::Past;
 pub(crate) use promote::PromoteRequest;
 pub(crate) use rollback::RollbackRequest;
 pub(crate) use suspend::{SuspendRequest, Suspension};
 
-use crate::api::Failure;
+use crate::api::{Failure, waits_for};
 use crate::reading::Reading;
 use crate::state::Shared;
 use herder_ledger::{Actor, AuditEntry};
@@ -60,10 +62,12 @@ impl Shared {
 
     /// Waits until the pass of the flow that answers a request is over.
     async fn pass_over(&self, request: u64) -> Result<(), Failure> {
-        let over =
-            tokio::time::timeout(std::time::Duration::from_secs(120), self.bell.answered(request)).await;
+        waits_for("a pass of the flow", limits::PASS);
+        let over = tokio::time::timeout(limits::PASS, self.bell.answered(request)).await;
         over.map_err(|_| {
-            Failure::conflict("the flow did not finish a pass in 120 s").hint("see `herder status`")
+            let limit = herder_base::format_duration(limits::PASS);
+            Failure::conflict(format!("the flow did not finish a pass in {limit}"))
+                .hint("see `herder status`")
         })
     }
 }

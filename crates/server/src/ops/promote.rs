@@ -1,6 +1,7 @@
 //! Promotion: a commit in the target environment's config repository that moves exactly an application's pins.
 
-use crate::api::Failure;
+use super::limits;
+use crate::api::{Failure, waits_for};
 use crate::state::Shared;
 use herder_base::{AllowList, Commit, Namer};
 use herder_git::{Change, Signature};
@@ -167,7 +168,7 @@ impl Shared {
     /// Waits until the promoted application is healthy or has failed.
     pub(super) async fn wait_healthy(&self, promotion: &Promotion, answer: Value) -> Result<Value, Failure> {
         let mut bell = self.live.listen();
-        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(600);
+        let deadline = tokio::time::Instant::now() + limits::HEALTHY;
         loop {
             let view = self.view();
             let row = view
@@ -190,13 +191,24 @@ impl Shared {
                             promotion.application, promotion.to
                         )));
                     }
-                    _ => {}
+                    health => waits_for(
+                        format!(
+                            "{} in {}: {} {}",
+                            promotion.application,
+                            promotion.to,
+                            health.word(),
+                            cell.reason
+                        ),
+                        limits::HEALTHY,
+                    ),
                 }
             }
             if tokio::time::timeout_at(deadline, bell.changed()).await.is_err() {
                 return Err(Failure::not_healthy(format!(
-                    "{} is not healthy in {} after 10 m",
-                    promotion.application, promotion.to
+                    "{} is not healthy in {} after {}",
+                    promotion.application,
+                    promotion.to,
+                    herder_base::format_duration(limits::HEALTHY)
                 )));
             }
         }

@@ -37,7 +37,13 @@ impl Shared {
             .refusals
             .iter()
             .find(|refusal| refusal.is_about(application, &namespace))
-            .map(|refusal| refusal.text.clone());
+            .map(|refusal| (refusal.text.clone(), refusal.remedy.clone()));
+        let absent = view
+            .pass
+            .absent
+            .iter()
+            .find(|absent| absent.is_about(application, &namespace))
+            .cloned();
         let why = self
             .cluster
             .diagnose(&namespace, application)
@@ -59,6 +65,7 @@ impl Shared {
                 && held.is_none()
                 && suspended.is_none()
                 && refused.is_none()
+                && absent.is_none()
                 && hosts.is_empty(),
             cause: why.cause,
             remedy: why.remedy,
@@ -72,9 +79,12 @@ impl Shared {
         } else if let Some(reason) = held {
             shown.remedy = "mend what git says; until then what runs stays as it is".to_owned();
             shown.cause = format!("held: {reason}");
-        } else if let Some(reason) = refused {
-            shown.remedy = "change the object as the cluster asks".to_owned();
+        } else if let Some((reason, remedy)) = refused {
+            shown.remedy = remedy;
             shown.cause = format!("the cluster refused a change: {reason}");
+        } else if let Some(absent) = absent.filter(|_| why.healthy) {
+            shown.remedy = absent.remedy;
+            shown.cause = format!("incomplete: {}", absent.text);
         } else if let Some(step) = hosts.first().filter(|_| why.healthy) {
             shown.remedy = "give the host to this namespace in fleet.yaml, or use another one".to_owned();
             shown.cause = format!("the edge does not serve Ingress {}: {}", step.name, step.detail);

@@ -5,6 +5,7 @@ use crate::state::Inner;
 use futures::future::BoxFuture;
 use herder_base::Severity;
 use herder_jobs::{Action, Actions, Removed, RunEvent, RunResult, RunSpec};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, Weak};
 use tokio::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
@@ -55,6 +56,10 @@ async fn update_jobs(shared: &Inner, spec: &RunSpec, events: &Sender<RunEvent>) 
             })
             .await;
     };
+    if shared.everything_down.load(Ordering::SeqCst) {
+        say("everything is down, and so are all jobs until it is up again".to_owned()).await;
+        return RunResult::Succeeded;
+    }
     let Some(checkout) = spec.checkouts.first() else {
         return RunResult::Failed {
             reason: "the run has no checkout of the fleet repository".to_owned(),
