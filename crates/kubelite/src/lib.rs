@@ -9,6 +9,7 @@ pub mod auth;
 mod cluster;
 pub mod controllers;
 pub mod fabric;
+mod images;
 mod internal;
 mod node;
 mod old_logs;

@@ -3,9 +3,12 @@
 
 use super::machine::Machine;
 use super::pod::PodContext;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use herder_base::chain;
-use herder_images::{Image, NoReference, Reference, Store, StoreError};
+use herder_images::{Credentials, Image, NoReference, Reference, Store, StoreError};
 use k8s_openapi::api::core::v1::Container;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// What an image name means here.
@@ -94,9 +97,7 @@ pub(crate) async fn provide(
     }
     say("Pulling", format!("Pulling image {name:?}"));
     let begun = machine.now();
-    pull(pod, &reference, policy == Policy::Always)
-        .await
-        .map_err(failed)?;
+    pull(pod, name).await.map_err(failed)?;
     let image = take_up(machine, &reference)
         .await
         .map_err(|error| failed(chain(&error).to_string()))?;
@@ -121,12 +122,55 @@ async fn take_up(machine: &Machine, reference: &Reference) -> Result<Arc<Image>,
 }
 
 /// Has the control plane pull: an agent is in the cluster's network, where no registry is.
-async fn pull(_pod: &PodContext, reference: &Reference, _again: bool) -> Result<(), String> {
-    let name = reference.familiar();
-    Err(format!(
-        "image {name:?} is not available: import it (`docker save {name} | herder image import -`) and let its \
-         imagePullPolicy be IfNotPresent or Never"
-    ))
+async fn pull(pod: &PodContext, name: &str) -> Result<(), String> {
+    let credentials = credentials(pod).await;
+    let body = json!({"image": name, "credentials": credentials.as_ref().map(Credentials::to_docker)});
+    loop {
+        let answer = pod.machine.api.post("/internal/images", &body).await;
+        let answer = answer.map_err(|error| chain(&error).to_string())?;
+        if let Some(why) = answer.get("why").and_then(Value::as_str) {
+            return Err(why.to_owned());
+        }
+        if answer.get("done").and_then(Value::as_bool) == Some(true) {
+            return Ok(());
+        }
+    }
+}
+
+/// What the pod's `imagePullSecrets` say. One that cannot be read is left out, and an event says so: the image may be
+/// for everybody.
+async fn credentials(pod: &PodContext) -> Option<Credentials> {
+    let spec = pod.pod();
+    let mut all: Option<Credentials> = None;
+    let references = spec
+        .spec
+        .iter()
+        .flat_map(|spec| spec.image_pull_secrets.iter().flatten());
+    for name in references.map(|secret| secret.name.as_str()) {
+        match read(pod, name).await {
+            Ok(found) => all.get_or_insert_default().extend(found),
+            Err(why) => {
+                let text = format!(
+                    "Unable to use the image pull secret {name:?}: {why}; attempting to pull without it"
+                );
+                let events = &pod.machine.events;
+                events.pod(&spec, None, true, "FailedToRetrieveImagePullSecret", text);
+            }
+        }
+    }
+    all
+}
+
+async fn read(pod: &PodContext, name: &str) -> Result<Credentials, String> {
+    let path = format!("/api/v1/namespaces/{}/secrets/{name}", pod.namespace);
+    let secret = pod.machine.api.get(&path).await;
+    let secret = secret.map_err(|error| chain(&error).to_string())?;
+    let encoded = [".dockerconfigjson", ".dockercfg"]
+        .iter()
+        .find_map(|key| secret.get("data")?.get(key)?.as_str())
+        .ok_or("it has no .dockerconfigjson")?;
+    let text = STANDARD.decode(encoded).map_err(|_| "it is no base64")?;
+    Credentials::from_docker(&text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
