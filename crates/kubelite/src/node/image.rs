@@ -10,6 +10,7 @@ use herder_images::{Credentials, Image, NoReference, Reference, Store, StoreErro
 use k8s_openapi::api::core::v1::Container;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What an image name means here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,6 +135,8 @@ async fn pull(pod: &PodContext, name: &str) -> Result<(), String> {
         if answer.get("done").and_then(Value::as_bool) == Some(true) {
             return Ok(());
         }
+        // It is under way: the control plane has waited for a while before it said so.
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
