@@ -1,40 +1,11 @@
 //! Archives and layouts of other tools: skopeo's, in every form it writes, and umoci's.
 
+use super::{has, ran, skopeo};
 use herder_images::{Build, Copy, Reference, Store, StoreError, build, import, import_dir, save};
 use jiff::Timestamp;
 use std::fs::File;
 use std::path::Path;
 use std::process::Command;
-
-/// Whether a judge is here; where one is counted on, it has to be.
-fn has(program: &str) -> bool {
-    let paths = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&paths).any(|dir| dir.join(program).is_file());
-    if !found {
-        assert!(
-            std::env::var_os("CI").is_none_or(|ci| ci != "true"),
-            "{program} is needed here"
-        );
-        println!("{program} is not on this machine: its judgement is missing");
-    }
-    found
-}
-
-fn ran(command: &mut Command) {
-    let done = command.output().unwrap();
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-}
-
-fn skopeo(dir: &Path, from: &str, to: &str) {
-    let policy = dir.join("policy.json");
-    std::fs::write(&policy, r#"{"default": [{"type": "insecureAcceptAnything"}]}"#).unwrap();
-    let mut skopeo = Command::new("skopeo");
-    ran(skopeo
-        .arg("--policy")
-        .arg(&policy)
-        .args(["copy", from, to])
-        .env("HOME", dir));
-}
 
 #[test]
 fn skopeo_and_umoci_agree() {
@@ -67,14 +38,20 @@ fn skopeo_and_umoci_agree() {
     };
     // Both forms of ours are read by skopeo; each form of its is read by us.
     skopeo(
+        &[
+            "copy",
+            &format!("docker-archive:{shown}/ours.tar"),
+            &format!("oci-archive:{shown}/oci.tar:shop/oci:1"),
+        ],
         at,
-        &format!("docker-archive:{shown}/ours.tar"),
-        &format!("oci-archive:{shown}/oci.tar:shop/oci:1"),
     );
     skopeo(
+        &[
+            "copy",
+            &format!("oci-archive:{shown}/ours.tar"),
+            &format!("docker-archive:{shown}/docker.tar:shop/docker:1"),
+        ],
         at,
-        &format!("oci-archive:{shown}/ours.tar"),
-        &format!("docker-archive:{shown}/docker.tar:shop/docker:1"),
     );
     for file in ["oci.tar", "docker.tar"] {
         let image = take(file);
@@ -83,9 +60,12 @@ fn skopeo_and_umoci_agree() {
     }
     // umoci changes a file, takes one away, and adds a link; the layer it writes says so to overlays.
     skopeo(
+        &[
+            "copy",
+            &format!("oci-archive:{shown}/ours.tar"),
+            &format!("oci:{shown}/layout:old"),
+        ],
         at,
-        &format!("oci-archive:{shown}/ours.tar"),
-        &format!("oci:{shown}/layout:old"),
     );
     let bundle = at.join("bundle");
     let mut umoci = Command::new("umoci");
@@ -102,9 +82,12 @@ fn skopeo_and_umoci_agree() {
         .arg(format!("{shown}/layout:new"))
         .arg(&bundle));
     skopeo(
+        &[
+            "copy",
+            &format!("oci:{shown}/layout:new"),
+            &format!("oci:{shown}/one:shop/umoci:2"),
+        ],
         at,
-        &format!("oci:{shown}/layout:new"),
-        &format!("oci:{shown}/one:shop/umoci:2"),
     );
     let got = import_dir(&store, &at.join("one"), None, None, Timestamp::UNIX_EPOCH).unwrap();
     let image = store.take_up(&got[0].name).unwrap();

@@ -1,25 +1,12 @@
 //! Pulls and pushes, judged by Debian's docker-registry with TLS and htpasswd, and by skopeo.
 
+use super::{has, ran, skopeo};
 use herder_images::{Build, Client, Copy, Credentials, Keep, Reference, Registries, Store, build};
 use jiff::Timestamp;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-
-/// Whether a judge is here; where one is counted on, it has to be.
-fn has(program: &str) -> bool {
-    let paths = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&paths).any(|dir| dir.join(program).is_file());
-    if !found {
-        assert!(
-            std::env::var_os("CI").is_none_or(|ci| ci != "true"),
-            "{program} is needed here"
-        );
-        println!("{program} is not on this machine: its judgement is missing");
-    }
-    found
-}
 
 struct Registry {
     child: Child,
@@ -31,12 +18,6 @@ impl Drop for Registry {
         _ = self.child.kill();
         _ = self.child.wait();
     }
-}
-
-fn ran(command: &mut Command) -> Vec<u8> {
-    let done = command.output().unwrap();
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    done.stdout
 }
 
 impl Registry {
@@ -93,13 +74,6 @@ impl Registry {
     fn name(&self, rest: &str) -> Reference {
         format!("localhost:{}/{rest}", self.port).parse().unwrap()
     }
-}
-
-fn skopeo(args: &[&str], dir: &Path) {
-    let policy = dir.join("policy.json");
-    std::fs::write(&policy, r#"{"default": [{"type": "insecureAcceptAnything"}]}"#).unwrap();
-    let mut skopeo = Command::new("skopeo");
-    ran(skopeo.arg("--policy").arg(&policy).args(args).env("HOME", dir));
 }
 
 #[tokio::test]
