@@ -4,7 +4,6 @@ use super::{has, ran, skopeo};
 use herder_images::{Build, Copy, Reference, Store, StoreError, build, import, import_dir, save};
 use jiff::Timestamp;
 use std::fs::File;
-use std::path::Path;
 use std::process::Command;
 
 #[test]
