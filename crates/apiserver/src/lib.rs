@@ -6,6 +6,7 @@
 pub mod admission;
 pub mod api;
 pub mod auth;
+pub mod images;
 pub mod pki;
 #[cfg(test)]
 mod random;

@@ -97,7 +97,7 @@ pub(crate) enum Command {
     Explain(commands::explain::Args),
     /// Take over jobs from another system
     Import(commands::import::Args),
-    /// Import, build, save and prune container images
+    /// Pull, import, build, push and prune container images
     Image(commands::image::Args),
     /// Read and write secrets by Vault path
     Secret(commands::secret::Args),

@@ -165,9 +165,11 @@ impl Platform {
 
     /// Hands over bytes.
     pub(crate) async fn put(&self, path: &str, bytes: Vec<u8>) -> Result<()> {
-        let answer = tokio::time::timeout(PATIENCE, self.send_bytes(Method::PUT, path, bytes));
-        let answer = answer.await;
-        answer.map_err(|_| anyhow!("{}{path} did not answer in {PATIENCE:?}", self.base))??;
+        let patience = crate::waiting::patience()?;
+        let answer = tokio::time::timeout(patience, self.send_bytes(Method::PUT, path, bytes));
+        answer
+            .await
+            .with_context(|| format!("{}{path} did not answer in {patience:?}", self.base))??;
         Ok(())
     }
 

@@ -255,11 +255,11 @@ impl Files {
         let mut images: Vec<(Option<Reference>, Descriptor)> = Vec::new();
         // Docker has both since version 25: the index has the manifests as they were pulled.
         if let Some(index) = self.document::<Index>("index.json")? {
-            self.from_index(store, &index, &saved, &mut images)?;
+            self.read_index(store, &index, &saved, &mut images)?;
         }
         if images.is_empty() {
             for one in &saved {
-                self.from_saved(store, one, &mut images)?;
+                self.read_saved(store, one, &mut images)?;
             }
         }
         if images.is_empty() {
@@ -282,7 +282,7 @@ impl Files {
         Ok(imported)
     }
 
-    fn from_index(
+    fn read_index(
         &self,
         store: &Store,
         index: &Index,
@@ -363,7 +363,7 @@ impl Files {
         Ok(name.and_then(|name| name.parse().ok()))
     }
 
-    fn from_saved(
+    fn read_saved(
         &self,
         store: &Store,
         saved: &Saved,

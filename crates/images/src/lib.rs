@@ -5,6 +5,7 @@
 
 mod archive;
 mod build;
+mod client;
 mod compression;
 mod digest;
 mod reference;
@@ -16,6 +17,10 @@ mod unpack;
 
 pub use archive::{ImportError, Imported, import, import_dir};
 pub use build::{Build, BuildError, Copy, build};
+pub use client::{
+    Client, ConfigError, Credential, Credentials, NoCredentials, PullError, PushError, Registries,
+    RegistryError,
+};
 pub use digest::{Digest, NoDigest};
 pub use reference::{NoReference, Reference, is_tag, repository_is_valid};
 pub use save::save;

@@ -4,6 +4,7 @@
 use base64::Engine as _;
 use herder_apiserver::api::{ApiServer, Context};
 use herder_apiserver::auth::{Agents, Rbac, TokenError, Tokens, bootstrap_roles};
+use herder_apiserver::images::{self, Puller};
 use herder_apiserver::pki::{Authority, Pki, PkiError, write_private};
 use herder_apiserver::registry::{DeleteOptions, OpenError, Registry, Status};
 use herder_base::Clock;
@@ -76,6 +77,9 @@ pub enum StartError {
     /// The network.
     #[error("cannot start the cluster's network")]
     Fabric(#[from] FabricError),
+    /// Images.
+    #[error("cannot open the store of images")]
+    Images(#[from] herder_images::StoreError),
     /// A task ended abnormally.
     #[error("starting was interrupted")]
     Interrupted(#[from] tokio::task::JoinError),
@@ -92,6 +96,7 @@ pub struct Kubelite {
     clock: Arc<dyn Clock>,
     registry: Registry,
     fabric: Option<Fabric>,
+    puller: Puller,
     api: ApiServer,
     stop: CancellationToken,
     address: SocketAddr,
@@ -201,12 +206,14 @@ impl Kubelite {
             listeners.push(inside);
         }
         let stop = CancellationToken::new();
+        let (images, puller) = images::images(&config.dir, registry.clone(), Arc::clone(&clock))?;
         let api = ApiServer::new(
             Context {
                 rbac: Rbac::new(registry.clone()),
                 registry: registry.clone(),
                 tokens,
                 agents: Arc::clone(&credentials),
+                images,
                 dir: config.dir.clone(),
                 stop: stop.clone(),
             },
@@ -219,6 +226,7 @@ impl Kubelite {
             clock,
             registry,
             fabric,
+            puller,
             api,
             stop,
             listeners,
@@ -279,6 +287,7 @@ impl Kubelite {
             serving.spawn(self.api.clone().serve_tls(listener, self.stop.clone()));
         }
         serving.spawn(self.api.clone().serve_unix(self.socket, self.stop.clone()));
+        serving.spawn(self.puller.run(self.stop.clone()));
         let deps = controllers::Deps {
             registry: self.registry.clone(),
             fabric: self.fabric.clone(),

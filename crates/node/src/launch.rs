@@ -64,6 +64,8 @@ pub(crate) struct RootPlan {
     /// A directory of the machine that everyone may enter; the launcher mounts the scratch space on it where nobody else
     /// sees it. The root becomes `STAGE/root`.
     pub(crate) stage: PathBuf,
+    /// The folders of the image's layers, lowest first; `None` for the machine's own programs.
+    pub(crate) image: Option<Vec<PathBuf>>,
     /// Overlays need extended attributes of users.
     pub(crate) user: bool,
     /// The pod's ids, if it has some of its own.

@@ -12,6 +12,7 @@ use super::{AgentConfig, groups, masks, mounts};
 use crate::fabric::link::Links;
 use crate::fabric::namespaces;
 use herder_base::{Clock, SystemClock, chain};
+use herder_images::Store;
 use k8s_openapi::api::core::v1::Pod;
 use nix::mount::{MsFlags, mount};
 use std::fs::{self, File};
@@ -53,6 +54,8 @@ pub(crate) struct Machine {
     masks: Mutex<(std::time::Instant, Arc<Vec<String>>)>,
     /// Time.
     pub(crate) clock: Arc<dyn Clock>,
+    /// Images, shared by all nodes of this machine.
+    pub(crate) images: Store,
     /// Events about pods.
     pub(crate) events: Events,
     /// Container launches at the same time: more would only slow each other down.
@@ -221,6 +224,7 @@ impl Machine {
                 Arc::new(masks::machine_secrets(&config.dir)),
             )),
             clock: Arc::new(SystemClock),
+            images: Store::open(config.dir.join("images")).map_err(|error| chain(&error).to_string())?,
             events,
             launches: Semaphore::new(4),
             share,

@@ -1,8 +1,9 @@
-//! The root of a `host` container, assembled from the machine: overlays whose changes are thrown away, everything else
+//! The root of a container. What all of them have; and that of a `host` container, assembled from the machine: overlays whose changes are thrown away, everything else
 //! empty. Runs in the launcher's own mount namespace; nothing it mounts is seen anywhere else.
 
 use super::launch::{LATE, RootPlan, late};
 use super::mounts::{self, Detached, Forbids};
+use super::root_image;
 use nix::mount::{MsFlags, mount};
 use nix::unistd::{Gid, Uid, chown, setfsgid, setfsuid};
 use pathrs::flags::OpenFlags;
@@ -53,7 +54,7 @@ const EMPTY: [(&str, u32); 16] = [
     ("run/lock", 0o1777),
 ];
 
-fn step<'a>(what: &'static str, path: &'a Path) -> impl Fn(io::Error) -> RootError + 'a {
+pub(super) fn step<'a>(what: &'static str, path: &'a Path) -> impl Fn(io::Error) -> RootError + 'a {
     move |source| RootError::Step {
         what,
         path: path.display().to_string(),
@@ -65,7 +66,9 @@ fn step<'a>(what: &'static str, path: &'a Path) -> impl Fn(io::Error) -> RootErr
 #[derive(Debug)]
 pub(crate) struct Views {
     lowers: Vec<(&'static str, Option<Detached>)>,
-    binary: Detached,
+    layers: Vec<Detached>,
+    /// For containers of the machine's own programs.
+    binary: Option<Detached>,
     binds: Vec<(Detached, bool)>,
     system: Option<Detached>,
 }
@@ -80,26 +83,35 @@ pub(crate) fn views(plan: &RootPlan) -> Result<Views, RootError> {
         .transpose()?;
     let users = users.as_ref().map(OwnedFd::as_fd);
     let mut lowers = Vec::new();
-    for top in FROM_MACHINE {
+    let layers = root_image::views(plan, users)?;
+    let tops = if plan.image.is_some() {
+        &[][..]
+    } else {
+        &FROM_MACHINE
+    };
+    for top in tops {
         let machine = Path::new("/").join(top);
         let real = fs::symlink_metadata(&machine).is_ok_and(|meta| meta.is_dir());
         if let (true, Some(users)) = (real, users) {
             let view = Detached::of(&machine, false).map_err(step("could not open", &machine))?;
             // Where the file system refuses, its files are nobody's, and readable as far as everyone may read them;
             // the node says so in its conditions.
-            lowers.push((top, view.map_ids(users, false).is_ok().then_some(view)));
+            lowers.push((*top, view.map_ids(users, false).is_ok().then_some(view)));
         }
     }
-    let binary = Detached::of(&plan.binary, false).map_err(step("could not open", &plan.binary))?;
-    let closed = Forbids {
-        writing: true,
-        set_id: true,
-        devices: true,
-        running: false,
-    };
-    binary
-        .forbid(closed, false)
-        .map_err(step("could not protect", &plan.binary))?;
+    let binary = plan.image.is_none().then(|| {
+        let binary = Detached::of(&plan.binary, false).map_err(step("could not open", &plan.binary))?;
+        let closed = Forbids {
+            writing: true,
+            set_id: true,
+            devices: true,
+            running: false,
+        };
+        binary
+            .forbid(closed, false)
+            .map_err(step("could not protect", &plan.binary))?;
+        Ok(binary)
+    });
     let mut binds = Vec::new();
     for bind in &plan.binds {
         let target = Path::new(&bind.target);
@@ -143,7 +155,8 @@ pub(crate) fn views(plan: &RootPlan) -> Result<Views, RootError> {
     });
     Ok(Views {
         lowers,
-        binary,
+        layers,
+        binary: binary.transpose()?,
         binds,
         system: system.transpose()?,
     })
@@ -173,6 +186,17 @@ pub(crate) fn assemble(plan: &RootPlan, views: Views) -> Result<(), RootError> {
         }
         Ok(())
     })?;
+    if plan.image.is_some() {
+        root_image::assemble(plan, &views.layers)?;
+    } else {
+        machine(plan, &views)?;
+    }
+    devices(plan)?;
+    place_all(plan, &views)
+}
+
+/// The machine's own directories, each with an overlay, and the rest empty.
+fn machine(plan: &RootPlan, views: &Views) -> Result<(), RootError> {
     for top in FROM_MACHINE {
         let machine = Path::new("/").join(top);
         let here = Path::new("root").join(top);
@@ -199,9 +223,7 @@ pub(crate) fn assemble(plan: &RootPlan, views: Views) -> Result<(), RootError> {
             symlink(target, &link).map_err(step("could not make", &link))?;
         }
         Ok(())
-    })?;
-    devices(plan)?;
-    place_all(plan, &views)
+    })
 }
 
 /// `/dev` before the container runtime fills it: volumes may be mounted in it.
@@ -238,13 +260,15 @@ fn place_all(plan: &RootPlan, views: &Views) -> Result<(), RootError> {
         }
     };
     let root = pathrs::Root::open(here).map_err(refused("could not open", "root"))?;
-    let herder = "/usr/local/bin/herder";
-    let at = root.resolve(herder).map_err(refused("could not find", herder))?;
     let put = |view: &Detached, at: pathrs::Handle, target: &str| {
         view.attach(OwnedFd::from(at).as_fd())
             .map_err(step("could not mount", Path::new(target)))
     };
-    put(&views.binary, at, herder)?;
+    if let Some(binary) = &views.binary {
+        let herder = "/usr/local/bin/herder";
+        let at = root.resolve(herder).map_err(refused("could not find", herder))?;
+        put(binary, at, herder)?;
+    }
     if let Some(system) = &views.system {
         let at = root.resolve("/sys").map_err(refused("could not find", "/sys"))?;
         put(system, at, "/sys")?;
@@ -261,7 +285,7 @@ fn place_all(plan: &RootPlan, views: &Views) -> Result<(), RootError> {
             attach(view, &at)?;
             continue;
         }
-        let at = as_pod(plan, || {
+        let make = || {
             let wrong = || refused("could not make the mount point", target);
             if *dir {
                 return root.mkdir_all(target, &mode).map_err(wrong());
@@ -279,23 +303,27 @@ fn place_all(plan: &RootPlan, views: &Views) -> Result<(), RootError> {
             )
             .map_err(wrong())?;
             root.resolve(target).map_err(wrong())
-        })?;
+        };
+        // An image may have folders that are not its root's.
+        let at =
+            as_pod(plan, make).or_else(|error| if plan.image.is_some() { make() } else { Err(error) })?;
         put(view, at, target)?;
     }
     if let Some(cwd) = &plan.cwd
         && root.resolve(cwd).is_err()
     {
-        as_pod(plan, || {
+        let make = || {
             root.mkdir_all(cwd, &mode)
                 .map(drop)
                 .map_err(refused("could not make the working directory", cwd))
-        })?;
+        };
+        as_pod(plan, make).or_else(|error| if plan.image.is_some() { make() } else { Err(error) })?;
     }
     Ok(())
 }
 
 /// What no file system of a container does.
-fn flags(plan: &RootPlan) -> MsFlags {
+pub(super) fn flags(plan: &RootPlan) -> MsFlags {
     if plan.devices {
         MsFlags::empty()
     } else {
@@ -304,7 +332,10 @@ fn flags(plan: &RootPlan) -> MsFlags {
 }
 
 /// Makes files as the pod's root, so that they are the pod's.
-fn as_pod<T>(plan: &RootPlan, make: impl FnOnce() -> Result<T, RootError>) -> Result<T, RootError> {
+pub(super) fn as_pod<T>(
+    plan: &RootPlan,
+    make: impl FnOnce() -> Result<T, RootError>,
+) -> Result<T, RootError> {
     let Some(ids) = &plan.ids else { return make() };
     setfsgid(Gid::from_raw(ids.first));
     setfsuid(Uid::from_raw(ids.first));
@@ -314,7 +345,7 @@ fn as_pod<T>(plan: &RootPlan, make: impl FnOnce() -> Result<T, RootError>) -> Re
     made
 }
 
-fn attach(view: &Detached, at: &Path) -> Result<(), RootError> {
+pub(super) fn attach(view: &Detached, at: &Path) -> Result<(), RootError> {
     let place = mounts::place(at).map_err(step("could not open", at))?;
     view.attach(place.as_fd()).map_err(step("could not mount", at))
 }
@@ -400,7 +431,7 @@ fn place(relative: &Path, file: bool) -> Result<(), RootError> {
     Ok(())
 }
 
-fn make_dir(dir: &Path, mode: u32) -> Result<(), RootError> {
+pub(super) fn make_dir(dir: &Path, mode: u32) -> Result<(), RootError> {
     match fs::create_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
         other => other.map_err(step("could not make", dir))?,

@@ -53,6 +53,8 @@ pub(crate) struct ContainerRecord {
     pub(crate) name: String,
     /// Its image, as declared.
     pub(crate) image: String,
+    /// The image that it runs from, by digest.
+    pub(crate) image_id: Option<String>,
     /// What it is for.
     pub(crate) role: Role,
     /// Now.
@@ -124,6 +126,7 @@ impl PodRecord {
             .map(|(role, container)| ContainerRecord {
                 name: container.name.clone(),
                 image: container.image.clone().unwrap_or_default(),
+                image_id: None,
                 role,
                 doing: Doing::Waiting {
                     reason: if has_init {

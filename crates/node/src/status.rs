@@ -211,7 +211,11 @@ fn container_status(container: &ContainerRecord) -> Value {
     let mut status = json!({
         "name": container.name,
         "image": container.image,
-        "imageID": if container.id.is_empty() { String::new() } else { format!("host://{}", container.image) },
+        "imageID": match (&container.image_id, container.id.is_empty()) {
+            (Some(id), _) => id.clone(),
+            (None, true) => String::new(),
+            (None, false) => format!("host://{}", container.image),
+        },
         "ready": match container.role {
             Role::Init => matches!(&container.doing, Doing::Terminated(ended) if ended.exit.code == 0),
             _ => container.ready,

@@ -1,6 +1,7 @@
 //! Who a container runs as: security contexts of pod and container, joined. Pure.
 
 use super::env::ConfigError;
+use super::image_user::Identity;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSecurityContext, SELinuxOptions, SecurityContext};
 
 /// The identity and rights of a container's first process.
@@ -85,8 +86,23 @@ const ALL: [&str; 41] = [
     "WAKE_ALARM",
 ];
 
-/// Joins the contexts; `root` says whether the cluster runs as root.
-pub(crate) fn user(pod: &Pod, container: &Container, root: bool) -> Result<User, ConfigError> {
+/// The user that the pod asks for, instead of the image's.
+pub(crate) fn asked(pod: &Pod, container: &Container) -> Option<i64> {
+    let inner = container
+        .security_context
+        .as_ref()
+        .and_then(|inner| inner.run_as_user);
+    let outer = || pod.spec.as_ref()?.security_context.as_ref()?.run_as_user;
+    inner.or_else(outer)
+}
+
+/// Joins the contexts, over what the image says; `root` says whether the cluster runs as root.
+pub(crate) fn user(
+    pod: &Pod,
+    container: &Container,
+    image: &Identity,
+    root: bool,
+) -> Result<User, ConfigError> {
     let outer = pod
         .spec
         .as_ref()
@@ -99,15 +115,23 @@ pub(crate) fn user(pod: &Pod, container: &Container, root: bool) -> Result<User,
             .map(Some)
             .map_err(|_| ConfigError::Wrong(format!("{what}: {value} is no user or group id"))),
     };
-    let uid = id(inner.run_as_user.or(outer.run_as_user), "runAsUser")?.unwrap_or(0);
-    let gid = id(inner.run_as_group.or(outer.run_as_group), "runAsGroup")?.unwrap_or(0);
-    if inner.run_as_non_root.or(outer.run_as_non_root) == Some(true) && uid == 0 {
+    let uid = id(inner.run_as_user.or(outer.run_as_user), "runAsUser")?.or(image.uid);
+    let gid = id(inner.run_as_group.or(outer.run_as_group), "runAsGroup")?.unwrap_or(image.gid);
+    let must_not_be_root = inner.run_as_non_root.or(outer.run_as_non_root) == Some(true);
+    if let (true, None, Some(name)) = (must_not_be_root, asked(pod, container), &image.named) {
+        return Err(ConfigError::Wrong(format!(
+            "container has runAsNonRoot and image has non-numeric user ({name}), cannot verify user is non-root; set \
+             runAsUser to its number"
+        )));
+    }
+    let uid = uid.unwrap_or(0);
+    if must_not_be_root && uid == 0 {
         return Err(ConfigError::Wrong(
             "container has runAsNonRoot and image will run as root; set runAsUser to another id than 0"
                 .to_owned(),
         ));
     }
-    let mut groups = Vec::new();
+    let mut groups = image.groups.clone();
     for group in outer
         .supplemental_groups
         .iter()
@@ -242,7 +266,7 @@ mod tests {
             serde_json::from_value(json!({"spec": {"containers": [], "securityContext": pod}})).unwrap();
         let container: Container =
             serde_json::from_value(json!({"name": "c", "securityContext": container})).unwrap();
-        user(&pod, &container, root).map_err(|error| error.to_string())
+        user(&pod, &container, &Identity::default(), root).map_err(|error| error.to_string())
     }
 
     #[test]

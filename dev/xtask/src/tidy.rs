@@ -26,7 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &[]),
     ("listen", &[]),
     ("images", &["listen", "object", "base"]),
-    ("apiserver", &["store", "listen", "object", "base"]),
+    ("apiserver", &["images", "store", "listen", "object", "base"]),
     ("node", &["images", "listen", "object", "base"]),
     ("control", &["apiserver", "node", "object", "base"]),
     (

@@ -3,7 +3,7 @@
 use super::answer::{self, Answer};
 use super::request::{Path, Query, Request};
 use super::server::Context;
-use super::{discovery, logs, openapi, patch, read, reviews, watch, write};
+use super::{discovery, images, logs, openapi, patch, read, reviews, watch, write};
 use crate::auth::{Attributes, ISSUER, Rbac, User};
 use crate::registry::Status;
 use bytes::Bytes;
@@ -20,6 +20,9 @@ pub(crate) async fn answer(
     user: User,
     request: http::Request<Arriving>,
 ) -> Result<Answer, Status> {
+    if request.uri().path() == images::PATH {
+        return images::answer(context, &user, request).await;
+    }
     let (parts, body) = request.into_parts();
     let text = parts.uri.path();
     let query = Query::parse(parts.uri.query().unwrap_or_default());
@@ -49,25 +52,28 @@ pub(crate) async fn answer(
     };
     // Nothing is read from those who may not ask.
     authorize(context, &request.user, &request.attributes())?;
-    request.body = Limited::new(body, MAX_BODY)
-        .collect()
-        .await
-        .map_err(|error| {
-            if let Some(BodyError::Slow) = error.downcast_ref() {
-                return Status::new(
-                    408,
-                    "Timeout",
-                    "the body did not arrive in time: a minute is the most",
-                );
-            }
-            Status::new(
-                413,
-                "RequestEntityTooLarge",
-                format!("the body could not be read; it may have at most {MAX_BODY} bytes ({error})"),
-            )
-        })?
-        .to_bytes();
+    request.body = whole(body).await?;
     resource_request(context, request).await
+}
+
+/// All of a request's body.
+pub(super) async fn whole(body: Arriving) -> Result<Bytes, Status> {
+    let collected = Limited::new(body, MAX_BODY).collect().await;
+    let collected = collected.map_err(|error| {
+        if let Some(BodyError::Slow) = error.downcast_ref() {
+            return Status::new(
+                408,
+                "Timeout",
+                "the body did not arrive in time: a minute is the most",
+            );
+        }
+        Status::new(
+            413,
+            "RequestEntityTooLarge",
+            format!("the body could not be read; it may have at most {MAX_BODY} bytes ({error})"),
+        )
+    })?;
+    Ok(collected.to_bytes())
 }
 
 fn no_such_path() -> Status {

@@ -10,6 +10,7 @@ mod discovery;
 mod dispatch;
 mod fairness;
 mod guard;
+mod images;
 mod logs;
 mod openapi;
 mod patch;

@@ -5,6 +5,7 @@ use super::answer::{self, Body};
 use super::dispatch;
 use super::fairness::Fairness;
 use crate::auth::{Agents, Attributes, Rbac, Tokens, User, user_of_certificate};
+use crate::images::Images;
 use crate::registry::{Registry, Status};
 use herder_listen::{Arriving, Handler, Limits, Peer, Plain, Refusal, Settings, Socket};
 use http::{Request, Response};
@@ -29,6 +30,8 @@ pub struct Context {
     pub tokens: Arc<Tokens>,
     /// Bearer tokens of node agents.
     pub agents: Arc<Agents>,
+    /// Who pulls images.
+    pub images: Images,
     /// The data directory, for pod logs.
     pub dir: PathBuf,
     /// Ends watches and logs when the server stops.

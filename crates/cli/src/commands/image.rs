@@ -7,7 +7,7 @@ use crate::platform::default_dir;
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use herder_base::{Clock, SystemClock};
-use herder_images::{Build, Copy, Keep, Named, Reference, Store};
+use herder_images::{Build, Client, Copy, Credentials, Keep, Named, Reference, Registries, Store};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -26,6 +26,25 @@ enum Verb {
     /// List images
     #[command(alias = "list")]
     Ls,
+    /// Fetch images from registries: mirrors by DIR/registries.yaml, credentials by docker's configuration
+    Pull {
+        /// The images
+        #[arg(required = true)]
+        images: Vec<Reference>,
+        /// Who one is, instead of what docker's configuration says; the password comes from standard input
+        #[arg(short, long)]
+        username: Option<String>,
+    },
+    /// Send an image to a registry
+    Push {
+        /// The image
+        image: Reference,
+        /// Under this name there; else under its own
+        to: Option<Reference>,
+        /// Who one is, instead of what docker's configuration says; the password comes from standard input
+        #[arg(short, long)]
+        username: Option<String>,
+    },
     /// Take images from archives and folders: docker save, podman save, skopeo, OCI layouts, compressed or not
     #[command(alias = "load")]
     Import {
@@ -104,6 +123,9 @@ struct BuildArgs {
     /// Its name
     #[arg(short, long)]
     tag: Reference,
+    /// Send it to the registry that its name says
+    #[arg(long)]
+    push: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -152,7 +174,17 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
         )
     })?;
     let json = global.json;
+    let registries = crate::locate::dir(global)
+        .unwrap_or_else(default_dir)
+        .join("registries.yaml");
     match args.verb {
+        Verb::Pull { images, username } => {
+            pull(&store, &registries, &images, username.as_deref(), json).await
+        }
+        Verb::Push { image, to, username } => {
+            let to = to.unwrap_or_else(|| image.clone());
+            push(&store, &registries, &image, &to, username.as_deref(), json).await
+        }
         Verb::Ls => list(&store, json),
         Verb::Import { from, tag, pin } => {
             if tag.is_some() && from.len() > 1 {
@@ -160,7 +192,14 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
             }
             import(&store, &from, tag.as_ref(), pin, json)
         }
-        Verb::Build(build) => make(&store, build, json),
+        Verb::Build(build) => {
+            let (tag, wanted) = (build.tag.clone(), build.push);
+            make(&store, build, json)?;
+            if wanted {
+                push(&store, &registries, &tag, &tag, None, json).await?;
+            }
+            Ok(())
+        }
         Verb::Save { images, output } => save(&store, &images, output.as_deref()),
         Verb::Inspect { image } => inspect(&store, &image),
         Verb::Rm { images } => remove(&store, &images, json),
@@ -218,6 +257,82 @@ fn human(bytes: u64) -> String {
         rest /= 1000;
     }
     format!("{bytes}B")
+}
+
+/// Docker's configuration, where docker looks for it; or what is typed.
+fn credentials(username: Option<&str>, registry: &str) -> Result<Credentials> {
+    if let Some(username) = username {
+        let mut password = String::new();
+        std::io::stdin()
+            .read_line(&mut password)
+            .context("cannot read the password from standard input")?;
+        let mut own = Credentials::default();
+        own.add(registry, username, password.trim_end_matches(['\r', '\n']));
+        return Ok(own);
+    }
+    let dir = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
+    let dir = dir.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".docker")));
+    let Some(file) = dir.map(|dir| dir.join("config.json")) else {
+        return Ok(Credentials::default());
+    };
+    match std::fs::read(&file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Credentials::default()),
+        other => {
+            let text = other.with_context(|| format!("cannot read {}", file.display()))?;
+            Credentials::from_docker(&text).with_context(|| format!("cannot use {}", file.display()))
+        }
+    }
+}
+
+async fn pull(
+    store: &Store,
+    registries: &Path,
+    images: &[Reference],
+    username: Option<&str>,
+    json: bool,
+) -> Result<()> {
+    let one = |pair: &[Reference]| matches!(pair, [a, b] if a.registry() == b.registry());
+    if username.is_some() && !images.windows(2).all(one) {
+        bail!("--username is for one registry, and the images are of several");
+    }
+    let client = Client::new(Registries::read(registries)?);
+    let mut items = Vec::new();
+    let mut typed = None;
+    for image in images {
+        // A password is typed once.
+        let credentials = match &typed {
+            Some(known) => known,
+            None => typed.insert(credentials(username, image.registry())?),
+        };
+        let named = client.pull(store, image, credentials, SystemClock.now()).await?;
+        if !json {
+            println!("{} {}", image.familiar(), named.manifest);
+        }
+        items.push(json!({"name": named.name, "digest": named.manifest}));
+    }
+    if json {
+        println!("{}", serde_json::to_string_pretty(&items)?);
+    }
+    Ok(())
+}
+
+async fn push(
+    store: &Store,
+    registries: &Path,
+    image: &Reference,
+    to: &Reference,
+    username: Option<&str>,
+    json: bool,
+) -> Result<()> {
+    let client = Client::new(Registries::read(registries)?);
+    let credentials = credentials(username, to.registry())?;
+    let pushed = client.push(store, image, to, &credentials).await?;
+    if json {
+        println!("{}", json!({"name": to.to_string(), "digest": pushed.digest}));
+    } else {
+        println!("pushed {to} {}", pushed.digest);
+    }
+    Ok(())
 }
 
 fn import(store: &Store, from: &[PathBuf], tag: Option<&Reference>, pin: bool, json: bool) -> Result<()> {

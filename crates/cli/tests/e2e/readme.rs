@@ -137,6 +137,14 @@ fn every_command_of_the_readme_works() {
                 succeeds(&words[1..], &other);
                 assert_eq!(std::fs::read_to_string(other.join("b")).unwrap(), "3");
             }
+            ["herder", "image", "build", "--copy", "FILE:/srv/", "-t", "a:1"] => {
+                let file = other.join("file");
+                std::fs::write(&file, "x").unwrap();
+                let copy = format!("{}:/srv/", file.display());
+                succeeds(&["image", "build", "--copy", &copy, "-t", "a:1"], &other);
+                assert!(succeeds(&["image", "ls"], &other).contains("a:1"));
+                assert!(succeeds(&["image", "verify"], &other).is_empty());
+            }
             ["herder", "jobs", "plan", "DIR"] => {
                 let clone = other.join("fleet");
                 git(

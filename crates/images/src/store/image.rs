@@ -93,7 +93,7 @@ impl Store {
         self.unpack_layers(&found.layers, &config.rootfs.diff_ids)
     }
 
-    /// Takes an image up: it stays for as long as the result lives, whoever prunes.
+    /// Takes an image up whose layers are unpacked: it stays for as long as the result lives, whoever prunes.
     ///
     /// # Errors
     /// It is not known, not whole, or not for this machine.
@@ -102,12 +102,14 @@ impl Store {
         let named = self
             .find(reference)?
             .ok_or_else(|| StoreError::Unknown(reference.clone()))?;
-        self.prepare(&named.manifest)?;
         let (manifest, config) = self.describe(&named.manifest)?;
         let mut layers = Vec::new();
         let mut locks = Vec::new();
         for diff_id in &config.rootfs.diff_ids {
             let dir = self.layer_path(diff_id);
+            if !dir.is_dir() {
+                return Err(StoreError::Unpacked(diff_id.clone()));
+            }
             let lock = File::open(&dir).map_err(at("cannot open", &dir))?;
             lock.lock_shared().map_err(at("cannot lock", &dir))?;
             locks.push(lock);

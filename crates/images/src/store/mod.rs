@@ -17,6 +17,7 @@ mod prune;
 
 pub use blob::{BlobWriter, PartialBlob};
 pub use image::Image;
+pub(crate) use image::choose;
 pub use names::Named;
 pub use prune::{Keep, Pruned, Wrong};
 
@@ -72,6 +73,9 @@ pub enum StoreError {
     /// No such name.
     #[error("image {0} is not in the store; `herder image ls` shows what is")]
     Unknown(Reference),
+    /// A layer that was not unpacked yet.
+    #[error("layer {0} is not unpacked")]
+    Unpacked(Digest),
     /// A document that cannot be read.
     #[error("{digest} is no {what}")]
     Document {

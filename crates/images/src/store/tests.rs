@@ -181,10 +181,12 @@ fn images_that_cannot_be_are_refused() {
         .unpack_layers(&many, &vec![diff.clone(); LAYERS + 1])
         .unwrap_err();
     assert!(error.to_string().contains("layers"), "{error}");
-    let error = store.unpack_layers(&[layer.clone()], &[]).unwrap_err();
+    let error = store
+        .unpack_layers(std::slice::from_ref(&layer), &[])
+        .unwrap_err();
     assert!(error.to_string().contains("its configuration 0"), "{error}");
     let error = store
-        .unpack_layers(&[layer.clone()], &[Digest::of(b"x")])
+        .unpack_layers(std::slice::from_ref(&layer), &[Digest::of(b"x")])
         .unwrap_err();
     assert!(matches!(error, StoreError::Layer { .. }), "{error}");
     assert_eq!(fs::read_dir(dir.path().join("layers")).unwrap().count(), 0);

@@ -308,7 +308,7 @@ impl<R: Read> Tar<R> {
         self.left = size;
         self.padding = size.next_multiple_of(512).saturating_sub(size);
         let mut value = Vec::new();
-        let read = (&mut *self).read_to_end(&mut value).map_err(TarError::Read)?;
+        let read = self.read_to_end(&mut value).map_err(TarError::Read)?;
         if u64::try_from(read).ok() == Some(size) {
             Ok(value)
         } else {

@@ -45,6 +45,15 @@ fn times(mtime: i64) -> Timestamps {
     }
 }
 
+/// Whether there is more than one id to give files to; root in an ordinary user's namespace has one.
+fn many_ids() -> bool {
+    let text = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let ids = text
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok());
+    ids.fold(0, u64::saturating_add) > 1
+}
+
 impl Place {
     pub(super) fn open(into: &Path) -> io::Result<Self> {
         let root = File::open(into)?;
@@ -53,7 +62,7 @@ impl Place {
         }
         Ok(Self {
             root: root.into(),
-            owners: rustix::process::geteuid().is_root(),
+            owners: rustix::process::geteuid().is_root() && many_ids(),
             last: None,
             folders: Vec::new(),
         })

@@ -208,7 +208,11 @@ async fn handle(State(api): State<Arc<Api>>, method: Method, uri: Uri, body: Byt
         }
         Method::GET => api.get(&path).map_or_else(|| missing().into_response(), ok),
         Method::POST => {
-            let at = format!("{path}/{}", body["metadata"]["name"].as_str().unwrap());
+            // What is no object, such as a wish for an image, is for a whole control plane.
+            let Some(name) = body["metadata"]["name"].as_str() else {
+                return missing().into_response();
+            };
+            let at = format!("{path}/{name}");
             if api.get(&at).is_some() {
                 return (StatusCode::CONFLICT, "{}").into_response();
             }

@@ -12,6 +12,7 @@
 
 mod api;
 mod cluster;
+mod images;
 mod network;
 mod pods;
 mod scenes;

@@ -21,6 +21,7 @@ pub(crate) async fn run(dir: &Path, root: bool, only: Option<&str>) {
     scene!(
         registers,
         environment,
+        images,
         talks,
         volumes,
         init_and_sidecar,

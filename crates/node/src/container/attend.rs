@@ -88,8 +88,8 @@ impl Supervisor {
         }
         let pid = Pid::from_raw(running.pid);
         // One that has ended meanwhile is what we want.
-        let heard = !grace.is_zero() && hears_term(running.pid);
-        _ = kill(pid, Signal::SIGTERM);
+        let heard = !grace.is_zero() && hears(running.pid, running.stop);
+        _ = kill(pid, running.stop);
         loop {
             let grace = match *order.borrow_and_update() {
                 Order::Stop { grace } => self.grace(&running.container).min(grace),
@@ -194,17 +194,22 @@ fn cut(text: &str) -> String {
 
 /// Whether a process has a handler for SIGTERM, or waits for it by other means.
 pub(crate) fn hears_term(pid: i32) -> bool {
+    hears(pid, Signal::SIGTERM)
+}
+
+/// As `hears_term`, of any signal.
+fn hears(pid: i32, signal: Signal) -> bool {
     let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else {
         return true;
     };
-    let term = 1_u64 << 14;
+    let bit = 1_u64 << (signal as u32 - 1);
     let mask = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         u64::from_str_radix(line.trim(), 16).ok()
     };
     ["SigCgt:", "SigBlk:"]
         .iter()
-        .any(|name| mask(name).is_none_or(|mask| mask & term != 0))
+        .any(|name| mask(name).is_none_or(|mask| mask & bit != 0))
 }
 
 fn killed_for_memory(cgroup: &str) -> bool {

@@ -2,6 +2,7 @@
 
 mod attend;
 mod probing;
+mod signal;
 mod start;
 
 use super::env::ConfigError;
@@ -12,8 +13,10 @@ use super::pod::{Changes, Order, PodContext};
 use super::reaper::Exit;
 use super::state::{Doing, Role};
 use herder_base::chain;
+use herder_images::Image;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Container;
+use nix::sys::signal::Signal;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,6 +67,10 @@ struct Running {
     log: PathBuf,
     copying: JoinSet<()>,
     cgroup: Option<String>,
+    /// What ends it kindly.
+    stop: Signal,
+    /// Held for as long as it runs.
+    _image: Option<Arc<Image>>,
 }
 
 impl Supervisor {
@@ -76,28 +83,28 @@ impl Supervisor {
             // From before the attempt: what changes while it is made is heard after it.
             let mut changes = self.pod.changes();
             let Some(container) = self.declared() else { return };
-            if let Err(error) = image::resolve(container.image.as_deref().unwrap_or_default()) {
-                let text = error.to_string();
-                self.waiting("ErrImagePull", &text);
-                self.event(true, "Failed", format!("Failed to pull image: {text}"));
-                self.event(true, "Failed", "Error: ErrImagePull".to_owned());
-                self.pause(Duration::from_millis(500), &mut changes).await;
-                let wait = pause(unstartable);
-                unstartable += 1;
-                self.waiting("ImagePullBackOff", &format!("Back-off pulling image: {text}"));
-                self.event(
-                    false,
-                    "BackOff",
-                    format!("Back-off pulling image {:?}", container.image),
-                );
-                self.pause(wait, &mut changes).await;
-                continue;
-            }
+            let mut order = self.order.clone();
+            let say = |reason: &'static str, text: String| self.event(false, reason, text);
+            let provided = tokio::select! {
+                provided = image::provide(&self.pod, &container, say) => provided,
+                () = until_stopped(&mut order) => return,
+            };
+            let image = match provided {
+                Ok(image) => image,
+                Err(refused) => {
+                    self.no_image(&container, &refused, unstartable, &mut changes)
+                        .await;
+                    unstartable += 1;
+                    continue;
+                }
+            };
+            let id = image.as_ref().and_then(|image| image_id(&container, image));
+            self.record(|record| record.image_id = id);
             if !first {
                 self.restarting();
             }
             let begun = self.pod.machine.now();
-            let ended = match self.start(&container).await {
+            let ended = match self.start(&container, image).await {
                 Ok(running) => {
                     first = false;
                     unstartable = 0;
@@ -157,6 +164,32 @@ impl Supervisor {
                 self.pause(wait, &mut changes).await;
             }
         }
+    }
+
+    /// Says why there is no image, and waits before the next try.
+    async fn no_image(
+        &mut self,
+        container: &Container,
+        refused: &image::Refused,
+        tries: u32,
+        changes: &mut Changes,
+    ) {
+        let (reason, why) = (refused.reason, &refused.why);
+        let name = container.image.as_deref().unwrap_or_default();
+        self.waiting(reason, why);
+        match reason {
+            "ErrImagePull" => self.event(true, "Failed", format!("Failed to pull image {name:?}: {why}")),
+            "InvalidImageName" => self.event(true, "InspectFailed", why.clone()),
+            _ => self.event(true, reason, why.clone()),
+        }
+        self.event(true, "Failed", format!("Error: {reason}"));
+        if reason == "ErrImagePull" {
+            self.pause(Duration::from_millis(500), changes).await;
+            let text = format!("Back-off pulling image {name:?}");
+            self.waiting("ImagePullBackOff", &format!("{text}: {reason}: {why}"));
+            self.event(false, "BackOff", text);
+        }
+        self.pause(pause(tries), changes).await;
     }
 
     fn wanted(&self) -> bool {
@@ -232,6 +265,16 @@ impl Supervisor {
 async fn until_stopped(order: &mut watch::Receiver<Order>) {
     // An error means that the pod's task ends, and this one with it.
     _ = order.wait_for(|order| *order != Order::Run).await;
+}
+
+/// The image as others know it: by the digest of its manifest.
+fn image_id(container: &Container, image: &Image) -> Option<String> {
+    let name = container
+        .image
+        .as_deref()?
+        .parse::<herder_images::Reference>()
+        .ok()?;
+    Some(name.at(&image.manifest).to_string())
 }
 
 /// The pause before the `n`th delayed restart.

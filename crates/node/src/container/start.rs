@@ -1,16 +1,19 @@
 //! Starts one instance of a container: identity, environment, mounts, root, launch, log.
 
-use super::{NotStarted, Running, Supervisor};
+use super::{NotStarted, Running, Supervisor, signal};
 use crate::enter::Command;
 use crate::env::{ConfigError, Sources, environment, expand};
 use crate::exec::Inside;
 use crate::fabric::cgroups;
+use crate::image_user::{Identity, identify};
 use crate::launch::{BindPlan, IdsPlan, Job, LaunchError, Launched, RootPlan, Start, Task, launch, prepare};
 use crate::logs::{self, Log};
 use crate::seal::Rights;
 use crate::spec::{self, Bind, Decided, document};
 use crate::{user, words};
-use k8s_openapi::api::core::v1::Container;
+
+use herder_images::Image;
+use k8s_openapi::api::core::v1::{Container, Pod};
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex};
@@ -21,8 +24,12 @@ const LAST_WORDS: &str = "/dev/termination-log";
 
 impl Supervisor {
     /// Starts it, or leaves nothing behind.
-    pub(super) async fn start(&self, container: &Container) -> Result<Running, NotStarted> {
-        let started = self.try_start(container).await;
+    pub(super) async fn start(
+        &self,
+        container: &Container,
+        image: Option<Arc<Image>>,
+    ) -> Result<Running, NotStarted> {
+        let started = self.try_start(container, image).await;
         if started.is_err() {
             words::forget(&self.bundle(container));
         }
@@ -35,10 +42,17 @@ impl Supervisor {
         self.pod.machine.run.join("c").join(id)
     }
 
-    async fn try_start(&self, container: &Container) -> Result<Running, NotStarted> {
+    async fn try_start(
+        &self,
+        container: &Container,
+        image: Option<Arc<Image>>,
+    ) -> Result<Running, NotStarted> {
         let (pod, machine) = (self.pod.pod(), &self.pod.machine);
         let mut sources = Sources::new(&machine.api, &self.pod.namespace);
-        let identity = user::user(&pod, container, machine.config.root)?;
+        let (identity, home) = {
+            let who = who(&pod, container, image.as_deref())?;
+            (user::user(&pod, container, &who, machine.config.root)?, who.home)
+        };
         let mut env = vec![
             (
                 "PATH".to_owned(),
@@ -46,21 +60,38 @@ impl Supervisor {
             ),
             ("HOSTNAME".to_owned(), self.pod.hostname()),
         ];
+        let process = image
+            .as_ref()
+            .map(|image| image.config.config.clone())
+            .unwrap_or_default();
+        let own = process.env.iter().filter_map(|variable| variable.split_once('='));
+        let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let home = home.unwrap_or_else(|| "/".to_owned());
+        let home = image.is_some().then(|| ("HOME".to_owned(), home));
+        for (name, value) in home.into_iter().chain(own) {
+            env.retain(|(known, _)| *known != name);
+            env.push((name, value));
+        }
         for (name, value) in environment(&pod, container, &self.pod.downward(), &mut sources).await? {
             env.retain(|(known, _)| *known != name);
             env.push((name, value));
         }
         let words = |list: &Option<Vec<String>>| list.clone().unwrap_or_default();
-        let args: Vec<String> = words(&container.command)
-            .iter()
-            .chain(&words(&container.args))
-            .map(|arg| expand(arg, &env))
-            .collect();
+        let expanded = |list: Vec<String>| list.iter().map(|arg| expand(arg, &env)).collect::<Vec<_>>();
+        let (command, given) = (
+            expanded(words(&container.command)),
+            expanded(words(&container.args)),
+        );
+        let args = match (command.is_empty(), given.is_empty()) {
+            (true, true) => [process.entrypoint.clone(), process.cmd.clone()].concat(),
+            (true, false) => [process.entrypoint.clone(), given].concat(),
+            (false, _) => [command, given].concat(),
+        };
         if args.is_empty() {
-            return Err(ConfigError::Wrong(
-                "no command specified: the image host has none of its own; give the container a command"
-                    .to_owned(),
-            )
+            let name = container.image.as_deref().unwrap_or_default();
+            return Err(ConfigError::Wrong(format!(
+                "no command specified: the image {name} has none of its own; give the container a command"
+            ))
             .into());
         }
         let restart = self.pod.restarts(self.index);
@@ -92,6 +123,7 @@ impl Supervisor {
             .working_dir
             .clone()
             .filter(|dir| !dir.is_empty())
+            .or_else(|| Some(process.working_dir.clone()).filter(|dir| dir.starts_with('/')))
             .unwrap_or_else(|| "/".to_owned());
         let cgroup = machine
             .cgroup(&self.pod.uid)
@@ -106,7 +138,12 @@ impl Supervisor {
         };
         let own = self.pod.users();
         let system = own.is_some() && self.pod.sandbox.get().is_none();
-        let masks = machine.masks();
+        // An image has no secrets of the machine.
+        let masks = if image.is_some() {
+            Arc::default()
+        } else {
+            machine.masks()
+        };
         let decided = Decided {
             container,
             args,
@@ -130,6 +167,7 @@ impl Supervisor {
             .any(|bind| std::path::Path::new(&cwd).starts_with(&bind.target));
         let root = RootPlan {
             stage: machine.stage.clone(),
+            image: image.as_ref().map(|image| image.layers.clone()),
             user,
             ids: own.filter(|users| users.map.first() != 0).map(|users| IdsPlan {
                 users: users.path(),
@@ -213,6 +251,8 @@ impl Supervisor {
             log,
             copying,
             cgroup,
+            stop: signal::stop(&process.stop_signal),
+            _image: image,
         })
     }
 
@@ -229,6 +269,20 @@ impl Supervisor {
             }
         }
     }
+}
+
+/// Who the image's process is: whom the pod asks for, or the image's own user.
+fn who(pod: &Pod, container: &Container, image: Option<&Image>) -> Result<Identity, ConfigError> {
+    let Some(image) = image else {
+        return Ok(Identity::default());
+    };
+    let text = |path: &str| {
+        let bytes = image.file(path).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    let asked = user::asked(pod, container).map(|uid| uid.to_string());
+    let wanted = asked.unwrap_or_else(|| image.config.config.user.clone());
+    identify(&text("etc/passwd"), &text("etc/group"), &wanted).map_err(ConfigError::Wrong)
 }
 
 fn bind_plan(bind: &Bind) -> BindPlan {

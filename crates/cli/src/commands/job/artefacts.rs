@@ -2,7 +2,7 @@
 
 use super::runs::newest;
 use crate::args::Global;
-use crate::platform::{Platform, escape, find_dir};
+use crate::platform::{Platform, escape};
 use anyhow::{Context, Result, bail};
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -25,7 +25,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
-    let platform = Platform::of(&find_dir(global.dir.as_deref()))?;
+    let platform = Platform::find(global)?;
     let number = match args.number {
         Some(number) => number,
         None => newest(&platform, &args.job).await?,
