@@ -21,6 +21,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// How to start a cluster.
 #[derive(Debug, Clone)]
@@ -207,8 +208,10 @@ impl Kubelite {
                 registry: registry.clone(),
                 tokens,
                 agents: Arc::clone(&credentials),
+                fabric: fabric.clone(),
                 dir: config.dir.clone(),
                 stop: stop.clone(),
+                sessions: TaskTracker::new(),
             },
             pki.tls()?,
         );

@@ -8,6 +8,7 @@ pub mod api;
 pub mod auth;
 mod cluster;
 pub mod controllers;
+mod doors;
 pub mod fabric;
 mod internal;
 mod node;
@@ -17,6 +18,7 @@ pub mod pki;
 mod random;
 pub mod registry;
 mod scheduler;
+mod stream;
 
 pub use cluster::{Config, Kubelite, StartError};
 pub use internal::internal_main;

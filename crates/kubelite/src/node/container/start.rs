@@ -6,15 +6,19 @@ use crate::node::enter::Command;
 use crate::node::env::{ConfigError, Sources, environment, expand};
 use crate::node::exec::Inside;
 use crate::node::launch::{
-    BindPlan, IdsPlan, Job, LaunchError, Launched, RootPlan, Start, Task, launch, prepare,
+    BindPlan, IdsPlan, Job, LaunchError, Launched, Output, RootPlan, Start, Task, launch, prepare,
 };
 use crate::node::logs::{self, Log};
 use crate::node::seal::Rights;
 use crate::node::spec::{self, Bind, Decided, document};
+use crate::node::state::Role;
+use crate::node::taps::Taps;
+use crate::node::visit::{self, Visited};
 use crate::node::{user, words};
 use k8s_openapi::api::core::v1::Container;
 use std::fs;
 use std::os::fd::AsRawFd;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tokio::task::JoinSet;
 
@@ -26,15 +30,22 @@ impl Supervisor {
     pub(super) async fn start(&self, container: &Container) -> Result<Running, NotStarted> {
         let started = self.try_start(container).await;
         if started.is_err() {
-            words::forget(&self.bundle(container));
+            let (bundle, state) = self.places(container);
+            words::forget(&bundle);
+            for dir in [bundle, state] {
+                // Nothing of it may have been made.
+                _ = fs::remove_dir_all(dir);
+            }
         }
         started
     }
 
-    fn bundle(&self, container: &Container) -> std::path::PathBuf {
+    /// The instance's bundle and the runtime's state of it.
+    fn places(&self, container: &Container) -> (PathBuf, PathBuf) {
         let restart = self.pod.restarts(self.index);
         let id = format!("{}_{}_{restart}", self.pod.uid, container.name);
-        self.pod.machine.run.join("c").join(id)
+        let machine = &self.pod.machine;
+        (machine.run.join("c").join(&id), machine.runtime_state().join(id))
     }
 
     async fn try_start(&self, container: &Container) -> Result<Running, NotStarted> {
@@ -107,7 +118,7 @@ impl Supervisor {
             data: user.then(|| spec::memory(container, machine.defaults)),
         };
         let own = self.pod.users();
-        let system = own.is_some() && self.pod.sandbox.get().is_none();
+        let system = own.is_some() && self.pod.sandbox().is_none();
         let masks = machine.masks();
         let decided = Decided {
             container,
@@ -119,6 +130,7 @@ impl Supervisor {
             stage: &machine.stage,
             binds,
             namespaces: self.pod.namespaces(),
+            processes: self.processes()?,
             cgroup: cgroup.as_ref().map(|path| format!("/{path}")),
             masks: &masks,
             defaults: machine.defaults,
@@ -133,10 +145,13 @@ impl Supervisor {
         let root = RootPlan {
             stage: machine.stage.clone(),
             user,
-            ids: own.filter(|users| users.map.first() != 0).map(|users| IdsPlan {
-                users: users.path(),
-                first: users.map.first(),
-            }),
+            ids: own
+                .as_ref()
+                .filter(|users| users.map.first() != 0)
+                .map(|users| IdsPlan {
+                    users: users.path(),
+                    first: users.map.first(),
+                }),
             etc: self.pod.etc(),
             binary: machine.exe.clone(),
             names: machine.names.clone(),
@@ -161,10 +176,20 @@ impl Supervisor {
             .join(format!("{restart}.log"));
         self.forget_logs(container, restart);
         let file = Arc::new(Mutex::new(Log::open(log.clone()).map_err(io("its log"))?));
+        let terminal = container.tty == Some(true);
+        let (read, input) = if container.stdin == Some(true) && !terminal {
+            let ends = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC);
+            let (read, write) = ends.map_err(|errno| io("its input")(errno.into()))?;
+            (Some(read), Some(write))
+        } else {
+            (None, None)
+        };
         let job = Job {
             id: id.clone(),
             state: machine.runtime_state(),
             bundle: bundle.clone(),
+            input: read.as_ref().map(visit::name_of),
+            terminal,
             task: Task::Start(Box::new(Start {
                 root,
                 join: self.pod.joined(),
@@ -186,36 +211,69 @@ impl Supervisor {
         let Launched {
             process: first,
             exit,
-            output: (out, err),
+            output,
         } = launched;
-        copying.spawn(logs::copy(
-            out,
-            "stdout",
-            Arc::clone(&file),
-            Arc::clone(&machine.clock),
-        ));
-        copying.spawn(logs::copy(err, "stderr", file, Arc::clone(&machine.clock)));
+        let taps = Arc::new(Taps::default());
+        let (outputs, master) = match output {
+            Output::Pipes(out, err) => (vec![(out, "stdout"), (err, "stderr")], None),
+            Output::Terminal(master) => {
+                let keyboard = master.try_clone().map_err(io("its terminal"))?;
+                (vec![(master, "stdout")], Some(keyboard))
+            }
+            Output::Taken => (Vec::new(), None),
+        };
+        for (end, stream) in outputs {
+            copying.spawn(logs::copy(
+                end,
+                stream,
+                (Arc::clone(&file), Arc::clone(&taps)),
+                Arc::clone(&machine.clock),
+            ));
+        }
         self.pod.pids(|pids| _ = pids.insert(first.pid));
         self.record(|record| record.id.clone_from(&id));
         let name = &container.name;
         self.event(false, "Created", format!("Created container: {name}"));
         self.event(false, "Started", format!("Started container {name}"));
+        let inside = Inside {
+            id,
+            bundle,
+            cgroup: cgroup.clone(),
+            first,
+            command,
+        };
+        let visited = Visited {
+            inside: inside.clone(),
+            taps,
+            input: Mutex::new(input),
+            since: tokio::time::Instant::now(),
+            once: container.stdin_once == Some(true),
+            terminal: master.filter(|_| container.stdin == Some(true)),
+        };
+        self.pod.open(name, Some(visited));
         Ok(Running {
             pid: first.pid,
             exit,
-            inside: Inside {
-                id,
-                bundle,
-                cgroup: cgroup.clone(),
-                first,
-                command,
-            },
+            inside,
             container: container.clone(),
             since,
             log,
             copying,
             cgroup,
         })
+    }
+
+    /// The namespace of processes that a guest joins.
+    fn processes(&self) -> Result<Option<String>, ConfigError> {
+        let target = match self.role {
+            Role::Guest => self.guest().and_then(|(_, target)| target),
+            _ => None,
+        };
+        let Some(target) = target else { return Ok(None) };
+        let visited = self.pod.visited(&target);
+        let visited = visited
+            .ok_or_else(|| ConfigError::Wrong(format!("targetContainerName {target:?} is not running")))?;
+        Ok(Some(format!("/proc/{}/ns/pid", visited.inside.first.pid)))
     }
 
     /// Keeps this instance's log and the one before.
