@@ -191,6 +191,14 @@ async fn attach(
 ) -> Result<(), String> {
     let visited = container(machine, whose)?;
     let (mut kinds, mut fds) = (Vec::new(), Vec::new());
+    for (wanted, kind, stream) in [(output, Kind::Output, "stdout"), (errors, Kind::Errors, "stderr")] {
+        // A terminal's errors are its output.
+        if wanted && (visited.terminal.is_none() || kind == Kind::Output) {
+            kinds.push(kind);
+            fds.push(visited.taps.tap(stream).await.map_err(|error| said(&error))?);
+        }
+    }
+    // The input last: of some there is only one, and it is not to be lost.
     if input || visited.terminal.is_some() {
         if let Some((kind, fd)) = visited.keyboard().map_err(|error| said(&error))? {
             kinds.push(kind);
@@ -199,13 +207,6 @@ async fn attach(
             let why =
                 "has no input: make it with stdin: true (with stdinOnce only the first who comes has it)";
             return Err(format!("container {} {why}", whose.1));
-        }
-    }
-    for (wanted, kind, stream) in [(output, Kind::Output, "stdout"), (errors, Kind::Errors, "stderr")] {
-        // A terminal's errors are its output.
-        if wanted && (visited.terminal.is_none() || kind == Kind::Output) {
-            kinds.push(kind);
-            fds.push(visited.taps.tap(stream).await.map_err(|error| said(&error))?);
         }
     }
     drop(visited);

@@ -124,6 +124,9 @@ impl Judge {
         self.terminals().await;
         self.attaching().await;
         self.copies().await;
+        self.passed_on().await;
+        self.top().await;
+        self.guests().await;
         self.kubectl("-n shop delete pod box --now").await;
     }
 
@@ -348,6 +351,55 @@ impl Judge {
         let said = self.says(false, &["attach", "-i", "ticks"], b"").await;
         assert!(said.code != 0 && said.err.contains("stdin"), "{}", said.err);
         self.kubectl("-n shop delete pod ticks --now").await;
+    }
+
+    /// Requests by `pods/proxy` and `services/proxy`.
+    async fn passed_on(&self) {
+        let pod = self
+            .kubectl("-n shop get pods -l app=web -o jsonpath={.items[0].metadata.name}")
+            .await;
+        for path in [
+            "services/web/proxy/".to_owned(),
+            "services/http:web:80/proxy/a/b?c=d".to_owned(),
+            format!("pods/{pod}:8080/proxy/"),
+            format!("pods/{pod}/proxy/"),
+        ] {
+            let raw = format!("get --raw /api/v1/namespaces/shop/{path}");
+            assert_eq!(self.kubectl(&raw).await, "v2", "{path}");
+        }
+        let shut = format!("get --raw /api/v1/namespaces/shop/pods/{pod}:9/proxy/");
+        let error = self.try_kubectl(&shut).await.unwrap_err();
+        assert!(error.contains("error trying to reach service"), "{error}");
+    }
+
+    async fn top(&self) {
+        let pods = self.kubectl("-n shop top pods --containers").await;
+        let row = pods
+            .lines()
+            .find(|line| line.starts_with("box") && line.contains("main"));
+        let row = row.unwrap_or_else(|| panic!("{pods}"));
+        assert!(row.contains('m') && row.trim_end().ends_with("Mi"), "{row}");
+        let nodes = self.kubectl("top nodes").await;
+        assert_eq!(nodes.lines().count(), 4, "{nodes}");
+    }
+
+    async fn guests(&self) {
+        let args = ["debug", "-i", "box", "--image=host", "--profile=legacy"];
+        let look = ["-c", "look", "--", "sh", "-c", "echo looked with $(cat)"];
+        let said = self.says(false, &[&args[..], &look].concat(), b"care").await;
+        assert!(said.out.contains("looked with care"), "{}{}", said.out, said.err);
+        let script = "cat; tr '\\0' ' ' < /proc/1/cmdline";
+        let near = ["-c", "near", "--target=main", "--", "sh", "-c", script];
+        let said = self.says(false, &[&args[..], &near].concat(), b"").await;
+        assert!(
+            said.out.contains("trap 'exit 0' TERM"),
+            "{}{}",
+            said.out,
+            said.err
+        );
+        let states =
+            "-n shop get pod box -o jsonpath={.status.phase}/{.status.ephemeralContainerStatuses[*].name}";
+        assert_eq!(self.kubectl(states).await, "Running/look near");
     }
 
     async fn copies(&self) {
