@@ -383,14 +383,22 @@ impl Judge {
         assert_eq!(nodes.lines().count(), 4, "{nodes}");
     }
 
+    /// Their input stays open for whoever comes next, as `kubectl debug` asks for it.
     async fn guests(&self) {
         let args = ["debug", "-i", "box", "--image=host", "--profile=legacy"];
-        let look = ["-c", "look", "--", "sh", "-c", "echo looked with $(cat)"];
-        let said = self.says(false, &[&args[..], &look].concat(), b"care").await;
+        let look = [
+            "-c",
+            "look",
+            "--",
+            "sh",
+            "-c",
+            "read what; echo looked with $what",
+        ];
+        let said = self.says(false, &[&args[..], &look].concat(), b"care\n").await;
         assert!(said.out.contains("looked with care"), "{}{}", said.out, said.err);
-        let script = "cat; tr '\\0' ' ' < /proc/1/cmdline";
+        let script = "read go; tr '\\0' ' ' < /proc/1/cmdline";
         let near = ["-c", "near", "--target=main", "--", "sh", "-c", script];
-        let said = self.says(false, &[&args[..], &near].concat(), b"").await;
+        let said = self.says(false, &[&args[..], &near].concat(), b"go\n").await;
         assert!(
             said.out.contains("trap 'exit 0' TERM"),
             "{}{}",
@@ -411,9 +419,13 @@ impl Judge {
             bytes.extend_from_slice(&state.to_be_bytes());
         }
         std::fs::write(&from, &bytes).unwrap();
+        // A pod of an ordinary user has one id, and its root can give files to nobody.
         let begun = Instant::now();
-        self.kubectl(&format!("-n shop cp {} box:/tmp/there -c main", from.display()))
-            .await;
+        self.kubectl(&format!(
+            "-n shop cp --no-preserve {} box:/tmp/there -c main",
+            from.display()
+        ))
+        .await;
         self.kubectl(&format!("-n shop cp box:/tmp/there {} -c main", back.display()))
             .await;
         println!("20 MiB there and back in {:.1} s", begun.elapsed().as_secs_f64());
