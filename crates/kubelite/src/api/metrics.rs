@@ -80,16 +80,18 @@ pub(crate) async fn answer(context: &Context, request: &Request) -> Result<Answe
         };
         let window = found.iter().map(|usage| usage.window).max().unwrap_or(1000);
         let mut item = Map::new();
-        let mut metadata = json!({"name": name, "creationTimestamp": stamp});
+        let mut metadata = Map::new();
+        metadata.insert("name".to_owned(), json!(name));
+        metadata.insert("creationTimestamp".to_owned(), json!(stamp));
         if let Some(labels) = object.pointer("/metadata/labels") {
-            metadata["labels"] = labels.clone();
+            metadata.insert("labels".to_owned(), labels.clone());
         }
         if !of_nodes {
-            metadata["namespace"] = json!(herder_object::namespace(object));
+            metadata.insert("namespace".to_owned(), json!(herder_object::namespace(object)));
         }
         item.insert("kind".to_owned(), json!(request.resource.kind));
         item.insert("apiVersion".to_owned(), json!(request.resource.api_version()));
-        item.insert("metadata".to_owned(), metadata);
+        item.insert("metadata".to_owned(), Value::Object(metadata));
         item.insert("timestamp".to_owned(), json!(stamp));
         item.insert(
             "window".to_owned(),
