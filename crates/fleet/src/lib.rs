@@ -14,8 +14,9 @@ mod read;
 mod render;
 
 pub use model::{
-    Acknowledged, Application, ConfigSource, Desired, Environment, EnvironmentKind, Fleet, Held, Hook, Inputs,
-    Lease, LeftOut, Policy, Role, Settings, SourceRef, Stage, StateRule, Team, Turn, Unit, UnitOrigin,
+    Acknowledged, Application, ConfigSource, Desired, Environment, EnvironmentKind, Fleet, Held, Hook,
+    Inputs, Lease, LeftOut, Policy, Role, Settings, SourceRef, Stage, StateRule, Team, Turn, Unit,
+    UnitOrigin,
 };
 pub use promote::{Move, Pinned, PromoteError, Promotion, is_older, pinned, promote, release, rollback};
 pub use read::{Renders, read, sources};

@@ -19,9 +19,9 @@ mod program;
 mod remote;
 
 pub use archive::Archive;
+pub use changes::DEPTH;
 pub use commit::{Change, Signature};
 pub use error::Error;
 pub use git::{CommitInfo, Git, Limits};
-pub use changes::DEPTH;
 pub use history::{History, Submodule};
 pub use poller::{Poller, Seen};

@@ -22,6 +22,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// How to start a cluster.
 #[derive(Debug, Clone)]
@@ -214,8 +215,10 @@ impl Kubelite {
                 tokens,
                 agents: Arc::clone(&credentials),
                 images,
+                fabric: fabric.clone(),
                 dir: config.dir.clone(),
                 stop: stop.clone(),
+                sessions: TaskTracker::new(),
             },
             pki.tls()?,
         );

@@ -4,7 +4,7 @@ use super::AgentConfig;
 use super::client::ApiError;
 use super::machine::Machine;
 use super::pod::Desired;
-use super::{events, life, register, volumes};
+use super::{events, life, meter, register, visit, volumes};
 use herder_base::chain;
 use k8s_openapi::api::core::v1::Pod;
 use nix::sys::signal::{Signal, kill};
@@ -69,6 +69,8 @@ async fn run(config: AgentConfig, pid: Option<i32>) -> Result<(), String> {
         );
         tasks.spawn(events::write(queue, api, name, clock));
         tasks.spawn(register::run(Arc::clone(&machine), pid));
+        tasks.spawn(visit::run(Arc::clone(&machine)));
+        tasks.spawn(meter::run(Arc::clone(&machine)));
         for kind in ["configmaps", "secrets"] {
             tasks.spawn(watch_objects(Arc::clone(&machine), kind, objects.clone()));
         }
@@ -77,6 +79,7 @@ async fn run(config: AgentConfig, pid: Option<i32>) -> Result<(), String> {
         machine,
         pods: HashMap::new(),
         lives: JoinSet::new(),
+        whose: HashMap::new(),
         running: Arc::clone(&running),
         changed,
     };
@@ -131,7 +134,9 @@ struct Handle {
 struct Agent {
     machine: Arc<Machine>,
     pods: HashMap<String, Handle>,
-    lives: JoinSet<String>,
+    lives: JoinSet<()>,
+    /// Whose life each task is.
+    whose: HashMap<tokio::task::Id, String>,
     running: Arc<Mutex<HashSet<i32>>>,
     changed: mpsc::Receiver<Changed>,
 }
@@ -194,15 +199,22 @@ impl Agent {
                     }
                 }
                 Some((kind, namespace, name)) = self.changed.recv() => self.wake(kind, &namespace, name),
-                Some(ended) = self.lives.join_next(), if !self.lives.is_empty() => self.lived(ended),
+                Some(ended) = self.lives.join_next_with_id(), if !self.lives.is_empty() => self.lived(ended),
             }
         }
     }
 
-    fn lived(&mut self, ended: Result<String, tokio::task::JoinError>) {
-        match ended {
-            Ok(uid) => drop(self.pods.remove(&uid)),
-            Err(error) => tracing::error!(%error, "a pod's task broke off"),
+    fn lived(&mut self, ended: Result<(tokio::task::Id, ()), tokio::task::JoinError>) {
+        let task = match ended {
+            Ok((task, ())) => task,
+            Err(error) => {
+                tracing::error!(%error, "a pod's task broke off");
+                error.id()
+            }
+        };
+        // Also one that broke off: what the API server says of the pod next is taken for news.
+        if let Some(uid) = self.whose.remove(&task) {
+            self.pods.remove(&uid);
         }
     }
 
@@ -238,11 +250,8 @@ impl Agent {
                 woken,
                 Arc::clone(&self.running),
             );
-            let name = uid.clone();
-            self.lives.spawn(async move {
-                life.await;
-                name
-            });
+            let task = self.lives.spawn(life);
+            self.whose.insert(task.id(), uid.clone());
             self.pods.insert(
                 uid.clone(),
                 Handle {

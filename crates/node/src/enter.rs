@@ -96,7 +96,7 @@ fn said(what: &str) -> impl Fn(io::Error) -> String + '_ {
 }
 
 /// Runs the command; its process id once it has become its own program.
-pub(crate) fn run(enter: &Enter) -> Result<i32, String> {
+pub(crate) fn run(enter: &Enter, terminal: bool) -> Result<i32, String> {
     // Whoever is in the container must find nothing of this process to take hold of.
     prctl::set_dumpable(false).map_err(|errno| said("the launcher")(errno.into()))?;
     let first = pidfd::open(enter.first.pid).map_err(said("the container has ended"))?;
@@ -125,7 +125,7 @@ pub(crate) fn run(enter: &Enter) -> Result<i32, String> {
         ForkResult::Child => {
             // From here on names are the container's to choose: nothing that it could name leads to the machine.
             let write = fork::keep_only(write);
-            let why = become_command(&enter.command);
+            let why = become_command(&enter.command, terminal);
             // Without it the launcher takes the command for started; its exit code then says that it was not.
             if let Ok(write) = write {
                 _ = File::from(write).write_all(why.as_bytes());
@@ -166,14 +166,14 @@ fn join_cgroups(group: &str) -> io::Result<()> {
 }
 
 /// Only returns if it could not: why.
-fn become_command(command: &Command) -> String {
-    match try_become(command) {
+fn become_command(command: &Command, terminal: bool) -> String {
+    match try_become(command, terminal) {
         Ok(never) => match never {},
         Err(why) => why,
     }
 }
 
-fn try_become(command: &Command) -> Result<std::convert::Infallible, String> {
+fn try_become(command: &Command, terminal: bool) -> Result<std::convert::Infallible, String> {
     let errno = |what: &'static str| move |errno: Errno| format!("{what}: {errno}");
     nix::unistd::setsid().map_err(errno("a session"))?;
     let (uid, gid) = (Uid::from_raw(command.uid), Gid::from_raw(command.gid));
@@ -204,6 +204,9 @@ fn try_become(command: &Command) -> Result<std::convert::Infallible, String> {
         .collect::<Result<Vec<CString>, String>>()?;
     if !command.env.iter().any(|(name, _)| name == "HOME") {
         env.push(text(if command.uid == 0 { "HOME=/root" } else { "HOME=/" })?);
+    }
+    if terminal {
+        super::terminal::take().map_err(said("its terminal"))?;
     }
     fork::close_at_exec().map_err(said("its descriptors"))?;
     command

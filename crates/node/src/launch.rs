@@ -4,15 +4,15 @@
 use super::enter::{Enter, Process};
 use super::reaper::{Exit, Reaper};
 use super::seal::Rights;
+use crate::fabric::ancillary;
 use nix::fcntl::OFlag;
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{self, Seek, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -31,6 +31,10 @@ pub(crate) struct Job {
     pub(crate) state: PathBuf,
     /// Where `config.json` is, and where the launcher leaves `pid` or `error`.
     pub(crate) bundle: PathBuf,
+    /// What it reads: a descriptor of the agent, by name; `/dev/null` without.
+    pub(crate) input: Option<PathBuf>,
+    /// It gets a terminal for all three streams.
+    pub(crate) terminal: bool,
     /// What to do.
     pub(crate) task: Task,
 }
@@ -144,8 +148,20 @@ pub(crate) struct Launched {
     pub(crate) process: Process,
     /// Its end.
     pub(crate) exit: oneshot::Receiver<Exit>,
+    /// What it says.
+    pub(crate) output: Output,
+}
+
+/// Where a process's output comes from.
+#[derive(Debug, Default)]
+pub(crate) enum Output {
     /// The reading ends of its output and its errors.
-    pub(crate) output: (OwnedFd, OwnedFd),
+    Pipes(OwnedFd, OwnedFd),
+    /// The master of its terminal.
+    Terminal(OwnedFd),
+    /// Somebody has it.
+    #[default]
+    Taken,
 }
 
 /// Writes `config.json`.
@@ -166,7 +182,13 @@ pub(crate) async fn launch(reaper: &Reaper, exe: &Path, job: &Job) -> Result<Lau
         )
         .map_err(prepare)?;
         body.rewind().map_err(prepare)?;
-        let (out_read, out_write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(from_errno)?;
+        let (out_read, out_write) = if job.terminal {
+            // By it the terminal comes.
+            let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).map_err(from_errno)?
+        } else {
+            nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(from_errno)?
+        };
         let (err_read, err_write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(from_errno)?;
         for name in ["pid", "error", "launcher.log"] {
             // A fresh bundle has none of them.
@@ -181,17 +203,16 @@ pub(crate) async fn launch(reaper: &Reaper, exe: &Path, job: &Job) -> Result<Lau
         let (launcher, status) = reaper.spawn(&mut command).map_err(prepare)?;
         (launcher, status, (out_read, err_read))
     };
+    // Whoever waits may give up, or be given up.
+    let leash = reaper.leash(launcher);
     let exit = match tokio::time::timeout(PATIENCE, status).await {
         Ok(exit) => exit.unwrap_or(Exit {
             code: 255,
             signal: None,
         }),
-        Err(_) => {
-            // One that has ended meanwhile is what we want.
-            _ = kill(Pid::from_raw(launcher), Signal::SIGKILL);
-            return Err(LaunchError::Stuck);
-        }
+        Err(_) => return Err(LaunchError::Stuck),
     };
+    drop(leash);
     let process = fs::read_to_string(job.bundle.join("pid"))
         .ok()
         .and_then(|text| text.parse::<Process>().ok());
@@ -199,6 +220,12 @@ pub(crate) async fn launch(reaper: &Reaper, exe: &Path, job: &Job) -> Result<Lau
         Some(process) if exit.code == 0 => {
             let exit = reaper.adopt(process.pid);
             drop(guard);
+            let (out, err) = output;
+            let output = if job.terminal {
+                Output::Terminal(terminal(&out).map_err(LaunchError::Prepare)?)
+            } else {
+                Output::Pipes(out, err)
+            };
             Ok(Launched {
                 process,
                 exit,
@@ -210,6 +237,13 @@ pub(crate) async fn launch(reaper: &Reaper, exe: &Path, job: &Job) -> Result<Lau
             _ => Err(LaunchError::Silent(exit.code)),
         },
     }
+}
+
+/// The master of the terminal that the process has made before it was started.
+fn terminal(line: &OwnedFd) -> io::Result<OwnedFd> {
+    let (_, fds) = ancillary::receive(line.as_fd(), &mut [0; 64])?;
+    let master = fds.into_iter().next();
+    master.ok_or_else(|| io::Error::other("its terminal did not come"))
 }
 
 fn from_errno(errno: nix::errno::Errno) -> LaunchError {

@@ -2,13 +2,13 @@
 
 use super::container::Supervisor;
 use super::machine::Machine;
-use super::pod::{Desired, Order, PodContext};
+use super::pod::{Desired, Ground, Order, PodContext};
 use super::sandbox::Sandbox;
 use super::state::{Doing, Role};
 use super::usage::{Budget, Watched};
 use super::users::Users;
 use super::volumes::Volumes;
-use super::{groups, names, spec};
+use super::{groups, guests, names, spec, sysctls};
 use crate::fabric::cgroups;
 use herder_base::chain;
 use herder_object::pod_security;
@@ -16,7 +16,7 @@ use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::fs;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -33,6 +33,7 @@ pub(crate) async fn run(
     running: Arc<Mutex<HashSet<i32>>>,
 ) {
     let context = Arc::new(PodContext::new(machine, desired, wake, running));
+    context.machine.meet(&context);
     let over = {
         let pod = context.pod();
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
@@ -189,11 +190,13 @@ impl Life {
 
     async fn work(&self) {
         self.context.change(|_| {});
-        if let Err(wrong) = names::check(&self.context.pod()) {
-            let text = wrong.to_string();
-            self.event(true, "InvalidPod", text.clone());
+        let pod = self.context.pod();
+        let wrong = names::check(&pod).err();
+        let wrong = wrong.map(|wrong| ("InvalidPod", wrong.to_string()));
+        if let Some((reason, text)) = wrong.or_else(|| sysctls::refusal(&pod)) {
+            self.event(true, reason, text.clone());
             self.context
-                .change(|record| record.verdict = Some(("Failed", "InvalidPod".to_owned(), text)));
+                .change(|record| record.verdict = Some(("Failed", reason.to_owned(), text)));
             return;
         }
         let ready = tokio::select! {
@@ -214,11 +217,6 @@ impl Life {
     /// Makes namespaces and volumes, however often it takes.
     async fn set_up(&self) {
         let context = &self.context;
-        let shares_network = context
-            .pod()
-            .spec
-            .as_ref()
-            .is_some_and(|spec| spec.host_network == Some(true));
         if let Some(why) = self.refused().await {
             self.event(true, "PodSecurity", why.clone());
             context.change(|record| {
@@ -239,7 +237,7 @@ impl Life {
         }
         let mut wait = Duration::from_millis(100);
         loop {
-            let made = if shares_network {
+            let made = if context.shares_network() {
                 self.own_users()
             } else {
                 self.sandbox().await
@@ -259,7 +257,7 @@ impl Life {
             match Volumes::make(&context.machine, &context.pod(), &context.downward()).await {
                 Ok(volumes) => {
                     *context.volumes.lock().await = volumes;
-                    if let Some(sandbox) = context.sandbox.get() {
+                    if let Some(sandbox) = context.sandbox() {
                         sandbox.admitted().await;
                     }
                     self.explain("");
@@ -324,8 +322,10 @@ impl Life {
     fn own_users(&self) -> Result<(), String> {
         if let Some(map) = self.context.machine.ids(&self.context.pod())? {
             let made = Users::make(map, &[]).map_err(|error| format!("its user namespace: {error}"))?;
-            // Set only here, once.
-            _ = self.context.own_users.set(made.0);
+            self.context.settle(Ground {
+                sandbox: None,
+                users: Some(Arc::new(made.0)),
+            });
         }
         Ok(())
     }
@@ -333,33 +333,24 @@ impl Life {
     async fn sandbox(&self) -> Result<(), String> {
         let (context, machine) = (&self.context, &self.context.machine);
         let map = machine.ids(&context.pod())?;
-        let address = machine.ipam.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let address = machine.ipam.take();
         let address = address.ok_or_else(|| "all addresses of this node are in use".to_owned())?;
         let hostname = context.hostname();
-        let who = (context.uid.as_str(), hostname.as_str());
-        match Sandbox::new(
+        let sysctls = sysctls::asked(&context.pod());
+        let who = (context.uid.as_str(), hostname.as_str(), sysctls);
+        let made = Sandbox::new(
             &machine.links,
             &machine.network,
             who,
             (address, machine.address()),
             map,
-        )
-        .await
-        {
-            Ok(sandbox) => {
-                // Set only here, once.
-                _ = context.sandbox.set(sandbox);
-                Ok(())
-            }
-            Err(error) => {
-                machine
-                    .ipam
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .give(address);
-                Err(chain(&error).to_string())
-            }
-        }
+        );
+        let sandbox = made.await.map_err(|error| chain(&error).to_string())?;
+        context.settle(Ground {
+            sandbox: Some(Arc::new(sandbox)),
+            users: None,
+        });
+        Ok(())
     }
 
     /// Keeps volumes current. Never returns.
@@ -432,6 +423,7 @@ impl Life {
         // Sidecars are told to stop only when the main containers have.
         let last = watch::Sender::new(Order::Run);
         let mut sidecars: JoinSet<()> = JoinSet::new();
+        sidecars.spawn(guests::run(Arc::clone(&self.context), last.subscribe()));
         let mut begun = Instant::now();
         let mut good = true;
         for (index, role) in roles.iter().enumerate() {
@@ -439,7 +431,7 @@ impl Life {
                 break;
             }
             match role {
-                Role::Main => {}
+                Role::Main | Role::Guest => {}
                 Role::Init => {
                     self.supervisor(index, Role::Init, self.orders.subscribe())
                         .run()
@@ -494,14 +486,11 @@ impl Life {
     async fn tear_down(&self) {
         let (context, machine) = (&self.context, &self.context.machine);
         context.volumes.lock().await.remove();
-        if let Some(sandbox) = context.sandbox.get() {
+        let ground = context.leave();
+        if let Some(sandbox) = &ground.sandbox {
             sandbox.disconnect(&machine.links).await;
-            machine
-                .ipam
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .give(sandbox.address);
         }
+        drop(ground);
         if let Some(cgroup) = machine.cgroup(&context.uid) {
             cgroups::remove_below(&cgroup);
         }

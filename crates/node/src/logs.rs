@@ -1,5 +1,7 @@
 //! Container output as CRI log files: `TIME STREAM F|P TEXT`, one per line, rotated by size.
 
+use super::taps::Taps;
+use crate::stream::Stream;
 use herder_base::Clock;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -7,7 +9,6 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::AsyncReadExt;
-use tokio::net::unix::pipe;
 
 /// A file is rotated at this size.
 const SIZE: u64 = 10 << 20;
@@ -69,8 +70,13 @@ impl Log {
 }
 
 /// Copies one stream into the log until everyone who could write to it is gone.
-pub(crate) async fn copy(pipe: OwnedFd, stream: &'static str, log: Arc<Mutex<Log>>, clock: Arc<dyn Clock>) {
-    let mut pipe = match pipe::Receiver::from_owned_fd(pipe) {
+pub(crate) async fn copy(
+    pipe: OwnedFd,
+    stream: &'static str,
+    (log, taps): (Arc<Mutex<Log>>, Arc<Taps>),
+    clock: Arc<dyn Clock>,
+) {
+    let mut pipe = match Stream::new(pipe) {
         Ok(pipe) => pipe,
         Err(error) => {
             tracing::error!(%error, "a container's output cannot be read");
@@ -84,13 +90,24 @@ pub(crate) async fn copy(pipe: OwnedFd, stream: &'static str, log: Arc<Mutex<Log
             Ok(0) | Err(_) => break,
             Ok(length) => length,
         };
+        let bytes = buffer.get(..length).unwrap_or_default();
+        note(&log, &clock, stream, (&mut line, bytes));
+        taps.say(stream, bytes).await;
+    }
+    taps.end(stream).await;
+    if !line.is_empty() {
         let stamp = stamp(clock.as_ref());
         let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-        for piece in buffer
-            .get(..length)
-            .unwrap_or_default()
-            .split_inclusive(|byte| *byte == b'\n')
-        {
+        report(&log.path.clone(), log.write(&stamp, stream, true, &line));
+    }
+}
+
+/// Writes what came; the beginning of a line that has not ended stays in `line`.
+fn note(log: &Mutex<Log>, clock: &Arc<dyn Clock>, stream: &str, (line, bytes): (&mut Vec<u8>, &[u8])) {
+    {
+        let stamp = stamp(clock.as_ref());
+        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (text, ends) = piece
                 .strip_suffix(b"\n")
                 .map_or((piece, false), |text| (text, true));
@@ -100,15 +117,10 @@ pub(crate) async fn copy(pipe: OwnedFd, stream: &'static str, log: Arc<Mutex<Log
                 report(&log.path.clone(), log.write(&stamp, stream, false, &part));
             }
             if ends {
-                report(&log.path.clone(), log.write(&stamp, stream, true, &line));
+                report(&log.path.clone(), log.write(&stamp, stream, true, line));
                 line.clear();
             }
         }
-    }
-    if !line.is_empty() {
-        let stamp = stamp(clock.as_ref());
-        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-        report(&log.path.clone(), log.write(&stamp, stream, true, &line));
     }
 }
 
@@ -152,7 +164,12 @@ mod tests {
         let path = dir.path().join("c/0.log");
         let log = Arc::new(Mutex::new(Log::open(path.clone()).unwrap()));
         let (read, write) = nix::unistd::pipe().unwrap();
-        let copying = copy(read, "stdout", Arc::clone(&log), Arc::new(SystemClock));
+        let copying = copy(
+            read,
+            "stdout",
+            (Arc::clone(&log), Arc::default()),
+            Arc::new(SystemClock),
+        );
         let writing = tokio::task::spawn_blocking(move || {
             let mut write = File::from(write);
             write.write_all(b"one\ntwo\n").unwrap();

@@ -5,9 +5,12 @@ use super::client::Api;
 use super::events::Events;
 use super::ids::Ids;
 use super::ipam::Ipam;
+use super::meter::Meter;
+use super::pod::PodContext;
 use super::reaper::Reaper;
 use super::spec::Defaults;
 use super::users::{Map, Users};
+use super::visit::Visited;
 use super::{AgentConfig, groups, masks, mounts};
 use crate::fabric::link::Links;
 use crate::fabric::namespaces;
@@ -15,13 +18,14 @@ use herder_base::{Clock, SystemClock, chain};
 use herder_images::Store;
 use k8s_openapi::api::core::v1::Pod;
 use nix::mount::{MsFlags, mount};
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::Semaphore;
 
 /// How old the list of the machine's secrets may be.
@@ -41,7 +45,7 @@ pub(crate) struct Machine {
     /// The fabric's network namespace.
     pub(crate) network: Arc<OwnedFd>,
     /// Free pod addresses.
-    pub(crate) ipam: Mutex<Ipam>,
+    pub(crate) ipam: Arc<Ipam>,
     /// Memory: runtime state, bundles, secrets. Gone with the agent.
     pub(crate) run: PathBuf,
     /// Disk: `emptyDir`. Removed by the next start.
@@ -69,6 +73,10 @@ pub(crate) struct Machine {
     /// Whose ids pods have.
     pub(crate) owners: Owners,
     counter: AtomicU64,
+    /// What containers took before.
+    pub(crate) meter: Meter,
+    /// The pods that live here, by uid.
+    pods: Mutex<HashMap<String, Weak<PodContext>>>,
 }
 
 /// A node's share of the machine.
@@ -158,6 +166,31 @@ impl Machine {
         Arc::clone(&known.1)
     }
 
+    /// A pod that lives here.
+    pub(crate) fn pod(&self, uid: &str) -> Option<Arc<PodContext>> {
+        let pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
+        pods.get(uid).and_then(Weak::upgrade)
+    }
+
+    /// All running containers: their pod's uid, their name, and themselves.
+    pub(crate) fn visited(&self) -> Vec<(String, String, Arc<Visited>)> {
+        let pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
+        let pods: Vec<_> = pods.values().filter_map(Weak::upgrade).collect();
+        let all = pods.iter().flat_map(|pod| {
+            let containers = pod.all_visited().into_iter();
+            containers.map(|(name, visited)| (pod.uid.clone(), name, visited))
+        });
+        all.collect()
+    }
+
+    /// Has a pod be found.
+    pub(crate) fn meet(&self, pod: &Arc<PodContext>) {
+        let mut pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that are gone are forgotten by the next who comes.
+        pods.retain(|_, pod| pod.strong_count() > 0);
+        pods.insert(pod.uid.clone(), Arc::downgrade(pod));
+    }
+
     /// A number that was not given out before.
     pub(crate) fn number(&self) -> u64 {
         self.counter.fetch_add(1, Ordering::Relaxed)
@@ -212,7 +245,7 @@ impl Machine {
             reaper: Reaper::default(),
             links,
             network: Arc::new(network.into()),
-            ipam: Mutex::new(Ipam::new(config.node.index)),
+            ipam: Ipam::new(config.node.index),
             exe: run.join("herder"),
             names: names
                 .into_iter()
@@ -236,6 +269,8 @@ impl Machine {
                 Owners::One
             },
             counter: AtomicU64::new(1),
+            meter: Meter::default(),
+            pods: Mutex::default(),
             run,
             state,
             config,

@@ -67,6 +67,16 @@ pub(crate) fn check(pod: &Pod) -> Result<(), Wrong> {
     let ephemeral = spec.ephemeral_containers.iter().flatten();
     for container in ephemeral {
         label("container", &container.name)?;
+        for mount in container.volume_mounts.iter().flatten() {
+            inside("mountPath", &mount.mount_path)?;
+        }
+        if let Some(path) = container
+            .termination_message_path
+            .as_deref()
+            .filter(|p| !p.is_empty())
+        {
+            inside("terminationMessagePath", path)?;
+        }
     }
     for container in spec.init_containers.iter().flatten().chain(&spec.containers) {
         label("container", &container.name)?;

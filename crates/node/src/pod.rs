@@ -8,15 +8,16 @@ use super::spec::Bind;
 use super::state::PodRecord;
 use super::status;
 use super::users::Users;
+use super::visit::Visited;
 use super::volumes::Volumes;
 use crate::fabric::{DNS, DOMAIN};
 use herder_base::chain;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use serde_json::{Value, json};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
@@ -41,6 +42,15 @@ pub(crate) enum Order {
     },
 }
 
+/// What a pod stands on while it runs. Whatever is in it is given back when it is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Ground {
+    /// Namespaces of its own, unless it shares the node's network.
+    pub(crate) sandbox: Option<Arc<Sandbox>>,
+    /// Its user namespace, if it has one and shares the node's network.
+    pub(crate) users: Option<Arc<Users>>,
+}
+
 /// A pod on this node.
 #[derive(Debug)]
 pub(crate) struct PodContext {
@@ -52,10 +62,9 @@ pub(crate) struct PodContext {
     pub(crate) name: String,
     /// Its namespace.
     pub(crate) namespace: String,
-    /// Namespaces of its own, unless it shares the node's network.
-    pub(crate) sandbox: OnceLock<Sandbox>,
-    /// Its user namespace, if it has one and shares the node's network.
-    pub(crate) own_users: OnceLock<Users>,
+    ground: Mutex<Ground>,
+    /// Its running containers, by name.
+    visited: Mutex<HashMap<String, Arc<Visited>>>,
     /// Its volumes.
     pub(crate) volumes: tokio::sync::Mutex<Volumes>,
     desired: watch::Receiver<Desired>,
@@ -98,8 +107,8 @@ impl PodContext {
             uid: meta.uid.clone().unwrap_or_default(),
             name: meta.name.clone().unwrap_or_default(),
             namespace: meta.namespace.clone().unwrap_or_default(),
-            sandbox: OnceLock::new(),
-            own_users: OnceLock::new(),
+            ground: Mutex::default(),
+            visited: Mutex::default(),
             volumes: tokio::sync::Mutex::default(),
             dirty: Notify::new(),
             progress: watch::Sender::new(0),
@@ -194,11 +203,57 @@ impl PodContext {
         self.look(|record| record.containers.get(index).map_or(0, |c| c.restarts))
     }
 
+    /// Namespaces of its own, unless it shares the node's network.
+    pub(crate) fn sandbox(&self) -> Option<Arc<Sandbox>> {
+        lock(&self.ground).sandbox.clone()
+    }
+
+    /// Whether it has no network of its own.
+    pub(crate) fn shares_network(&self) -> bool {
+        let pod = self.pod();
+        pod.spec
+            .as_ref()
+            .is_some_and(|spec| spec.host_network == Some(true))
+    }
+
+    /// A running container.
+    pub(crate) fn visited(&self, container: &str) -> Option<Arc<Visited>> {
+        lock(&self.visited).get(container).cloned()
+    }
+
+    /// All running containers.
+    pub(crate) fn all_visited(&self) -> Vec<(String, Arc<Visited>)> {
+        let known = lock(&self.visited);
+        known
+            .iter()
+            .map(|(name, visited)| (name.clone(), Arc::clone(visited)))
+            .collect()
+    }
+
+    /// Lets visitors find a container, or, with `None`, not any more.
+    pub(crate) fn open(&self, container: &str, visited: Option<Visited>) {
+        let mut known = lock(&self.visited);
+        match visited {
+            Some(visited) => drop(known.insert(container.to_owned(), Arc::new(visited))),
+            None => drop(known.remove(container)),
+        }
+    }
+
+    /// What the pod stands on from now on.
+    pub(crate) fn settle(&self, ground: Ground) {
+        *lock(&self.ground) = ground;
+    }
+
+    /// Takes the ground away from a pod that has ended: one that waits to be deleted, maybe for days, holds no address,
+    /// no ids and no namespaces.
+    pub(crate) fn leave(&self) -> Ground {
+        std::mem::take(&mut *lock(&self.ground))
+    }
+
     /// The pod's address.
     pub(crate) fn address(&self) -> Ipv4Addr {
-        self.sandbox
-            .get()
-            .map_or_else(|| self.machine.address(), |sandbox| sandbox.address)
+        self.sandbox()
+            .map_or_else(|| self.machine.address(), |sandbox| sandbox.address())
     }
 
     /// What its processes see as host name.
@@ -227,16 +282,17 @@ impl PodContext {
     }
 
     /// Its user namespace, unless it has the machine's ids.
-    pub(crate) fn users(&self) -> Option<&Users> {
-        match self.sandbox.get() {
-            Some(sandbox) => sandbox.users.as_ref(),
-            None => self.own_users.get(),
+    pub(crate) fn users(&self) -> Option<Arc<Users>> {
+        let ground = lock(&self.ground);
+        match &ground.sandbox {
+            Some(sandbox) => sandbox.users.clone(),
+            None => ground.users.clone(),
         }
     }
 
     /// The namespaces the container runtime makes (without a path) or joins.
     pub(crate) fn namespaces(&self) -> Vec<(&'static str, Option<String>)> {
-        let own = match self.sandbox.get() {
+        let own = match self.sandbox() {
             Some(_) => Vec::new(),
             None => vec![("ipc", None), ("uts", None)],
         };
@@ -246,7 +302,7 @@ impl PodContext {
 
     /// The namespaces the launcher joins.
     pub(crate) fn joined(&self) -> Vec<String> {
-        self.sandbox.get().map(Sandbox::paths).unwrap_or_default()
+        self.sandbox().map(|sandbox| sandbox.paths()).unwrap_or_default()
     }
 
     /// A container's view of the volumes.

@@ -1,4 +1,5 @@
-//! TLS for HTTPS probes, which trust anyone: Kubernetes' probes do not verify certificates.
+//! TLS for HTTPS probes and for requests passed on to pods, which trust anyone: Kubernetes does not verify certificates
+//! there.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
@@ -50,7 +51,7 @@ impl ServerCertVerifier for Anyone {
 }
 
 /// Speaks TLS over `stream`.
-pub(super) async fn connect(stream: TcpStream, host: &str) -> io::Result<TlsStream<TcpStream>> {
+pub async fn connect(stream: TcpStream, host: &str) -> io::Result<TlsStream<TcpStream>> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()

@@ -1,6 +1,7 @@
 //! Waits for every child of pid 1: launchers, containers that outlived their launcher, orphans of either.
 
 use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::collections::HashMap;
@@ -45,7 +46,37 @@ impl Drop for Launching {
     }
 }
 
+/// A process that is killed if whoever waits for it gives up.
+#[derive(Debug)]
+pub(crate) struct Leashed {
+    reaper: Reaper,
+    pid: i32,
+}
+
+impl Drop for Leashed {
+    fn drop(&mut self) {
+        self.reaper.kill(self.pid);
+    }
+}
+
 impl Reaper {
+    /// Kills a process when the leash is dropped; one that has ended by then is left alone.
+    pub(crate) fn leash(&self, pid: i32) -> Leashed {
+        Leashed {
+            reaper: self.clone(),
+            pid,
+        }
+    }
+
+    /// Kills a child that has not ended; its number is nobody else's as long as it is waited for.
+    fn kill(&self, pid: i32) {
+        let table = self.table();
+        if table.waiting.contains_key(&pid) {
+            // It may end at this very moment.
+            _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -92,6 +123,8 @@ impl Reaper {
 
     fn reap(&self) {
         loop {
+            // Held from the kernel's answer to the table's: between the two its number could be somebody else's.
+            let mut table = self.table();
             let (pid, exit) = match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::Exited(pid, code)) => (pid.as_raw(), Exit { code, signal: None }),
                 Ok(WaitStatus::Signaled(pid, signal, _)) => {
@@ -111,7 +144,6 @@ impl Reaper {
                     return;
                 }
             };
-            let mut table = self.table();
             if let Some(waiter) = table.waiting.remove(&pid) {
                 // Whoever waited may have given up.
                 _ = waiter.send(exit);

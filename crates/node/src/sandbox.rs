@@ -1,7 +1,10 @@
 //! A pod's user, network, host name and IPC namespaces, held by descriptors: no pause process, no files. Closing the
-//! descriptors after the containers ended makes the kernel remove them.
+//! descriptors after the containers ended makes the kernel remove them. What a sandbox takes it owns, so that dropping it,
+//! or a step of its making, gives everything back.
 
 use super::ids::EACH;
+use super::ipam::Address;
+use super::sysctls;
 use super::users::{Map, Users};
 use crate::fabric::link::{self, LinkError, Links};
 use crate::fabric::wall::Gate;
@@ -11,7 +14,7 @@ use nix::unistd::sethostname;
 use std::fs::{self, File};
 use std::io;
 use std::net::Ipv4Addr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
@@ -39,9 +42,9 @@ pub(crate) enum SandboxError {
 #[derive(Debug)]
 pub(crate) struct Sandbox {
     /// The pod's address.
-    pub(crate) address: Ipv4Addr,
+    address: Address,
     /// The user namespace that the others belong to, unless that is the machine's.
-    pub(crate) users: Option<Users>,
+    pub(crate) users: Option<Arc<Users>>,
     net: OwnedFd,
     ipc: OwnedFd,
     uts: OwnedFd,
@@ -62,11 +65,12 @@ impl Sandbox {
     pub(crate) async fn new(
         links: &Links,
         outside: &Arc<OwnedFd>,
-        (uid, hostname): (&str, &str),
-        (address, node): (Ipv4Addr, Ipv4Addr),
+        (uid, hostname, sysctls): (&str, &str, Vec<(String, String)>),
+        (address, node): (Address, Ipv4Addr),
         map: Option<Map>,
     ) -> Result<Self, SandboxError> {
-        let device = link::device(uid, address);
+        let ip = address.get();
+        let device = link::device(uid, ip);
         // A namespace that is just being taken apart may still hold the name.
         links.delete(&device).await.map_err(SandboxError::Attach)?;
         let (sender, receiver) = oneshot::channel();
@@ -76,26 +80,37 @@ impl Sandbox {
             .name("sandbox".to_owned())
             .stack_size(512 << 10)
             .spawn(move || {
-                // Whoever asked may have given up; the descriptors close then.
-                _ = sender.send(make(address, &hostname, &peer, &outside, map));
+                // Whoever asked may have given up: then the namespaces end here, and only after them nobody has the address.
+                let made = make(ip, (&hostname, &sysctls), &peer, &outside, map);
+                _ = sender.send(made.map(|made| (made, address)));
             })
             .map_err(SandboxError::Make)?;
         let made = receiver
             .await
             .map_err(|_| SandboxError::Make(io::Error::other("the thread ended")))?;
-        let (users, net, ipc, uts) = made?;
+        let ((users, net, ipc, uts), address) = made?;
         links
-            .attach(&device, address, node)
+            .attach(&device, ip, node)
             .await
             .map_err(SandboxError::Attach)?;
         Ok(Self {
             address,
-            users,
+            users: users.map(Arc::new),
             net,
             ipc,
             uts,
             device,
         })
+    }
+
+    /// The pod's address.
+    pub(crate) fn address(&self) -> Ipv4Addr {
+        self.address.get()
+    }
+
+    /// The network namespace.
+    pub(crate) fn network(&self) -> BorrowedFd<'_> {
+        self.net.as_fd()
     }
 
     /// The network, IPC and host name namespaces; valid inside the agent's pid namespace.
@@ -166,7 +181,7 @@ fn enter(map: Option<Map>) -> io::Result<Made> {
 
 fn make(
     address: Ipv4Addr,
-    hostname: &str,
+    (hostname, settings): (&str, &[(String, String)]),
     peer: &str,
     outside: &OwnedFd,
     map: Option<Map>,
@@ -191,5 +206,7 @@ fn make(
         let links = Links::open().map_err(inside)?;
         links.build_pod(address, peer, outside).await.map_err(inside)
     })?;
+    let map = made.0.as_ref().map(|users| &users.map);
+    sysctls::set(settings, map).map_err(SandboxError::Make)?;
     Ok(made)
 }

@@ -87,14 +87,16 @@ impl Rights {
 #[derive(Clone)]
 pub(crate) struct Sealed {
     rights: Rights,
+    terminal: bool,
     then: Box<dyn Executor>,
 }
 
 impl Sealed {
-    /// Seals with `rights`.
-    pub(crate) fn new(rights: Rights) -> Self {
+    /// Seals with `rights`, on a terminal if it shall have one.
+    pub(crate) fn new(rights: Rights, terminal: bool) -> Self {
         Self {
             rights,
+            terminal,
             then: get_executor(),
         }
     }
@@ -102,6 +104,10 @@ impl Sealed {
 
 impl Executor for Sealed {
     fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
+        if self.terminal {
+            super::terminal::take()
+                .map_err(|error| ExecutorError::Other(format!("it could not get a terminal: {error}")))?;
+        }
         self.rights
             .seal()
             .map_err(|error| ExecutorError::Other(format!("its rights could not be taken away: {error}")))?;

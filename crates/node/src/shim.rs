@@ -19,6 +19,7 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use thiserror::Error as ThisError;
@@ -135,10 +136,14 @@ fn run(job: &Job) -> Result<Process, ShimError> {
     signals::default_pipe();
     // A session of its own: no signal meant for the agent's group reaches the container.
     nix::unistd::setsid().map_err(|errno| ShimError::Streams(errno.into()))?;
+    // Opened here: what the agent has opened cannot be found from a container.
+    let input = File::open(job.input.as_deref().unwrap_or(Path::new("/dev/null")));
+    let input = input.map_err(ShimError::Streams)?;
     match &job.task {
-        Task::Start(start) => begin(job, start),
+        Task::Start(start) => begin(job, start, input),
         Task::Enter(what) => {
-            let pid = enter::run(what).map_err(ShimError::Entered)?;
+            nix::unistd::dup2_stdin(input).map_err(|errno| ShimError::Streams(errno.into()))?;
+            let pid = enter::run(what, job.terminal).map_err(ShimError::Entered)?;
             // Unreaped, so it is there. This process is in the namespaces of the container by now, where it has
             // another number: only the number matters for a command.
             Ok(Process { pid, started: 0 })
@@ -146,9 +151,8 @@ fn run(job: &Job) -> Result<Process, ShimError> {
     }
 }
 
-fn begin(job: &Job, start: &Start) -> Result<Process, ShimError> {
+fn begin(job: &Job, start: &Start, input: File) -> Result<Process, ShimError> {
     let errno = |errno: nix::errno::Errno| ShimError::Streams(errno.into());
-    let null = File::open("/dev/null").map_err(ShimError::Streams)?;
     // Before this process leaves the agent's mount namespace: what the agent has opened belongs to that.
     let views = root::views(&start.root).map_err(ShimError::Root)?;
     unshare(CloneFlags::CLONE_NEWNS).map_err(|errno| ShimError::Namespace(errno.into()))?;
@@ -169,8 +173,8 @@ fn begin(job: &Job, start: &Start) -> Result<Process, ShimError> {
         .with_root_path(&job.state)
         .and_then(ContainerBuilder::validate_id)
         .map_err(ShimError::Runtime)?
-        .with_executor(Sealed::new(start.rights.clone()))
-        .with_stdin(null)
+        .with_executor(Sealed::new(start.rights.clone(), job.terminal))
+        .with_stdin(input)
         .with_stdout(dup(io::stdout()).map_err(errno)?)
         .with_stderr(dup(io::stderr()).map_err(errno)?)
         .as_init(&job.bundle)

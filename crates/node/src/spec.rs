@@ -57,6 +57,8 @@ pub(crate) struct Decided<'a> {
     pub(crate) binds: Vec<Bind>,
     /// The pod's namespaces, by path, or new ones.
     pub(crate) namespaces: Vec<(&'static str, Option<String>)>,
+    /// Another container's namespace of processes, to be in it.
+    pub(crate) processes: Option<String>,
     /// The control group, when there are any.
     pub(crate) cgroup: Option<String>,
     /// Machine files to hide.
@@ -185,7 +187,11 @@ pub(crate) fn document(decided: &Decided<'_>) -> Value {
             json!({"destination": bind.target, "type": "bind", "source": source, "options": ["rbind", mode]}),
         );
     }
-    let mut namespaces = vec![json!({"type": "pid"}), json!({"type": "mount"})];
+    let processes = match &decided.processes {
+        Some(path) => json!({"type": "pid", "path": path}),
+        None => json!({"type": "pid"}),
+    };
+    let mut namespaces = vec![processes, json!({"type": "mount"})];
     namespaces.extend(decided.namespaces.iter().map(|(kind, path)| match path {
         Some(path) => json!({"type": kind, "path": path}),
         None => json!({"type": kind}),

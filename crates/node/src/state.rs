@@ -16,6 +16,8 @@ pub(crate) enum Role {
     Sidecar,
     /// The pod's purpose.
     Main,
+    /// Came to look at the others (`kubectl debug`), and counts for nothing.
+    Guest,
 }
 
 /// How an instance of a container ended.
@@ -88,7 +90,25 @@ pub(crate) struct PodRecord {
     pub(crate) conditions: BTreeMap<&'static str, (bool, Timestamp)>,
 }
 
-/// The role of each container, in the order of `PodRecord::containers`.
+/// The containers that came later, as containers, and whose processes each wants to see.
+pub(crate) fn guests_of(pod: &Pod) -> Vec<(Container, Option<String>)> {
+    let spec = pod.spec.as_ref();
+    let guests = spec.and_then(|spec| spec.ephemeral_containers.as_ref());
+    let guests = guests.into_iter().flatten();
+    guests
+        .filter_map(|guest| {
+            let target = guest
+                .target_container_name
+                .clone()
+                .filter(|name| !name.is_empty());
+            // They have the same fields, and one more.
+            let container = serde_json::from_value(serde_json::to_value(guest).ok()?).ok()?;
+            Some((container, target))
+        })
+        .collect()
+}
+
+/// The role of each container, in the order of `PodRecord::containers`. Guests come after them.
 pub(crate) fn containers_of(pod: &Pod) -> Vec<(Role, &Container)> {
     let Some(spec) = &pod.spec else { return Vec::new() };
     let init = spec.init_containers.iter().flatten().map(|container| {
@@ -97,6 +117,27 @@ pub(crate) fn containers_of(pod: &Pod) -> Vec<(Role, &Container)> {
     });
     init.chain(spec.containers.iter().map(|container| (Role::Main, container)))
         .collect()
+}
+
+impl ContainerRecord {
+    /// A guest that has just come.
+    pub(crate) fn guest(container: &Container) -> Self {
+        Self {
+            name: container.name.clone(),
+            image: container.image.clone().unwrap_or_default(),
+            role: Role::Guest,
+            doing: Doing::Waiting {
+                reason: "ContainerCreating".to_owned(),
+                message: String::new(),
+            },
+            last: None,
+            restarts: 0,
+            ready: false,
+            started: false,
+            id: String::new(),
+            image_id: None,
+        }
+    }
 }
 
 impl PodRecord {

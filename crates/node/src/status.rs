@@ -11,14 +11,14 @@ pub(crate) fn phase(policy: &str, record: &PodRecord) -> &'static str {
     let runs = record
         .containers
         .iter()
-        .any(|container| matches!(container.doing, Doing::Running { .. }));
+        .any(|container| container.role != Role::Guest && matches!(container.doing, Doing::Running { .. }));
     if let Some((phase, _, _)) = &record.verdict {
         return if runs { "Running" } else { phase };
     }
     for container in record
         .containers
         .iter()
-        .filter(|container| container.role != Role::Main)
+        .filter(|container| matches!(container.role, Role::Init | Role::Sidecar))
     {
         let done = match &container.doing {
             Doing::Terminated(ended) if container.role == Role::Init => {
@@ -75,12 +75,12 @@ pub(crate) fn render(pod: &Pod, record: &mut PodRecord, host_ip: &str, now: Time
     let initialized = record.containers.iter().all(|container| match container.role {
         Role::Init => matches!(&container.doing, Doing::Terminated(ended) if ended.exit.code == 0),
         Role::Sidecar => container.started || over,
-        Role::Main => true,
+        Role::Main | Role::Guest => true,
     });
     let unready: Vec<&str> = record
         .containers
         .iter()
-        .filter(|container| container.role != Role::Init && !container.ready)
+        .filter(|container| matches!(container.role, Role::Main | Role::Sidecar) && !container.ready)
         .map(|container| container.name.as_str())
         .collect();
     let containers_ready = unready.is_empty() && !over;
@@ -144,11 +144,11 @@ pub(crate) fn render(pod: &Pod, record: &mut PodRecord, host_ip: &str, now: Time
     for other in others.filter(|other| !wanted_type(&other.type_)) {
         conditions.push(serde_json::to_value(other).unwrap_or_default());
     }
-    let statuses = |init: bool| -> Vec<Value> {
+    let statuses = |roles: &[Role]| -> Vec<Value> {
         let these = record
             .containers
             .iter()
-            .filter(|container| (container.role != Role::Main) == init);
+            .filter(|container| roles.contains(&container.role));
         these.map(container_status).collect()
     };
     let (reason, message) = match &record.verdict {
@@ -161,7 +161,7 @@ pub(crate) fn render(pod: &Pod, record: &mut PodRecord, host_ip: &str, now: Time
         "hostIP": host_ip,
         "hostIPs": [{"ip": host_ip}],
         "startTime": seconds(record.started),
-        "containerStatuses": statuses(false),
+        "containerStatuses": statuses(&[Role::Main]),
         "qosClass": qos(pod),
         "reason": reason,
         "message": message,
@@ -171,9 +171,14 @@ pub(crate) fn render(pod: &Pod, record: &mut PodRecord, host_ip: &str, now: Time
             map.insert("podIP".to_owned(), json!(ip.to_string()));
             map.insert("podIPs".to_owned(), json!([{"ip": ip.to_string()}]));
         }
-        let init = statuses(true);
-        if !init.is_empty() {
-            map.insert("initContainerStatuses".to_owned(), Value::Array(init));
+        for (list, roles) in [
+            ("initContainerStatuses", &[Role::Init, Role::Sidecar][..]),
+            ("ephemeralContainerStatuses", &[Role::Guest]),
+        ] {
+            let these = statuses(roles);
+            if !these.is_empty() {
+                map.insert(list.to_owned(), Value::Array(these));
+            }
         }
     }
     status

@@ -100,10 +100,15 @@ mod held {
         if pid == 0 {
             let mut byte = 0_u8;
             // SAFETY: in the child only async-signal-safe calls are made, on its own copy of the stack, and it ends in
-            // _exit; no destructor of the parent's runs here. It keeps no other end of the pipe, so it ends with the
-            // parent at the latest.
+            // _exit; no destructor of the parent's runs here. It keeps no descriptor but the one it reads: neither the
+            // other end of its pipe, so that it ends with the parent at the latest, nor that of another child that is
+            // made at the same moment. Two that held each other's would never end, and their pods' networks neither.
             unsafe {
                 libc::close(line_fd);
+                if wait_fd > 0 {
+                    libc::syscall(libc::SYS_close_range, 0, wait_fd - 1, 0);
+                }
+                libc::syscall(libc::SYS_close_range, wait_fd + 1, libc::c_uint::MAX, 0);
                 while libc::read(wait_fd, (&raw mut byte).cast(), 1) < 0
                     && *libc::__errno_location() == libc::EINTR
                 {}
@@ -117,5 +122,47 @@ mod held {
             pid: i32::try_from(pid).map_err(io::Error::other)?,
             _line: line,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    /// Children of this process that run its own program and have not ended.
+    fn children() -> usize {
+        let own = fs::read_link("/proc/self/exe").unwrap();
+        let parent = format!("\nPPid:\t{}\n", std::process::id());
+        let all = fs::read_dir("/proc").unwrap().flatten();
+        all.filter(|entry| {
+            let status = fs::read_to_string(entry.path().join("status")).unwrap_or_default();
+            status.contains(&parent)
+                && !status.contains("State:\tZ")
+                && fs::read_link(entry.path().join("exe")).is_ok_and(|exe| exe == own)
+        })
+        .count()
+    }
+
+    #[test]
+    fn children_that_are_made_at_the_same_moment_all_end() {
+        if Users::make(Map::One, &[]).is_err() {
+            // This machine makes no user namespaces for us.
+            return;
+        }
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..40 {
+                        Users::make(Map::One, &[("net", CloneFlags::CLONE_NEWNET)]).unwrap();
+                    }
+                });
+            }
+        });
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while children() > 0 {
+            assert!(Instant::now() < deadline, "{} children stay", children());
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }

@@ -3,8 +3,8 @@
 use crate::reading::Reading;
 use crate::state::Shared;
 use herder_base::{Severity, Url};
-use herder_ledger::{Actor, AuditEntry};
 use herder_fleet::Fleet;
+use herder_ledger::{Actor, AuditEntry};
 use herder_plan::{Ended, Known, Observed};
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -9,8 +9,8 @@ use crate::reading::{self, Reading};
 use crate::standing::standing;
 use crate::state::Shared;
 use crate::view::{
-    Cell, DownView, EnvironmentView, Finding, FleetView, Health, Looked, NodeView, PassView, PodView,
-    Row, View,
+    Cell, DownView, EnvironmentView, Finding, FleetView, Health, Looked, NodeView, PassView, PodView, Row,
+    View,
 };
 use herder_base::{Diagnostic, Severity, Url};
 use herder_cluster::{AppState, NodeState};

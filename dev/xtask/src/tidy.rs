@@ -26,7 +26,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &[]),
     ("listen", &[]),
     ("images", &["listen", "object", "base"]),
-    ("apiserver", &["images", "store", "listen", "object", "base"]),
+    (
+        "apiserver",
+        &["node", "images", "store", "listen", "object", "base"],
+    ),
     ("node", &["images", "listen", "object", "base"]),
     ("control", &["apiserver", "node", "object", "base"]),
     (

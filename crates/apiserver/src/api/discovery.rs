@@ -23,6 +23,8 @@ const VERBS: &[&str] = &[
     "watch",
 ];
 
+const PROXIED: &[&str] = &["create", "delete", "get", "patch", "update"];
+
 /// Subresources: name, kind with its group and version, verbs.
 type Sub = (
     &'static str,
@@ -50,7 +52,17 @@ fn subresources(resource: &Resource) -> Vec<Sub> {
             found.push(("binding", ("", "v1", "Binding".to_owned()), &["create"]));
             found.push(("eviction", ("policy", "v1", "Eviction".to_owned()), &["create"]));
             found.push(own("log", &["get"]));
+            found.push(own("ephemeralcontainers", &["get", "patch", "update"]));
+            for (name, kind) in [
+                ("exec", "PodExecOptions"),
+                ("attach", "PodAttachOptions"),
+                ("portforward", "PodPortForwardOptions"),
+            ] {
+                found.push((name, ("", "", kind.to_owned()), &["create", "get"]));
+            }
+            found.push(("proxy", ("", "", "PodProxyOptions".to_owned()), PROXIED));
         }
+        "services" => found.push(("proxy", ("", "", "ServiceProxyOptions".to_owned()), PROXIED)),
         "serviceaccounts" => {
             found.push((
                 "token",
@@ -65,7 +77,11 @@ fn subresources(resource: &Resource) -> Vec<Sub> {
 }
 
 fn verbs(resource: &Resource) -> &'static [&'static str] {
-    if resource.answered { &["create"] } else { VERBS }
+    match (resource.answered, resource.group.as_str()) {
+        (true, "metrics.k8s.io") => &["get", "list"],
+        (true, _) => &["create"],
+        _ => VERBS,
+    }
 }
 
 /// Groups in order of their first resource, each with its versions.

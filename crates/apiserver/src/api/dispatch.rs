@@ -1,9 +1,10 @@
 //! From a request to the module that answers it: fixed paths, authorization, resources and subresources.
 
 use super::answer::{self, Answer};
+use super::fairness::Turn;
 use super::request::{Path, Query, Request};
 use super::server::Context;
-use super::{discovery, images, logs, openapi, patch, read, reviews, watch, write};
+use super::{discovery, images, logs, metrics, openapi, patch, proxy, read, reviews, streams, watch, write};
 use crate::auth::{Attributes, ISSUER, Rbac, User};
 use crate::registry::Status;
 use bytes::Bytes;
@@ -19,11 +20,13 @@ pub(crate) async fn answer(
     context: &Context,
     user: User,
     request: http::Request<Arriving>,
+    turn: &mut Turn,
 ) -> Result<Answer, Status> {
     if request.uri().path() == images::PATH {
         return images::answer(context, &user, request).await;
     }
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    let upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
     let text = parts.uri.path();
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let Some(path) = Path::parse(text).filter(|path| !path.resource.is_empty()) else {
@@ -52,6 +55,16 @@ pub(crate) async fn answer(
     };
     // Nothing is read from those who may not ask.
     authorize(context, &request.user, &request.attributes())?;
+    if streams::is_one(&request) {
+        let query = parts.uri.query().unwrap_or_default();
+        return streams::answer(context, &request, (upgrade, query), turn);
+    }
+    if streams::is_log(&request) {
+        return streams::log(context, &request, upgrade, turn).await;
+    }
+    if proxy::is_one(&request) {
+        return proxy::answer(context, request, (parts.uri, body)).await;
+    }
     request.body = whole(body).await?;
     resource_request(context, request).await
 }
@@ -169,6 +182,8 @@ async fn resource_request(context: &Context, request: Request) -> Result<Answer,
     }
     if request.resource.answered {
         return match (request.method.as_str(), request.resource.kind.as_str()) {
+            ("GET" | "HEAD", "NodeMetrics" | "PodMetrics") => metrics::answer(context, &request).await,
+            (_, "NodeMetrics" | "PodMetrics") => Err(not_allowed()),
             ("POST", "Binding") => write::bind(context, &request).await,
             ("POST", _) => reviews::answer(context, &request),
             _ => Err(not_allowed()),
@@ -196,11 +211,6 @@ async fn resource_request(context: &Context, request: Request) -> Result<Answer,
         ("POST", "eviction") if request.resource.name == "pods" => write::evict(context, &request).await,
         ("GET", "log") if request.resource.name == "pods" => logs::answer(context, &request).await,
         ("POST", "token") if request.resource.name == "serviceaccounts" => reviews::token(context, &request),
-        (_, "exec" | "attach" | "portforward" | "proxy") => Err(Status::new(
-            501,
-            "NotImplemented",
-            format!("{subresource} is not offered by this server; use logs, or a port of the edge"),
-        )),
         (_, "" | "status") => Err(not_allowed()),
         _ => Err(no_such_path()),
     }

@@ -26,7 +26,7 @@ const AT_ONCE: usize = 16;
 const WAITING: usize = 64;
 /// How long one may wait.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Watches and followed logs of one tenant.
+/// Watches, followed logs and sessions in pods of one tenant.
 const LASTING: usize = 400;
 
 /// Everybody's shares.
@@ -121,7 +121,7 @@ impl Fairness {
             let permit = Arc::clone(&share.lasting).try_acquire_owned();
             let permit = permit.map_err(|_| {
                 too_many(format!(
-                    "{} has {LASTING} watches and followed logs open, which is the most",
+                    "{} has {LASTING} watches, followed logs and sessions open, which is the most",
                     held.tenant
                 ))
             })?;
@@ -215,7 +215,11 @@ fn tenant(user: &User, from: Option<IpAddr>) -> String {
 
 /// Whether a request is answered for as long as its client listens.
 fn lasts(uri: &Uri) -> bool {
-    let follows = uri.path().ends_with("/log");
+    let last = uri.path().rsplit('/').next().unwrap_or_default();
+    if matches!(last, "exec" | "attach" | "portforward") {
+        return true;
+    }
+    let follows = last == "log";
     uri.query().unwrap_or_default().split('&').any(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let wanted = !matches!(value, "false" | "0");
@@ -263,6 +267,7 @@ mod tests {
     #[test]
     fn what_lasts() {
         let of = |text: &str| lasts(&text.parse().unwrap());
+        assert!(of("/api/v1/namespaces/a/pods/p/exec?command=ls"));
         assert!(of("/api/v1/pods?watch=1") && of("/api/v1/watch/pods") && of("/api/v1/p/log?follow=true"));
         assert!(!of("/api/v1/pods?watch=false") && !of("/api/v1/p/log") && !of("/api/v1/pods?follow=true"));
     }

@@ -135,7 +135,7 @@ fn scheduled(pod: &Value) -> bool {
         .is_some_and(|node| !node.is_empty())
 }
 
-fn container(pod: &Value, asked: Option<&str>, name: &str) -> Result<String, Status> {
+pub(crate) fn container(pod: &Value, asked: Option<&str>, name: &str) -> Result<String, Status> {
     let names = |list: &str| -> Vec<String> {
         let items = pod.pointer(&format!("/spec/{list}")).and_then(Value::as_array);
         items
@@ -146,7 +146,15 @@ fn container(pod: &Value, asked: Option<&str>, name: &str) -> Result<String, Sta
     };
     let (main, init) = (names("containers"), names("initContainers"));
     match asked {
-        Some(asked) if main.iter().chain(&init).any(|own| own == asked) => Ok(asked.to_owned()),
+        Some(asked)
+            if main
+                .iter()
+                .chain(&init)
+                .chain(&names("ephemeralContainers"))
+                .any(|own| own == asked) =>
+        {
+            Ok(asked.to_owned())
+        }
         Some(asked) => Err(Status::bad_request(format!(
             "container {asked} is not valid for pod {name}"
         ))),
@@ -187,16 +195,20 @@ fn since(context: &Context, request: &Request) -> Result<Option<Timestamp>, Stat
 }
 
 fn status_of<'a>(pod: &'a Value, container: &str) -> Option<&'a Value> {
-    ["containerStatuses", "initContainerStatuses"]
-        .iter()
-        .find_map(|list| {
-            let items = pod
-                .pointer(&format!("/status/{list}"))
-                .and_then(Value::as_array)?;
-            items
-                .iter()
-                .find(|status| status.get("name").and_then(Value::as_str) == Some(container))
-        })
+    [
+        "containerStatuses",
+        "initContainerStatuses",
+        "ephemeralContainerStatuses",
+    ]
+    .iter()
+    .find_map(|list| {
+        let items = pod
+            .pointer(&format!("/status/{list}"))
+            .and_then(Value::as_array)?;
+        items
+            .iter()
+            .find(|status| status.get("name").and_then(Value::as_str) == Some(container))
+    })
 }
 
 /// The restarts of which there are logs, in order.

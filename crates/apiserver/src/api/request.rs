@@ -44,6 +44,15 @@ impl Query {
     }
 }
 
+/// All values of a parameter that may come more than once, in order.
+pub(crate) fn values(raw: &str, name: &str) -> Vec<String> {
+    let pairs = raw.split('&').filter_map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (unescape(key) == name).then(|| unescape(value))
+    });
+    pairs.collect()
+}
+
 /// Percent-decoding; `+` is a space. What is not valid stays as it is.
 fn unescape(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
@@ -276,5 +285,9 @@ mod tests {
         assert!(query.is_true("watch") && !query.is_true("follow"));
         assert!(query.number("limit").is_err());
         assert_eq!(query.get("bad"), Some("%zz"));
+        assert_eq!(
+            values("command=sh&x=1&command=-c&command=a%26b", "command"),
+            ["sh", "-c", "a&b"]
+        );
     }
 }

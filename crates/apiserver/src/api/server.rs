@@ -8,6 +8,7 @@ use crate::auth::{Agents, Attributes, Rbac, Tokens, User, user_of_certificate};
 use crate::images::Images;
 use crate::registry::{Registry, Status};
 use herder_listen::{Arriving, Handler, Limits, Peer, Plain, Refusal, Settings, Socket};
+use herder_node::fabric::Fabric;
 use http::{Request, Response};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// How long open requests get to end after the order to stop.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -32,10 +34,14 @@ pub struct Context {
     pub agents: Arc<Agents>,
     /// Who pulls images.
     pub images: Images,
+    /// The network, to reach pods; `None` without nodes.
+    pub fabric: Option<Fabric>,
     /// The data directory, for pod logs.
     pub dir: PathBuf,
-    /// Ends watches and logs when the server stops.
+    /// Ends watches, logs and sessions when the server stops.
     pub stop: CancellationToken,
+    /// Commands, attached containers and forwarded ports that are under way.
+    pub sessions: TaskTracker,
 }
 
 /// The API server: serves any number of listeners.
@@ -85,8 +91,9 @@ impl ApiServer {
             half_close: false,
             drain: DRAIN,
         };
+        let context = Arc::clone(&self.context);
         let make = move |peer: Peer| Connection {
-            context: Arc::clone(&self.context),
+            context: Arc::clone(&context),
             fairness: Arc::clone(&self.fairness),
             user: peer
                 .certificates
@@ -95,7 +102,12 @@ impl ApiServer {
                 .map(Arc::new),
             from: peer.address.map(|address| address.ip()),
         };
+        let sessions = self.context.sessions.clone();
         herder_listen::serve(socket, settings, make, cancel).await;
+        sessions.close();
+        if tokio::time::timeout(DRAIN, sessions.wait()).await.is_err() {
+            tracing::warn!("sessions in pods did not end in time");
+        }
     }
 }
 
@@ -131,11 +143,11 @@ impl Handler for Connection {
 async fn respond(connection: Connection, request: Request<Arriving>) -> Result<Response<Body>, Status> {
     let context = &connection.context;
     let user = authenticate(context, connection.user.as_deref().cloned(), &request)?;
-    let turn = connection
+    let mut turn = connection
         .fairness
         .turn(&user, connection.from, request.uri())
         .await?;
-    let answer = dispatch::answer(context, user, request).await?;
+    let answer = dispatch::answer(context, user, request, &mut turn).await?;
     Ok(turn.held_by(answer))
 }
 

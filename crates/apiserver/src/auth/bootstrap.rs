@@ -105,6 +105,7 @@ fn view() -> Vec<Value> {
             .iter()
             .map(|(group, resources)| rule(&[group], resources, READ)),
     );
+    rules.push(rule(&["metrics.k8s.io"], &["nodes", "pods"], READ));
     rules
 }
 

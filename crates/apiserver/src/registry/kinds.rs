@@ -72,6 +72,8 @@ const TABLE: &[Row] = &[
     ("events.k8s.io", "v1", "Event", "events", &["ev"], &[], NAMESPACED, ALIAS),
     ("flowcontrol.apiserver.k8s.io", "v1", "FlowSchema", "flowschemas", &[], &[], CLUSTER, STATUS | GENERATION),
     ("flowcontrol.apiserver.k8s.io", "v1", "PriorityLevelConfiguration", "prioritylevelconfigurations", &[], &[], CLUSTER, STATUS | GENERATION),
+    ("metrics.k8s.io", "v1beta1", "NodeMetrics", "nodes", &[], &[], CLUSTER, VIRTUAL),
+    ("metrics.k8s.io", "v1beta1", "PodMetrics", "pods", &[], &[], NAMESPACED, VIRTUAL),
     ("networking.k8s.io", "v1", "IngressClass", "ingressclasses", &[], &[], CLUSTER, GENERATION),
     ("networking.k8s.io", "v1", "Ingress", "ingresses", &["ing"], &[], NAMESPACED, STATUS | GENERATION),
     ("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", &["netpol"], &[], NAMESPACED, GENERATION),

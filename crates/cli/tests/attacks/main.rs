@@ -18,6 +18,7 @@ mod audit;
 mod bounds;
 mod dashboard;
 mod devices;
+mod doors;
 mod edge;
 mod escapes;
 mod listeners;

@@ -24,7 +24,15 @@ const fn needed(name: &'static str, is: Type, doc: &'static str) -> Field {
 const TEXTS: Type = Either(&[Text, List(&Text)]);
 
 /// All kinds.
-pub const KINDS: &[&Kind] = &[&FLEET, &TEAM, &ENVIRONMENT, &APPLICATION, &JOB, &ROLES, &ACKNOWLEDGED];
+pub const KINDS: &[&Kind] = &[
+    &FLEET,
+    &TEAM,
+    &ENVIRONMENT,
+    &APPLICATION,
+    &JOB,
+    &ROLES,
+    &ACKNOWLEDGED,
+];
 
 /// fleet.yaml.
 pub(crate) const FLEET: Kind = Kind {

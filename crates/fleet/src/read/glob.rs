@@ -19,8 +19,7 @@ pub(crate) fn real(tree: &Tree, path: &str) -> Option<String> {
                 return None;
             }
             let parent = head.rsplit_once('/').map_or("", |(parent, _)| parent);
-            path =
-                herder_base::normalise(format!("{parent}/{target}{tail}").trim_start_matches('/')).ok()?;
+            path = herder_base::normalise(format!("{parent}/{target}{tail}").trim_start_matches('/')).ok()?;
             continue 'links;
         }
         return (tree.file(&path).is_some() || tree.is_dir(&path)).then_some(path);

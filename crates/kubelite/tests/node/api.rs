@@ -63,8 +63,19 @@ impl Api {
             .collect()
     }
 
-    pub(crate) fn put(&self, path: &str, mut object: Value) -> Value {
+    pub(crate) fn put(&self, path: &str, object: Value) -> Value {
+        self.store(&mut self.objects.lock().unwrap(), path, object)
+    }
+
+    /// Changes what is there, whatever else is written meanwhile.
+    pub(crate) fn change(&self, path: &str, change: impl FnOnce(&mut Value)) -> Option<Value> {
         let mut objects = self.objects.lock().unwrap();
+        let mut object = objects.1.get(path).cloned()?;
+        change(&mut object);
+        Some(self.store(&mut objects, path, object))
+    }
+
+    fn store(&self, objects: &mut (u64, BTreeMap<String, Value>), path: &str, mut object: Value) -> Value {
         objects.0 += 1;
         let revision = objects.0.to_string();
         let known = objects.1.contains_key(path);
@@ -103,10 +114,10 @@ impl Api {
     /// Begins a graceful deletion.
     pub(crate) fn end(&self, pod: &str, grace: u64) {
         let path = format!("/api/v1/namespaces/test/pods/{pod}");
-        let mut object = self.get(&path).unwrap();
-        object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
-        object["metadata"]["deletionGracePeriodSeconds"] = json!(grace);
-        self.put(&path, object);
+        self.change(&path, |object| {
+            object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+            object["metadata"]["deletionGracePeriodSeconds"] = json!(grace);
+        });
     }
 }
 
@@ -220,11 +231,8 @@ async fn handle(State(api): State<Arc<Api>>, method: Method, uri: Uri, body: Byt
         }
         Method::PATCH => {
             let at = path.trim_end_matches("/status").to_owned();
-            let Some(mut object) = api.get(&at) else {
-                return missing().into_response();
-            };
-            merge(&mut object, &body);
-            ok(api.put(&at, object))
+            let changed = api.change(&at, |object| merge(object, &body));
+            changed.map_or_else(|| missing().into_response(), ok)
         }
         Method::DELETE => {
             api.delete(&path);

@@ -11,6 +11,7 @@
 )]
 
 mod api;
+mod cancelled;
 mod cluster;
 mod images;
 mod network;

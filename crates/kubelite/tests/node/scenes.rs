@@ -36,6 +36,8 @@ pub(crate) async fn run(dir: &Path, root: bool, only: Option<&str>) {
         node_network,
         claims,
         udp,
+        ended_hold_nothing,
+        cancelled,
         many,
         killed
     );

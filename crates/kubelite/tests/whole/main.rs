@@ -9,6 +9,8 @@
     reason = "this is a test, only without the harness that would say so"
 )]
 
+mod work;
+
 use herder_kubelite::{Config, Kubelite};
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
@@ -258,6 +260,9 @@ async fn whole(dir: &Path) {
         .await;
     assert!(judge.kubectl("-n shop logs job/client").await.starts_with("v2\n"));
     lap("second rollout");
+
+    judge.work().await;
+    lap("work in pods");
 
     let pid = judge
         .kubectl(r"get node n2 -o jsonpath={.metadata.annotations.herder\.dev/agent-pid}")

@@ -123,6 +123,7 @@ impl Supervisor {
     }
 
     pub(super) async fn finish(&mut self, mut running: Running, exit: Exit) -> Ended {
+        self.pod.open(&running.container.name, None);
         self.pod.pids(|pids| _ = pids.remove(&running.pid));
         // Everything that could write is dead; what it wrote is still in the pipes.
         let rest = async { while running.copying.join_next().await.is_some() {} };

@@ -198,9 +198,19 @@ impl Supervisor {
 
     fn declared(&self) -> Option<Container> {
         let pod = self.pod.pod();
+        if self.role == Role::Guest {
+            return self.guest().map(|(container, _)| container);
+        }
         super::state::containers_of(&pod)
             .get(self.index)
             .map(|(_, container)| (*container).clone())
+    }
+
+    /// As a guest: what is declared, and whose processes it wants to see.
+    fn guest(&self) -> Option<(Container, Option<String>)> {
+        let name = self.pod.container_name(self.index);
+        let guests = super::state::guests_of(&self.pod.pod());
+        guests.into_iter().find(|(guest, _)| guest.name == name)
     }
 
     /// Whether an instance that ended with `code` is followed by another.
@@ -208,7 +218,7 @@ impl Supervisor {
         let policy = self.pod.policy();
         match (self.role, policy.as_str()) {
             (Role::Sidecar, _) | (Role::Main, "Always") => true,
-            (Role::Init, "Never") | (Role::Main, "Never") => false,
+            (Role::Init | Role::Main, "Never") | (Role::Guest, _) => false,
             _ => code != 0,
         }
     }

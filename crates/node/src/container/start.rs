@@ -6,16 +6,22 @@ use crate::env::{ConfigError, Sources, environment, expand};
 use crate::exec::Inside;
 use crate::fabric::cgroups;
 use crate::image_user::{Identity, identify};
-use crate::launch::{BindPlan, IdsPlan, Job, LaunchError, Launched, RootPlan, Start, Task, launch, prepare};
+use crate::launch::{
+    BindPlan, IdsPlan, Job, LaunchError, Launched, Output, RootPlan, Start, Task, launch, prepare,
+};
 use crate::logs::{self, Log};
 use crate::seal::Rights;
 use crate::spec::{self, Bind, Decided, document};
+use crate::state::Role;
+use crate::taps::Taps;
+use crate::visit::{self, Visited};
 use crate::{user, words};
 
 use herder_images::Image;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use std::fs;
 use std::os::fd::AsRawFd;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tokio::task::JoinSet;
 
@@ -31,15 +37,22 @@ impl Supervisor {
     ) -> Result<Running, NotStarted> {
         let started = self.try_start(container, image).await;
         if started.is_err() {
-            words::forget(&self.bundle(container));
+            let (bundle, state) = self.places(container);
+            words::forget(&bundle);
+            for dir in [bundle, state] {
+                // Nothing of it may have been made.
+                _ = fs::remove_dir_all(dir);
+            }
         }
         started
     }
 
-    fn bundle(&self, container: &Container) -> std::path::PathBuf {
+    /// The instance's bundle and the runtime's state of it.
+    fn places(&self, container: &Container) -> (PathBuf, PathBuf) {
         let restart = self.pod.restarts(self.index);
         let id = format!("{}_{}_{restart}", self.pod.uid, container.name);
-        self.pod.machine.run.join("c").join(id)
+        let machine = &self.pod.machine;
+        (machine.run.join("c").join(&id), machine.runtime_state().join(id))
     }
 
     async fn try_start(
@@ -137,7 +150,7 @@ impl Supervisor {
             data: user.then(|| spec::memory(container, machine.defaults)),
         };
         let own = self.pod.users();
-        let system = own.is_some() && self.pod.sandbox.get().is_none();
+        let system = own.is_some() && self.pod.sandbox().is_none();
         // An image has no secrets of the machine.
         let masks = if image.is_some() {
             Arc::default()
@@ -154,6 +167,7 @@ impl Supervisor {
             stage: &machine.stage,
             binds,
             namespaces: self.pod.namespaces(),
+            processes: self.processes()?,
             cgroup: cgroup.as_ref().map(|path| format!("/{path}")),
             masks: &masks,
             defaults: machine.defaults,
@@ -169,10 +183,13 @@ impl Supervisor {
             stage: machine.stage.clone(),
             image: image.as_ref().map(|image| image.layers.clone()),
             user,
-            ids: own.filter(|users| users.map.first() != 0).map(|users| IdsPlan {
-                users: users.path(),
-                first: users.map.first(),
-            }),
+            ids: own
+                .as_ref()
+                .filter(|users| users.map.first() != 0)
+                .map(|users| IdsPlan {
+                    users: users.path(),
+                    first: users.map.first(),
+                }),
             etc: self.pod.etc(),
             binary: machine.exe.clone(),
             names: machine.names.clone(),
@@ -197,10 +214,20 @@ impl Supervisor {
             .join(format!("{restart}.log"));
         self.forget_logs(container, restart);
         let file = Arc::new(Mutex::new(Log::open(log.clone()).map_err(io("its log"))?));
+        let terminal = container.tty == Some(true);
+        let (read, input) = if container.stdin == Some(true) && !terminal {
+            let ends = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC);
+            let (read, write) = ends.map_err(|errno| io("its input")(errno.into()))?;
+            (Some(read), Some(write))
+        } else {
+            (None, None)
+        };
         let job = Job {
             id: id.clone(),
             state: machine.runtime_state(),
             bundle: bundle.clone(),
+            input: read.as_ref().map(visit::name_of),
+            terminal,
             task: Task::Start(Box::new(Start {
                 root,
                 join: self.pod.joined(),
@@ -222,30 +249,50 @@ impl Supervisor {
         let Launched {
             process: first,
             exit,
-            output: (out, err),
+            output,
         } = launched;
-        copying.spawn(logs::copy(
-            out,
-            "stdout",
-            Arc::clone(&file),
-            Arc::clone(&machine.clock),
-        ));
-        copying.spawn(logs::copy(err, "stderr", file, Arc::clone(&machine.clock)));
+        let taps = Arc::new(Taps::default());
+        let (outputs, master) = match output {
+            Output::Pipes(out, err) => (vec![(out, "stdout"), (err, "stderr")], None),
+            Output::Terminal(master) => {
+                let keyboard = master.try_clone().map_err(io("its terminal"))?;
+                (vec![(master, "stdout")], Some(keyboard))
+            }
+            Output::Taken => (Vec::new(), None),
+        };
+        for (end, stream) in outputs {
+            copying.spawn(logs::copy(
+                end,
+                stream,
+                (Arc::clone(&file), Arc::clone(&taps)),
+                Arc::clone(&machine.clock),
+            ));
+        }
         self.pod.pids(|pids| _ = pids.insert(first.pid));
         self.record(|record| record.id.clone_from(&id));
         let name = &container.name;
         self.event(false, "Created", format!("Created container: {name}"));
         self.event(false, "Started", format!("Started container {name}"));
+        let inside = Inside {
+            id,
+            bundle,
+            cgroup: cgroup.clone(),
+            first,
+            command,
+        };
+        let visited = Visited {
+            inside: inside.clone(),
+            taps,
+            input: Mutex::new(input),
+            since: tokio::time::Instant::now(),
+            once: container.stdin_once == Some(true),
+            terminal: master.filter(|_| container.stdin == Some(true)),
+        };
+        self.pod.open(name, Some(visited));
         Ok(Running {
             pid: first.pid,
             exit,
-            inside: Inside {
-                id,
-                bundle,
-                cgroup: cgroup.clone(),
-                first,
-                command,
-            },
+            inside,
             container: container.clone(),
             since,
             log,
@@ -254,6 +301,19 @@ impl Supervisor {
             stop: signal::stop(&process.stop_signal),
             _image: image,
         })
+    }
+
+    /// The namespace of processes that a guest joins.
+    fn processes(&self) -> Result<Option<String>, ConfigError> {
+        let target = match self.role {
+            Role::Guest => self.guest().and_then(|(_, target)| target),
+            _ => None,
+        };
+        let Some(target) = target else { return Ok(None) };
+        let visited = self.pod.visited(&target);
+        let visited = visited
+            .ok_or_else(|| ConfigError::Wrong(format!("targetContainerName {target:?} is not running")))?;
+        Ok(Some(format!("/proc/{}/ns/pid", visited.inside.first.pid)))
     }
 
     /// Keeps this instance's log and the one before.

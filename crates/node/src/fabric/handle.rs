@@ -277,14 +277,21 @@ impl Fabric {
             Some(waiting) => drop(waiting.insert(id, sender)),
             None => return Err(FabricError::Gone),
         }
+        let _entry = Entry(&self.inner.waiting, id);
         let asked = self.inner.channel.send(&Request { id, body }, fd).await;
-        if let Err(error) = asked {
-            if let Some(waiting) = lock(&self.inner.waiting).as_mut() {
-                waiting.remove(&id);
-            }
-            return Err(FabricError::Channel(error));
-        }
+        asked.map_err(FabricError::Channel)?;
         receiver.await.map_err(|_| FabricError::Gone)
+    }
+}
+
+/// Who waits for a reply; forgotten when dropped, also by whoever gives up before the question was sent.
+struct Entry<'a>(&'a Waiting, u64);
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        if let Some(waiting) = lock(self.0).as_mut() {
+            waiting.remove(&self.1);
+        }
     }
 }
 

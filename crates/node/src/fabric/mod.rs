@@ -1,7 +1,7 @@
 //! The fabric: the process that owns the cluster's network namespace, and the handle by which the control plane asks
 //! it to dial, to listen, to publish services and to run node agents. Must not know Kubernetes objects.
 
-mod ancillary;
+pub(crate) mod ancillary;
 pub(crate) mod cgroups;
 mod dns;
 mod handle;
@@ -16,7 +16,7 @@ mod types;
 mod udp;
 mod upstream;
 pub(crate) mod wall;
-mod wire;
+pub(crate) mod wire;
 mod zone;
 
 pub use cgroups::remove_cgroups;
@@ -27,3 +27,4 @@ pub use policy::{
     short,
 };
 pub use types::*;
+pub use wire::Channel;

@@ -24,6 +24,7 @@ use std::fs::{self, File};
 use std::io::{self, Seek, Write};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -386,8 +387,11 @@ fn remove_state(state: &std::path::Path) -> io::Result<()> {
     };
     for entry in entries {
         let entry = entry?;
-        if entry.file_type()?.is_dir() {
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
             fs::remove_dir_all(entry.path())?;
+        } else if kind.is_socket() {
+            fs::remove_file(entry.path())?;
         }
     }
     Ok(())

@@ -1,4 +1,5 @@
-//! The channel between control plane and fabric: JSON packets with file descriptors over a seqpacket socket pair.
+//! The channel between control plane and fabric, and between it and the node agents: JSON packets with file descriptors
+//! over a seqpacket socket.
 //! Owns framing only; what the messages mean is the business of both ends.
 
 use super::ancillary;
@@ -95,7 +96,7 @@ impl From<Failure> for io::Error {
 
 /// One end of the channel.
 #[derive(Debug)]
-pub(super) struct Channel(AsyncFd<OwnedFd>);
+pub struct Channel(AsyncFd<OwnedFd>);
 
 /// The two ends: the first for this process, the second for the child's standard input.
 pub(super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -110,19 +111,30 @@ pub(super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
 
 impl Channel {
     /// Adopts one end; needs a running reactor.
-    pub(super) fn new(end: OwnedFd) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// If the reactor refuses.
+    pub fn new(end: OwnedFd) -> io::Result<Self> {
         ancillary::watched(end).map(Self)
     }
 
     /// Sends a message, waiting while the other side is slow.
-    pub(super) async fn send<T: Serialize>(&self, message: &T, fd: Option<OwnedFd>) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// If the other side is gone.
+    pub async fn send<T: Serialize>(
+        &self,
+        message: &T,
+        fds: impl IntoIterator<Item = OwnedFd>,
+    ) -> io::Result<()> {
+        let sent: Vec<OwnedFd> = fds.into_iter().collect();
         let body = serde_json::to_vec(message)?;
         let long = if body.len() > INLINE {
             Some(in_memory(&body)?)
         } else {
             None
         };
-        let fds: Vec<_> = long.iter().chain(fd.iter()).map(AsRawFd::as_raw_fd).collect();
+        let fds: Vec<_> = long.iter().chain(&sent).map(AsRawFd::as_raw_fd).collect();
         let packet: &[u8] = if long.is_some() { b"@" } else { &body };
         loop {
             let mut guard = self.0.writable().await?;
@@ -135,6 +147,15 @@ impl Channel {
 
     /// Receives a message; `None` when the other side is gone.
     pub(super) async fn receive<T: DeserializeOwned>(&self) -> io::Result<Option<(T, Option<OwnedFd>)>> {
+        let received = self.receive_all().await?;
+        Ok(received.map(|(message, fds)| (message, fds.into_iter().next())))
+    }
+
+    /// Receives a message and all descriptors that came along; `None` when the other side is gone.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub async fn receive_all<T: DeserializeOwned>(&self) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
         let mut buffer = vec![0_u8; INLINE + 1024];
         let (length, fds) = loop {
             let mut guard = self.0.readable().await?;
@@ -161,7 +182,7 @@ impl Channel {
         } else {
             serde_json::from_slice(packet)?
         };
-        Ok(Some((message, fds.next())))
+        Ok(Some((message, fds.collect())))
     }
 }
 

@@ -131,10 +131,8 @@ impl Volumes {
         for volume in declared(pod) {
             match make_one(machine, pod, downward, &volume, &memory, &disk).await {
                 Ok(made) => drop(volumes.made.insert(volume.name.clone(), made)),
-                Err(error) => {
-                    volumes.remove();
-                    return Err(error);
-                }
+                // What was made before it goes with the rest.
+                Err(error) => return Err(error),
             }
         }
         Ok(volumes)
@@ -237,14 +235,21 @@ impl Volumes {
                 tracing::warn!(volume = name, %errno, "a volume could not be unmounted");
             }
         }
-        for dir in &self.dirs {
-            match fs::remove_dir_all(dir) {
+        for dir in std::mem::take(&mut self.dirs) {
+            match fs::remove_dir_all(&dir) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     tracing::warn!(dir = %dir.display(), %error, "a pod's volumes could not be removed");
                 }
                 _ => {}
             }
         }
+    }
+}
+
+/// Volumes that are dropped while they are made, because the pod is deleted, leave nothing.
+impl Drop for Volumes {
+    fn drop(&mut self) {
+        self.remove();
     }
 }
 

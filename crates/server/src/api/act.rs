@@ -34,7 +34,11 @@ pub(crate) struct LeaseRequest {
 impl LeaseRequest {
     /// How long, if it says so.
     pub(crate) fn lease(&self) -> Result<Option<Duration>, Failure> {
-        let lease = self.lease.as_deref().map(herder_base::duration_with_unit).transpose();
+        let lease = self
+            .lease
+            .as_deref()
+            .map(herder_base::duration_with_unit)
+            .transpose();
         lease.map_err(|error| Failure::invalid(error.to_string()))
     }
 }
