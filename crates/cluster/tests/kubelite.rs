@@ -10,7 +10,7 @@ use futures::StreamExt;
 use herder_base::SystemClock;
 use herder_cluster::{Cluster, Health, Scope};
 
-use herder_kubelite::registry::{DeleteOptions, EventKind, Registry};
+use herder_apiserver::registry::{DeleteOptions, EventKind, Registry};
 use herder_kubelite::{Config, Kubelite};
 use herder_object::{Gvk, Key};
 use herder_plan::{Action, Checked, Effect, Phase, Plan, What};

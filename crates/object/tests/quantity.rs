@@ -1,5 +1,7 @@
 //! Random texts as quantities, the same in every run: what reads them never panics and keeps the sign.
 
+#![expect(clippy::panic, reason = "these are tests")]
+
 use herder_object::quantity;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};

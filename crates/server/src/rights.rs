@@ -203,6 +203,8 @@ mod tests {
             pod_security: None,
             deployer_role: None,
             quota: BTreeMap::new(),
+            substitute: None,
+            cluster_scoped: false,
             source: herder_base::Location::default(),
         };
         Fleet {

@@ -34,7 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("control", &["apiserver", "node", "object", "base"]),
     (
         "kubelite",
-        &["apiserver", "control", "node", "store", "object", "base"],
+        &["apiserver", "control", "node", "images", "store", "object", "base"],
     ),
     ("secrets", &["store", "listen", "base"]),
     ("edge", &["listen", "object", "base"]),
