@@ -1,9 +1,7 @@
 //! Random bytes and texts where clients may send anything, the same in every run: what reads them never panics, and
 //! ends soon.
-use crate::node::env::millis;
-use herder_apiserver::api::proto;
-use herder_apiserver::api::select::{Fields, Labels};
-use herder_control::controllers::{cron, quantity};
+use crate::api::proto;
+use crate::api::select::{Fields, Labels};
 use herder_object::schema;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
