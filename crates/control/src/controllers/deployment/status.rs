@@ -213,7 +213,7 @@ mod tests {
 
     fn progress(status: &Value) -> (&str, &str) {
         let object = status.pointer("/conditions").map(|_| status);
-        let list = super::super::super::field::items(object.unwrap_or(status), "/conditions");
+        let list = herder_object::field::items(object.unwrap_or(status), "/conditions");
         list.iter()
             .find(|c| text(c, "/type") == "Progressing")
             .map(|c| (text(c, "/status"), text(c, "/reason")))
