@@ -1,5 +1,6 @@
 //! From a request to the module that answers it: fixed paths, authorization, resources and subresources.
 
+use super::alive::Asked;
 use super::answer::{self, Answer};
 use super::request::{Path, Query, Request};
 use super::server::Context;
@@ -67,7 +68,13 @@ pub(crate) async fn answer(
             )
         })?
         .to_bytes();
-    resource_request(context, request).await
+    let asked = Asked {
+        user: request.user.clone(),
+        want: request.attributes(),
+    };
+    let mut answer = resource_request(context, request).await?;
+    answer.extensions_mut().insert(asked);
+    Ok(answer)
 }
 
 fn no_such_path() -> Status {
