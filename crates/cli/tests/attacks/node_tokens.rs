@@ -51,6 +51,9 @@ fn rights_end_where_they_were_given() {
         a_namespace_is_not_the_cluster(&cluster);
         services_lead_to_pods(&cluster, &attacker);
         nobody_grants_what_they_have_not(&cluster);
+        only_nodes_say_where_pods_are(&cluster);
+        streams_end_with_their_token(&cluster);
+        tokens_are_short(&cluster, &attacker);
         nothing_is_read_from_strangers(&cluster);
     });
 }
@@ -442,4 +445,109 @@ fn nothing_is_read_from_strangers(cluster: &Cluster) {
     let read = stream.read_exact(&mut answer);
     assert!(read.is_ok(), "no answer before the body: {read:?}");
     assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 403");
+}
+
+/// Who claims another pod's address has its way in, and takes it away.
+fn only_nodes_say_where_pods_are(cluster: &Cluster) {
+    let status = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+        "metadata": {"name": "status", "namespace": "attacker"},
+        "rules": [{"apiGroups": [""], "resources": ["pods", "pods/status"], "verbs": ["get", "patch"]}]});
+    let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+        "metadata": {"name": "status", "namespace": "attacker"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "status"},
+        "subjects": [{"kind": "ServiceAccount", "name": "herder-deployer", "namespace": "attacker"}]});
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "claims", "namespace": "attacker"},
+        "spec": {"terminationGracePeriodSeconds": 0,
+            "containers": [{"name": "c", "image": "host", "command": ["sleep", "1000"]}]}});
+    apply(cluster, &[status, binding, pod]);
+    let address = until("address of the pod", || {
+        let pod = cluster.pod("attacker", "claims");
+        pod["status"]["podIP"].as_str().map(str::to_owned)
+    });
+    let token = cluster.kubectl(&["-n", "attacker", "create", "token", "herder-deployer"], "");
+    let patch = |status: Value| {
+        let patch = json!({ "status": status }).to_string();
+        let args = [
+            "-n",
+            "attacker",
+            "patch",
+            "pod",
+            "claims",
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            &patch,
+        ];
+        cluster.kubectl_with(token.out.trim(), &args, "")
+    };
+    made(&patch(
+        json!({"conditions": [{"type": "own.example.org/gate", "status": "True"}]}),
+    ));
+    for status in [
+        json!({"podIP": "10.42.1.200", "podIPs": [{"ip": "10.42.1.200"}]}),
+        json!({"podIP": null, "podIPs": null}),
+        json!({"podIP": "127.0.0.1"}),
+        json!({"phase": "Failed"}),
+        json!({"hostIP": "10.42.9.9"}),
+    ] {
+        refused(&patch(status), &["only the pod's own node says where it is"]);
+    }
+    assert_eq!(
+        cluster.pod("attacker", "claims")["status"]["podIP"],
+        json!(address)
+    );
+    // Nor its node, of addresses that are not the node's.
+    let node = cluster.pod("attacker", "claims")["spec"]["nodeName"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let stolen = json!({"status": {"podIP": "10.42.200.2", "podIPs": [{"ip": "10.42.200.2"}]}}).to_string();
+    let args = [
+        "-n",
+        "attacker",
+        "patch",
+        "pod",
+        "claims",
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        &stolen,
+    ];
+    refused(&as_node(cluster, &node, &args, ""), &["which is none of its own"]);
+    made(&cluster.kubectl(&["-n", "attacker", "delete", "pod", "claims", "--now"], ""));
+}
+
+/// Whoever took a token reads on for as long as it lives, and no longer.
+fn streams_end_with_their_token(cluster: &Cluster) {
+    let token = cluster.deployer("leaver");
+    let watch = [
+        "-n",
+        "leaver",
+        "get",
+        "configmaps",
+        "--watch-only",
+        "--request-timeout=50s",
+    ];
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| cluster.kubectl_with(&token, &watch, ""));
+        let seen = || cluster.kubectl(&["-n", "leaver", "get", "serviceaccount", "herder-deployer"], "");
+        made(&seen());
+        made(&cluster.kubectl(
+            &["-n", "leaver", "delete", "serviceaccount", "herder-deployer"],
+            "",
+        ));
+        until("end of the watch", || reader.is_finished().then_some(()));
+        let said = reader.join().unwrap();
+        assert!(
+            !said.err.contains("Timeout"),
+            "only its own bound ended it: {said:?}"
+        );
+    });
+}
+
+fn tokens_are_short(cluster: &Cluster, attacker: &str) {
+    let asked = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 31_536_000}});
+    let path = "/api/v1/namespaces/attacker/serviceaccounts/herder-deployer/token";
+    let answer = cluster.post(attacker, path, &asked);
+    assert!(answer.contains(r#""expirationSeconds":86400"#), "{answer}");
 }
