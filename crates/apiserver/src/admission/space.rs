@@ -121,7 +121,7 @@ mod tests {
     use std::sync::Arc;
 
     async fn registry(dir: &std::path::Path) -> Registry {
-        let store = Store::open(&dir.join("kube.redb")).unwrap();
+        let store = Store::open(dir.join("kube.redb")).unwrap();
         let registry = Registry::open(store, Arc::new(SystemClock)).unwrap();
         for name in ["evil", "shop", "kube-system"] {
             let namespace = json!({"metadata": {"name": name, "annotations": {"herder.dev/space": "100Ki"}}});

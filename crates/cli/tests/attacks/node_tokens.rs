@@ -520,29 +520,27 @@ fn only_nodes_say_where_pods_are(cluster: &Cluster) {
 /// Whoever took a token reads on for as long as it lives, and no longer.
 fn streams_end_with_their_token(cluster: &Cluster) {
     let token = cluster.deployer("leaver");
-    let watch = [
-        "-n",
-        "leaver",
-        "get",
-        "configmaps",
-        "--watch-only",
-        "--request-timeout=50s",
-    ];
-    std::thread::scope(|scope| {
-        let reader = scope.spawn(|| cluster.kubectl_with(&token, &watch, ""));
-        let seen = || cluster.kubectl(&["-n", "leaver", "get", "serviceaccount", "herder-deployer"], "");
-        made(&seen());
-        made(&cluster.kubectl(
-            &["-n", "leaver", "delete", "serviceaccount", "herder-deployer"],
-            "",
-        ));
-        until("end of the watch", || reader.is_finished().then_some(()));
-        let said = reader.join().unwrap();
-        assert!(
-            !said.err.contains("Timeout"),
-            "only its own bound ended it: {said:?}"
-        );
-    });
+    apply(cluster, &[secret("leaver", "own")]);
+    let dir = std::fs::File::open(cluster.dir.join("kubelite")).unwrap();
+    let path = format!("/proc/self/fd/{}/api.sock", std::os::fd::AsRawFd::as_raw_fd(&dir));
+    let mut stream = std::os::unix::net::UnixStream::connect(path).unwrap();
+    stream.set_read_timeout(Some(crate::attacked::PATIENCE)).unwrap();
+    let head = format!(
+        "GET /api/v1/namespaces/leaver/secrets?watch=1 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+         authorization: Bearer {token}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut seen = String::new();
+    while !seen.contains("\"ADDED\"") {
+        let mut some = [0; 4096];
+        let read = stream.read(&mut some).unwrap();
+        assert!(read > 0, "{seen}");
+        seen.push_str(&String::from_utf8_lossy(&some[..read]));
+    }
+    let account = ["-n", "leaver", "delete", "serviceaccount", "herder-deployer"];
+    made(&cluster.kubectl(&account, ""));
+    let ended = stream.read_to_end(&mut Vec::new());
+    assert!(ended.is_ok(), "the watch goes on without its account: {ended:?}");
 }
 
 fn tokens_are_short(cluster: &Cluster, attacker: &str) {
