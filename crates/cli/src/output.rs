@@ -147,14 +147,18 @@ pub(crate) fn table<const N: usize>(rows: &[[String; N]]) {
     }
 }
 
-/// Copies a streamed body to standard output as it comes.
+/// Copies a streamed body to standard output as it comes; to a terminal without what would steer it.
 pub(crate) async fn copy(mut body: hyper::body::Incoming) -> anyhow::Result<()> {
     use http_body_util::BodyExt;
-    use std::io::Write;
+    use std::io::{IsTerminal, Write};
     let mut out = std::io::stdout();
+    let mut screen = out.is_terminal().then(herder_base::Screen::default);
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame?.into_data() {
-            out.write_all(&data)?;
+            match &mut screen {
+                Some(screen) => out.write_all(screen.show(&data).as_bytes())?,
+                None => out.write_all(&data)?,
+            }
             out.flush()?;
         }
     }

@@ -158,6 +158,19 @@ impl Cluster {
         self.cache.changes()
     }
 
+    /// Where pods are that have not ended: namespace and address.
+    #[must_use]
+    pub fn places(&self) -> BTreeSet<(String, std::net::IpAddr)> {
+        let pods = self.cache.objects(&Watch::all("v1", "Pod"));
+        pods.iter()
+            .filter(|pod| !matches!(text(pod, "/status/phase"), "Succeeded" | "Failed"))
+            .filter_map(|pod| {
+                let address = text(pod, "/status/podIP").parse().ok()?;
+                Some((herder_object::namespace(pod).to_owned(), address))
+            })
+            .collect()
+    }
+
     /// What the edge needs: all Ingresses, Services, EndpointSlices, and Secrets of type `kubernetes.io/tls`.
     #[must_use]
     pub fn routing(&self) -> Vec<Arc<Value>> {

@@ -70,7 +70,7 @@ async fn echo(mut request: Request<Incoming>) -> Response<Full<Bytes>> {
         return Response::builder()
             .status(101)
             .header("connection", "upgrade")
-            .header("upgrade", "echo")
+            .header("upgrade", "websocket")
             .body(Full::default())
             .unwrap();
     }
@@ -376,7 +376,7 @@ async fn upgrades_pass_through() {
     door.edge.set_routes(routes(&[server.address]));
     let mut stream = TcpStream::connect(door.address).await.unwrap();
     stream
-        .write_all(b"GET /ws HTTP/1.1\r\nHost: shop.test\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+        .write_all(b"GET /ws HTTP/1.1\r\nHost: shop.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n")
         .await
         .unwrap();
     let mut head = Vec::new();
@@ -385,7 +385,7 @@ async fn upgrades_pass_through() {
     }
     let head = String::from_utf8(head).unwrap().to_lowercase();
     assert!(
-        head.starts_with("http/1.1 101") && head.contains("upgrade: echo"),
+        head.starts_with("http/1.1 101") && head.contains("upgrade: websocket"),
         "{head}"
     );
     stream.write_all(b"ping").await.unwrap();
@@ -393,6 +393,44 @@ async fn upgrades_pass_through() {
     stream.read_exact(&mut back).await.unwrap();
     assert_eq!(&back, b"ping");
     drop(stream);
+    door.close().await;
+}
+
+/// What may not be had: another protocol would carry anything past the routes, and a path with dots another one's.
+#[tokio::test]
+async fn nothing_leads_past_the_routes() {
+    let door = Door::open().await;
+    let server = Server::start();
+    door.edge.set_routes(routes(&[server.address]));
+    for (path, headers, wanted) in [
+        (
+            "/ws",
+            "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n",
+            "http/1.1 200",
+        ),
+        (
+            "/ws",
+            "Connection: Upgrade\r\nUpgrade: websocket\r\n",
+            "http/1.1 200",
+        ),
+        (
+            "/ws",
+            "Connection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\nSec-WebSocket-Key: x\r\n",
+            "http/1.1 200",
+        ),
+        ("/public/../admin", "", "http/1.1 400"),
+        ("/public/%2e%2E/admin", "", "http/1.1 400"),
+    ] {
+        let mut stream = TcpStream::connect(door.address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: shop.test\r\n{headers}\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        let head = String::from_utf8(head).unwrap().to_lowercase();
+        assert!(head.starts_with(wanted), "{path} {headers}: {head}");
+    }
     door.close().await;
 }
 

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 /// As if nobody owned any host.
 fn build<'a>(objects: impl IntoIterator<Item = &'a Value>) -> (Routes, Vec<herder_base::Diagnostic>) {
-    let built = build_for(objects, &Owners::anyone());
+    let built = build_for(objects, &Owners::anyone(), &|_, _| true);
     (built.routes, built.diagnostics)
 }
 
@@ -289,7 +289,7 @@ fn another_namespace_s_hosts_are_refused_with_the_reason() {
         known: true,
         ..Owners::default()
     };
-    let built = build_for([&thief, &victim, &secret], &owners);
+    let built = build_for([&thief, &victim, &secret], &owners, &|_, _| true);
     for (host, path) in [
         ("shop.example.org", "/login"),
         ("SHOP.example.org.", "/login"),
@@ -340,5 +340,47 @@ fn hosts_that_are_none() {
             .filter(|found| found.code == "bad-host")
             .count(),
         strange.len()
+    );
+}
+
+#[test]
+fn a_service_leads_to_its_own_namespaces_pods() {
+    let objects = [
+        ingress("i", "", &[("a.test", "/", "Prefix", "web")]),
+        service("ns", "web"),
+        slice(
+            "ns",
+            "web",
+            json!([{"addresses": ["10.42.1.3"]}, {"addresses": ["10.42.1.4"]}]),
+        ),
+    ];
+    let own: std::net::IpAddr = "10.42.1.4".parse().unwrap();
+    let addresses = |may: &dyn Fn(&str, std::net::IpAddr) -> bool| {
+        let built = build_for(&objects, &Owners::anyone(), may);
+        let route = built.routes.find("a.test", "/").unwrap();
+        (route.backend.endpoints.len(), route.backend.problem.clone())
+    };
+    assert_eq!(
+        addresses(&|namespace, ip| namespace == "ns" && ip == own),
+        (1, None)
+    );
+    let (count, problem) = addresses(&|_, _| false);
+    assert_eq!(count, 0);
+    assert!(problem.unwrap().contains("no pod's of its namespace"));
+}
+
+#[test]
+fn a_namespace_has_so_many_hosts() {
+    let hosts: Vec<String> = (0..250).map(|n| format!("h{n}.test")).collect();
+    let rules: Vec<_> = hosts
+        .iter()
+        .map(|host| (host.as_str(), "/", "Prefix", "web"))
+        .collect();
+    let built = build_for([&ingress("i", "", &rules)], &Owners::anyone(), &|_, _| true);
+    assert_eq!(built.routes.hosts().count(), 200);
+    let refusal = built.refused.values().next().unwrap();
+    assert!(
+        refusal.reasons[0].contains("has 200 hosts already"),
+        "{refusal:?}"
     );
 }

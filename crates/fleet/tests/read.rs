@@ -704,6 +704,10 @@ fn a_config_repository_gives_no_rights_over_what_the_fleet_sets() {
         role("{apiGroups: ['*'], resources: ['*'], verbs: ['*']}"),
         role("{apiGroups: [''], resources: [resourcequotas], verbs: [delete]}"),
         role("{apiGroups: [rbac.authorization.k8s.io], resources: [roles], verbs: [escalate]}"),
+        role("{apiGroups: [''], resources: [pods, pods/status], verbs: [patch]}"),
+        role("{apiGroups: [''], resources: ['pods/*'], verbs: [get, update]}"),
+        role("{apiGroups: [''], resources: [pods/binding], verbs: [create]}"),
+        role("{apiGroups: [''], resources: [bindings], verbs: ['*']}"),
         binding("cluster-admin"),
         binding("system:node"),
     ] {

@@ -197,6 +197,52 @@ async fn policies_decide_and_nothing_is_allowed_by_default() {
 }
 
 #[tokio::test]
+async fn a_token_takes_no_more_than_its_share() {
+    let rig = Rig::new().await;
+    rig.ok(
+        Op::Write,
+        "sys/policies/acl/make",
+        json!({"policy": "path \"auth/token/create\" { capabilities = [\"update\"] }"}),
+    )
+    .await;
+    // Its last use makes no child either.
+    let once = rig.token(json!({"policies": ["make"], "num_uses": 1})).await;
+    let child = rig.call(&once, Op::Write, "auth/token/create", json!({})).await;
+    let words = child.unwrap_err().to_string();
+    assert!(
+        words.contains("restricted use token cannot generate child tokens"),
+        "{words}"
+    );
+
+    let token = rig.token(json!({"policies": ["default"]})).await;
+    let keep = async |name: &str, bytes: usize| {
+        let path = format!("cubbyhole/{name}");
+        rig.call(&token, Op::Write, &path, json!({"v": "x".repeat(bytes)}))
+            .await
+    };
+    let words = keep("big", 1 << 20).await.unwrap_err().to_string();
+    assert!(words.contains("max_entry_size"), "{words}");
+    keep("a", 900_000).await.unwrap();
+    keep("deep/b", 900_000).await.unwrap();
+    let words = keep("c", 900_000).await.unwrap_err().to_string();
+    assert!(
+        words.contains("the cubbyhole of this token would hold more"),
+        "{words}"
+    );
+    // What is there may be written again, and what goes makes place.
+    keep("a", 900_000).await.unwrap();
+    rig.call(&token, Op::Delete, "cubbyhole/a", json!({}))
+        .await
+        .unwrap();
+    keep("c", 900_000).await.unwrap();
+
+    let mut request = Request::new(Op::Read, "cubbyhole/c").token(&token);
+    request.wrap_ttl = Some(99_999 * 3600);
+    let wrap = rig.server.handle(request).await.unwrap().wrap.unwrap();
+    assert_eq!(wrap.ttl, 768 * 3600);
+}
+
+#[tokio::test]
 async fn tokens_end_with_their_time_their_uses_and_their_parents() {
     let rig = Rig::new().await;
     let short = rig.token(json!({"policies": ["default"], "ttl": "10s"})).await;

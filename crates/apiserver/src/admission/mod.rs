@@ -11,6 +11,7 @@ mod limit_range;
 pub mod quota;
 mod resources;
 mod review;
+pub(crate) mod space;
 
 pub(crate) use escalation::Author;
 pub(crate) use review::Review;
@@ -77,6 +78,18 @@ pub(crate) fn check(
         {
             return refuse(why);
         }
+    }
+    let administers = || author.is_none_or(|author| author.may_open(name));
+    if resource.storage_name == "namespaces"
+        && let Some(why) = space::annotation(before, object, administers())
+    {
+        return refuse(why);
+    }
+    if resource.storage_name == "pods"
+        && before.is_none()
+        && let Some(why) = space::pod(index, object)
+    {
+        return refuse(why);
     }
     if resource.storage_name == "pods"
         && let Some(namespace) = index.get("namespaces", "", herder_object::namespace(object))

@@ -1,5 +1,6 @@
 //! From a request to the module that answers it: fixed paths, authorization, resources and subresources.
 
+use super::alive::Asked;
 use super::answer::{self, Answer};
 use super::fairness::Turn;
 use super::request::{Path, Query, Request};
@@ -55,18 +56,23 @@ pub(crate) async fn answer(
     };
     // Nothing is read from those who may not ask.
     authorize(context, &request.user, &request.attributes())?;
-    if streams::is_one(&request) {
+    let asked = Asked {
+        user: request.user.clone(),
+        want: request.attributes(),
+    };
+    let mut answer = if streams::is_one(&request) {
         let query = parts.uri.query().unwrap_or_default();
-        return streams::answer(context, &request, (upgrade, query), turn);
-    }
-    if streams::is_log(&request) {
-        return streams::log(context, &request, upgrade, turn).await;
-    }
-    if proxy::is_one(&request) {
-        return proxy::answer(context, request, (parts.uri, body)).await;
-    }
-    request.body = whole(body).await?;
-    resource_request(context, request).await
+        streams::answer(context, &request, (upgrade, query), turn)?
+    } else if streams::is_log(&request) {
+        streams::log(context, &request, upgrade, turn).await?
+    } else if proxy::is_one(&request) {
+        proxy::answer(context, request, (parts.uri, body)).await?
+    } else {
+        request.body = whole(body).await?;
+        resource_request(context, request).await?
+    };
+    answer.extensions_mut().insert(asked);
+    Ok(answer)
 }
 
 /// All of a request's body.

@@ -1,11 +1,11 @@
 //! What is looked at in an object that somebody is about to write, beyond the rules that hold for all writers: what an
-//! agent may write, and that nobody grants what they do not have.
+//! agent may write, who says where a pod is, and that nobody grants what they do not have.
 //!
 //! Made before the write, judging within it: the registry decides under its lock, where it cannot be asked again.
 
 use super::request::Request;
 use super::server::Context;
-use crate::auth::{Escalation, restrict};
+use crate::auth::{Escalation, PodStatus, restrict};
 use crate::registry::{Resource, Status};
 use serde_json::Value;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use std::sync::Arc;
 pub(crate) struct Guard {
     resource: Arc<Resource>,
     node: Option<String>,
+    pod_status: Option<PodStatus>,
     escalation: Option<Escalation>,
 }
 
@@ -24,6 +25,7 @@ impl Guard {
         Self {
             resource: Arc::clone(resource),
             node: user.node().map(str::to_owned),
+            pod_status: PodStatus::of(&context.registry, user, resource, &request.path.subresource),
             escalation: Escalation::of(
                 &context.rbac,
                 &context.registry,
@@ -38,6 +40,9 @@ impl Guard {
     pub(crate) fn admit(&self, current: Option<&Value>, object: &Value) -> Result<(), Status> {
         if let Some(node) = &self.node {
             restrict(node, &self.resource, current, object)?;
+        }
+        if let Some(pod_status) = &self.pod_status {
+            pod_status.check(&self.resource, current, object)?;
         }
         match &self.escalation {
             Some(escalation) => escalation.check(&self.resource, current, object),

@@ -3,6 +3,7 @@
 //! Owns paths, media types and streams. Objects change only through the registry, and who may do what is decided in
 //! `auth`; nothing here keeps state of its own.
 
+mod alive;
 mod answer;
 mod body;
 mod convert;

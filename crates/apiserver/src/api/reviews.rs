@@ -131,6 +131,9 @@ pub(crate) fn answer(context: &Context, request: &Request) -> Result<Answer, Sta
     Ok(with_status(shown, request, status))
 }
 
+/// How long a service account token lives at most, as many clusters have it (`--service-account-max-token-expiration`).
+const LONGEST: i64 = 24 * 3600;
+
 /// Issues a service account token.
 pub(crate) fn token(context: &Context, request: &Request) -> Result<Answer, Status> {
     let asked = if request.body.is_empty() {
@@ -180,6 +183,12 @@ pub(crate) fn token(context: &Context, request: &Request) -> Result<Answer, Stat
         restrict_token(&context.registry, node, account, bound.as_ref(), &audiences)
             .map_err(|why| Status::forbidden(&request.resource, &path.name, &why))?;
     }
+    // Longer ones are shortened, and the answer says so: a token is not to outlive by years what it was made for.
+    let seconds = if seconds <= 1 << 32 {
+        seconds.min(LONGEST)
+    } else {
+        seconds
+    };
     let token = context.tokens.issue(
         &TokenRequest {
             namespace: path.namespace.clone(),

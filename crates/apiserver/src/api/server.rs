@@ -1,6 +1,7 @@
 //! Connections: says who is at the other end of TLS and unix listeners, and whose turn it is. How connections are taken
 //! and bounded is `herder_listen`'s.
 
+use super::alive;
 use super::answer::{self, Body};
 use super::dispatch;
 use super::fairness::Fairness;
@@ -147,22 +148,25 @@ async fn respond(connection: Connection, request: Request<Arriving>) -> Result<R
         .fairness
         .turn(&user, connection.from, request.uri())
         .await?;
+    let bearer = request.headers().get(http::header::AUTHORIZATION).cloned();
+    // A certificate goes before a token.
+    let bearer = bearer.filter(|_| connection.user.is_none());
     let answer = dispatch::answer(context, user, request, &mut turn).await?;
-    Ok(turn.held_by(answer))
+    Ok(turn.held_by(alive::keep(context, bearer, answer)))
 }
 
 fn authenticate(context: &Context, peer: Option<User>, request: &Request<Arriving>) -> Result<User, Status> {
     let user = match peer {
         Some(user) => user,
-        None => bearer(context, request)?,
+        None => match request.headers().get(http::header::AUTHORIZATION) {
+            Some(header) => bearer(context, header)?,
+            None => User::anonymous(),
+        },
     };
     impersonate(context, user, request.headers())
 }
 
-fn bearer(context: &Context, request: &Request<Arriving>) -> Result<User, Status> {
-    let Some(header) = request.headers().get(http::header::AUTHORIZATION) else {
-        return Ok(User::anonymous());
-    };
+pub(super) fn bearer(context: &Context, header: &http::HeaderValue) -> Result<User, Status> {
     let unauthorized = || Status::new(401, "Unauthorized", "Unauthorized");
     let token = header
         .to_str()

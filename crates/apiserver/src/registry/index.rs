@@ -7,10 +7,12 @@ use super::event::{Event, EventKind, Subscription};
 use super::meta::{self, set_meta, text};
 use super::uses::Uses;
 use super::{Catalog, Gone, Resource, Status};
+use crate::admission::bounds::size;
+use crate::admission::space;
 use herder_base::Clock;
 use herder_store::{Bus, Op, Pending, Store, TxnError};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// Recent events kept for watchers.
@@ -27,6 +29,8 @@ pub(crate) struct Index {
     resources: BTreeMap<Arc<str>, Objects>,
     pub(crate) revision: u64,
     pub(crate) uses: Uses,
+    /// Bytes of each namespace's objects.
+    space: HashMap<Arc<str>, usize>,
 }
 
 impl Index {
@@ -61,14 +65,32 @@ impl Index {
             .flat_map(BTreeMap::values)
     }
 
+    /// Bytes of a namespace's objects.
+    pub(crate) fn space(&self, namespace: &str) -> usize {
+        self.space.get(namespace).copied().unwrap_or_default()
+    }
+
+    fn measure(&mut self, namespace: &Arc<str>, before: Option<&Value>, after: Option<&Value>) {
+        if namespace.is_empty() {
+            return;
+        }
+        let bytes = |object: Option<&Value>| object.map_or(0, size);
+        let used = self.space(namespace);
+        match used.saturating_sub(bytes(before)).saturating_add(bytes(after)) {
+            0 => self.space.remove(namespace),
+            used => self.space.insert(Arc::clone(namespace), used),
+        };
+    }
+
     fn put(&mut self, resource: &Arc<str>, object: Arc<Value>) {
         let namespace: Arc<str> = Arc::from(text(&object, "/metadata/namespace"));
         let name: Arc<str> = Arc::from(text(&object, "/metadata/name"));
         let objects = self.resources.entry(Arc::clone(resource)).or_default();
         let before = objects
-            .entry(namespace)
+            .entry(Arc::clone(&namespace))
             .or_default()
             .insert(name, Arc::clone(&object));
+        self.measure(&namespace, before.as_deref(), Some(&object));
         if **resource == *PODS {
             self.uses.note(before.as_deref(), Some(&object));
         }
@@ -82,6 +104,7 @@ impl Index {
             if named.is_empty() {
                 objects.remove(namespace);
             }
+            self.measure(&Arc::from(namespace), before.as_deref(), None);
             if resource == PODS {
                 self.uses.note(before.as_deref(), None);
             }
@@ -273,6 +296,10 @@ impl Registry {
             serde_json::to_vec(&object).map_err(Status::internal)?
         };
         crate::admission::bounds::check_stored(resource, text(&object, "/metadata/name"), bytes.len())?;
+        if !removed {
+            let old = previous.as_deref().map_or(0, size);
+            space::check(&index, resource, (namespace, name), old, size(&object))?;
+        }
         if dry_run {
             let version = previous.and_then(|previous| meta::get_meta(&previous, "resourceVersion").cloned());
             set_meta(&mut object, "resourceVersion", version);

@@ -8,6 +8,7 @@
 use crate::args::Global;
 use crate::platform::{Platform, escape};
 use anyhow::Result;
+use herder_base::Plain;
 use serde_json::Value;
 
 /// Arguments of `herder why`.
@@ -32,12 +33,10 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
         println!("{}", serde_json::to_string_pretty(&why)?);
         return Ok(());
     }
+    // Much of it is what applications wrote.
     let text = |value: &Value, field: &str| {
-        value
-            .get(field)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
+        let text = value.get(field).and_then(Value::as_str).unwrap_or_default();
+        Plain(text).to_string()
     };
     println!("{}", text(&why, "cause"));
     if !text(&why, "remedy").is_empty() {
@@ -64,7 +63,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<()> {
         println!("\n  last log lines:");
     }
     for line in lines {
-        println!("  | {line}");
+        println!("  | {}", Plain(line));
     }
     Ok(())
 }

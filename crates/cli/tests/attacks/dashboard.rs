@@ -310,6 +310,8 @@ fn tries(platform: &Platform, at: &str) {
     let last = last.unwrap_or_else(|| panic!("thirty guesses were looked at"));
     assert!(last.contains("Too many wrong tries"), "{last}");
     assert!(header(&last, "retry-after").is_some(), "{last}");
+    // Who has the right one is not kept out by others' tries from the same address.
+    assert_eq!(status(&sign_in(at, &token(platform), "/")), 303);
     // The command line is not shut out by it.
     assert!(platform.herder(&["status"]).ok);
     // Answered although the body never comes.

@@ -66,6 +66,8 @@ fn a_host_and_what_is_sent_to_it_are_its_owners() {
         });
         hosts(&platform, &at);
         headers(&at);
+        others_pods(&platform, &at);
+        certificates(&platform);
         // What the fleet gives is nobody else's, who had it before or not.
         let free = ingress("attacker", "free", &["free.example.org"], &json!({}));
         assert!(platform.kubectl(&["create", "-f", "-"], &free).ok);
@@ -94,6 +96,66 @@ fn a_host_and_what_is_sent_to_it_are_its_owners() {
             (given && every.contains("attacker/web") && place().is_empty()).then_some(())
         });
     });
+}
+
+/// A slice of one namespace that names another's pod leads no stranger there, past what guards the pod.
+fn others_pods(platform: &Platform, at: &str) {
+    let pods = platform.kubectl(
+        &[
+            "-n",
+            "shop",
+            "get",
+            "pods",
+            "-o",
+            "jsonpath={.items[0].status.podIP}",
+        ],
+        "",
+    );
+    let objects = json!({"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "conf", "namespace": "attacker"},
+         "spec": {"ports": [{"port": 80, "targetPort": 8080}]}},
+        {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+         "metadata": {"name": "conf", "namespace": "attacker", "labels": {"kubernetes.io/service-name": "conf"}},
+         "endpoints": [{"addresses": [pods.out.trim()]}], "ports": [{"port": 8080, "name": ""}]},
+        {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "conf", "namespace": "attacker"},
+         "spec": {"rules": [{"host": "conf.attacker.test", "http": {"paths": [{"path": "/", "pathType": "Prefix",
+             "backend": {"service": {"name": "conf", "port": {"number": 80}}}}]}}]}},
+    ]});
+    let made = platform.kubectl(&["create", "-f", "-"], &objects.to_string());
+    assert!(made.ok, "{made:?}");
+    let answer = until("route of the attacker", || {
+        let answer = ask(
+            at,
+            "GET",
+            "/",
+            &[("Host", "conf.attacker.test"), ("Accept", "text/plain")],
+            "",
+        );
+        (status(&answer) != 404).then_some(answer)
+    });
+    assert_eq!(status(&answer), 503, "{answer}");
+    assert!(answer.contains("no pod's of its namespace"), "{answer}");
+}
+
+/// Who knows a name sees its certificate; who knows none learns none.
+fn certificates(platform: &Platform) {
+    let edge = platform.endpoints["edge"]["https"].as_str().unwrap();
+    let at = edge.trim_start_matches("https://");
+    let names = |server: &str| {
+        let script = format!(
+            "openssl s_client -connect {at} -servername {server} </dev/null 2>/dev/null | openssl x509 -noout -ext subjectAltName"
+        );
+        run(Command::new("sh").args(["-c", &script]), "").out
+    };
+    until("certificate of the shop", || {
+        names("shop.example.org")
+            .contains("DNS:shop.example.org")
+            .then_some(())
+    });
+    let own = names("shop.example.org");
+    assert!(!own.contains("attacker"), "{own}");
+    let other = names("evil.example.com");
+    assert!(!other.contains("shop") && !other.contains("attacker"), "{other}");
 }
 
 /// What somebody with rights in one namespace makes of the others' hosts.

@@ -51,6 +51,9 @@ fn rights_end_where_they_were_given() {
         a_namespace_is_not_the_cluster(&cluster);
         services_lead_to_pods(&cluster, &attacker);
         nobody_grants_what_they_have_not(&cluster);
+        only_nodes_say_where_pods_are(&cluster);
+        streams_end_with_their_token(&cluster);
+        tokens_are_short(&cluster, &attacker);
         nothing_is_read_from_strangers(&cluster);
     });
 }
@@ -442,4 +445,107 @@ fn nothing_is_read_from_strangers(cluster: &Cluster) {
     let read = stream.read_exact(&mut answer);
     assert!(read.is_ok(), "no answer before the body: {read:?}");
     assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 403");
+}
+
+/// Who claims another pod's address has its way in, and takes it away.
+fn only_nodes_say_where_pods_are(cluster: &Cluster) {
+    let status = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+        "metadata": {"name": "status", "namespace": "attacker"},
+        "rules": [{"apiGroups": [""], "resources": ["pods", "pods/status"], "verbs": ["get", "patch"]}]});
+    let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+        "metadata": {"name": "status", "namespace": "attacker"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "status"},
+        "subjects": [{"kind": "ServiceAccount", "name": "herder-deployer", "namespace": "attacker"}]});
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "claims", "namespace": "attacker"},
+        "spec": {"terminationGracePeriodSeconds": 0,
+            "containers": [{"name": "c", "image": "host", "command": ["sleep", "1000"]}]}});
+    apply(cluster, &[status, binding, pod]);
+    let address = until("address of the pod", || {
+        let pod = cluster.pod("attacker", "claims");
+        pod["status"]["podIP"].as_str().map(str::to_owned)
+    });
+    let token = cluster.kubectl(&["-n", "attacker", "create", "token", "herder-deployer"], "");
+    let patch = |status: Value| {
+        let patch = json!({ "status": status }).to_string();
+        let args = [
+            "-n",
+            "attacker",
+            "patch",
+            "pod",
+            "claims",
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            &patch,
+        ];
+        cluster.kubectl_with(token.out.trim(), &args, "")
+    };
+    made(&patch(
+        json!({"conditions": [{"type": "own.example.org/gate", "status": "True"}]}),
+    ));
+    for status in [
+        json!({"podIP": "10.42.1.200", "podIPs": [{"ip": "10.42.1.200"}]}),
+        json!({"podIP": null, "podIPs": null}),
+        json!({"podIP": "127.0.0.1"}),
+        json!({"phase": "Failed"}),
+        json!({"hostIP": "10.42.9.9"}),
+    ] {
+        refused(&patch(status), &["only the pod's own node says where it is"]);
+    }
+    assert_eq!(
+        cluster.pod("attacker", "claims")["status"]["podIP"],
+        json!(address)
+    );
+    // Nor its node, of addresses that are not the node's.
+    let node = cluster.pod("attacker", "claims")["spec"]["nodeName"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let stolen = json!({"status": {"podIP": "10.42.200.2", "podIPs": [{"ip": "10.42.200.2"}]}}).to_string();
+    let args = [
+        "-n",
+        "attacker",
+        "patch",
+        "pod",
+        "claims",
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        &stolen,
+    ];
+    refused(&as_node(cluster, &node, &args, ""), &["which is none of its own"]);
+    made(&cluster.kubectl(&["-n", "attacker", "delete", "pod", "claims", "--now"], ""));
+}
+
+/// Whoever took a token reads on for as long as it lives, and no longer.
+fn streams_end_with_their_token(cluster: &Cluster) {
+    let token = cluster.deployer("leaver");
+    apply(cluster, &[secret("leaver", "own")]);
+    let dir = std::fs::File::open(cluster.dir.join("kubelite")).unwrap();
+    let path = format!("/proc/self/fd/{}/api.sock", std::os::fd::AsRawFd::as_raw_fd(&dir));
+    let mut stream = std::os::unix::net::UnixStream::connect(path).unwrap();
+    stream.set_read_timeout(Some(crate::attacked::PATIENCE)).unwrap();
+    let head = format!(
+        "GET /api/v1/namespaces/leaver/secrets?watch=1 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+         authorization: Bearer {token}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut seen = String::new();
+    while !seen.contains("\"ADDED\"") {
+        let mut some = [0; 4096];
+        let read = stream.read(&mut some).unwrap();
+        assert!(read > 0, "{seen}");
+        seen.push_str(&String::from_utf8_lossy(&some[..read]));
+    }
+    let account = ["-n", "leaver", "delete", "serviceaccount", "herder-deployer"];
+    made(&cluster.kubectl(&account, ""));
+    let ended = stream.read_to_end(&mut Vec::new());
+    assert!(ended.is_ok(), "the watch goes on without its account: {ended:?}");
+}
+
+fn tokens_are_short(cluster: &Cluster, attacker: &str) {
+    let asked = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 31_536_000}});
+    let path = "/api/v1/namespaces/attacker/serviceaccounts/herder-deployer/token";
+    let answer = cluster.post(attacker, path, &asked);
+    assert!(answer.contains(r#""expirationSeconds":86400"#), "{answer}");
 }

@@ -174,6 +174,11 @@ fn of_pod(ctx: &Context, kind: EventKind, pod: &Value, previous: Option<&Value>,
         Some(before) if kind == EventKind::Modified => serving(before) != serving(pod),
         _ => true,
     };
+    // Services lead to pods that there are, of their own namespace.
+    let place = |pod: &Value| (text(pod, "/status/podIP").to_owned(), pod::ended(pod));
+    if kind == EventKind::Deleted || previous.is_none_or(|before| place(before) != place(pod)) {
+        tasks.push(Task::Publish);
+    }
     if matters {
         for service in ctx.list("services", namespace) {
             let picks = |p: &Value| {

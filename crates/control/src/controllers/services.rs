@@ -16,7 +16,7 @@ pub(super) async fn publish(ctx: &Context) -> Outcome {
         return Ok(None);
     };
     let services = ctx.list_all("services");
-    let (snapshot, refused) = snapshot(&services, &ctx.list_all(SLICES), &node_pods(ctx));
+    let (snapshot, refused) = snapshot(&services, &ctx.list_all(SLICES), &places(ctx));
     let same = {
         let last = ctx.published.lock().unwrap_or_else(PoisonError::into_inner);
         last.as_ref() == Some(&snapshot)
@@ -32,11 +32,11 @@ pub(super) async fn publish(ctx: &Context) -> Outcome {
     Ok(None)
 }
 
-/// Namespace and address of the pods that use their node's own network.
-fn node_pods(ctx: &Context) -> HashSet<(String, IpAddr)> {
+/// Namespace and address of the pods that there are.
+fn places(ctx: &Context) -> HashSet<(String, IpAddr)> {
     let pods = ctx.list_all("pods");
     pods.iter()
-        .filter(|one| flag(one, "/spec/hostNetwork") && !pod::ended(one))
+        .filter(|one| !pod::ended(one))
         .filter_map(|one| {
             let address = text(one, "/status/podIP").parse().ok()?;
             Some((text(one, "/metadata/namespace").to_owned(), address))
@@ -55,8 +55,8 @@ fn tell(ctx: &Context, services: &[Arc<Value>], refused: &Refused) {
         });
         if let Some(service) = service {
             let message = format!(
-                "endpoint {address} is not used: endpoints may only lead to pods (10.42.0.0/16), not to the machine, \
-                 to a node or to service addresses"
+                "endpoint {address} is not used: endpoints may only lead to pods of their own namespace, not to others' \
+                 pods, to the machine, to a node or to service addresses"
             );
             ctx.event(service, "Warning", "EndpointRefused", &message);
         }
@@ -67,7 +67,7 @@ fn tell(ctx: &Context, services: &[Arc<Value>], refused: &Refused) {
 fn snapshot(
     services: &[Arc<Value>],
     slices: &[Arc<Value>],
-    node_pods: &HashSet<(String, IpAddr)>,
+    places: &HashSet<(String, IpAddr)>,
 ) -> (ServiceSnapshot, Refused) {
     let mut of: HashMap<(&str, &str), Vec<&Value>> = HashMap::new();
     for slice in slices {
@@ -77,6 +77,7 @@ fn snapshot(
         );
         of.entry(key).or_default().push(slice);
     }
+    let taken: HashSet<IpAddr> = places.iter().map(|(_, address)| *address).collect();
     let mut refused = Refused::new();
     let mut entries: Vec<ServiceEntry> = services
         .iter()
@@ -88,11 +89,14 @@ fn snapshot(
             let slices = of.get(&(namespace, name)).map(Vec::as_slice).unwrap_or_default();
             let mut entry = entry(service, slices);
             for port in &mut entry.ports {
-                // Anybody may write a slice: it must not lead where pods have no business.
+                // Anybody may write a slice: it must not lead where pods have no business, nor into another namespace
+                // past what guards the pods there.
                 port.backends.retain(|backend| {
-                    let fine = matches!(backend.ip(), IpAddr::V4(v4) if is_pod_address(v4))
-                        || node_pods.contains(&(namespace.to_owned(), backend.ip()));
-                    if !fine {
+                    let fine = places.contains(&(namespace.to_owned(), backend.ip()));
+                    // A pod that is gone a moment before its slice is no news.
+                    let gone = matches!(backend.ip(), IpAddr::V4(v4) if is_pod_address(v4))
+                        && !taken.contains(&backend.ip());
+                    if !fine && !gone {
                         refused.insert((namespace.to_owned(), name.to_owned(), backend.ip()));
                     }
                     fine
@@ -262,9 +266,9 @@ mod tests {
             "ports": [{"name": "", "port": 8080}],
             "endpoints": addresses.map(|address| json!({"addresses": [address]})),
         }));
-        let of = |node_pods: &HashSet<(String, IpAddr)>| {
+        let of = |places: &HashSet<(String, IpAddr)>| {
             let slices = [Arc::clone(&slice)];
-            let (all, refused) = snapshot(&[Arc::clone(&service)], &slices, node_pods);
+            let (all, refused) = snapshot(&[Arc::clone(&service)], &slices, places);
             let backends: Vec<String> = all.services[0].ports[0]
                 .backends
                 .iter()
@@ -272,12 +276,13 @@ mod tests {
                 .collect();
             (backends.join(" "), refused.len())
         };
-        assert_eq!(of(&HashSet::new()), ("10.42.1.7:8080".to_owned(), 6));
-        // A pod that uses its node's network answers at its node's address; only its own namespace may say so.
-        let node: IpAddr = "10.42.1.1".parse().unwrap();
-        let theirs = HashSet::from([("other".to_owned(), node)]);
-        assert_eq!(of(&theirs).1, 6);
-        let own = HashSet::from([("s".to_owned(), node)]);
+        // Nobody has that address: nothing leads there, and nobody is accused.
+        assert_eq!(of(&HashSet::new()), (String::new(), 6));
+        let (node, pod): (IpAddr, IpAddr) = ("10.42.1.1".parse().unwrap(), "10.42.1.7".parse().unwrap());
+        // Only the namespace of a pod may lead to it, at its node's address too if it uses the node's network.
+        let theirs = HashSet::from([("other".to_owned(), node), ("other".to_owned(), pod)]);
+        assert_eq!(of(&theirs), (String::new(), 7));
+        let own = HashSet::from([("s".to_owned(), node), ("s".to_owned(), pod)]);
         assert_eq!(of(&own), ("10.42.1.1:8080 10.42.1.7:8080".to_owned(), 5));
     }
 }

@@ -3,7 +3,7 @@
 use super::{Client, cookies};
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    PROXY_AUTHORIZATION, SEC_WEBSOCKET_KEY, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{Request, Response, Uri, Version};
 use hyper::upgrade::OnUpgrade;
@@ -111,8 +111,15 @@ pub(super) fn outgoing<B>(
     host: &str,
     client: &Client,
 ) -> (Request<B>, Option<Upgrade>) {
+    // Every other change of protocol (`h2c`) opens a way past the routes and all that is done to headers here.
+    let mut protocols = request.headers().get_all(UPGRADE).iter();
+    let websocket = protocols
+        .next()
+        .is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"))
+        && protocols.next().is_none()
+        && request.headers().contains_key(SEC_WEBSOCKET_KEY);
     let wants_upgrade = request.version() == Version::HTTP_11
-        && request.headers().get(UPGRADE).is_some()
+        && websocket
         && tokens(request.headers(), &CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade"));
     let upgrade = wants_upgrade
         .then(|| request.headers().get(UPGRADE).cloned())

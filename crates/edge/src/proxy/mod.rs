@@ -70,6 +70,9 @@ pub(crate) async fn handle(edge: Arc<Inner>, client: Client, request: Request<Ar
         return fail(&edge.metrics.of(NO_ROUTE), Page::BadMethod);
     }
     let path = request.uri().path().to_owned();
+    if has_dots(&path) {
+        return fail(&edge.metrics.of(NO_ROUTE), Page::BadPath);
+    }
     let routes = edge.routes.load_full();
     let Some(route) = routes.find(headers::without_port(&host), &path).cloned() else {
         let counters = edge.metrics.of(NO_ROUTE);
@@ -119,6 +122,25 @@ pub(crate) async fn handle(edge: Arc<Inner>, client: Client, request: Request<Ar
             fail(&counters, what)
         }
     }
+}
+
+/// Whether a path has a part that leads to itself or up, in any spelling that some server takes for one. Routes are
+/// chosen by the path as it is, and `/public/../admin` may be `/admin` to the application.
+fn has_dots(path: &str) -> bool {
+    let mut plain = path.to_ascii_lowercase();
+    for (spelling, meaning) in [
+        ("%2e", "."),
+        ("%2f", "/"),
+        ("%5c", "/"),
+        ("\\", "/"),
+        ("%3b", ";"),
+    ] {
+        plain = plain.replace(spelling, meaning);
+    }
+    plain
+        .split('/')
+        .map(|part| part.split(';').next().unwrap_or_default())
+        .any(|part| matches!(part, "." | ".."))
 }
 
 /// What the client asked for.
@@ -338,4 +360,36 @@ fn answer(status: StatusCode, kind: &'static str, text: String, head: bool) -> R
         http::HeaderValue::from_static("no-store"),
     );
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_dots;
+
+    #[test]
+    fn dots_are_found_in_every_spelling() {
+        for path in [
+            "/public/../admin",
+            "/public/%2e%2E/admin",
+            "/public/.%2e",
+            "/a/./b",
+            "/a/..;x=1/b",
+            "/a%2f..%2fb",
+            "/a\\..\\b",
+            "/a/%2e%2e%5cb",
+            "/..",
+        ] {
+            assert!(has_dots(path), "{path}");
+        }
+        for path in [
+            "/",
+            "/a..b/...",
+            "/.well-known/x",
+            "/a.b/c;..",
+            "/a/%2e%2e%2e",
+            "/v1.2/x..y",
+        ] {
+            assert!(!has_dots(path), "{path}");
+        }
+    }
 }

@@ -12,6 +12,7 @@ pub(super) enum Page<'a> {
     Slow { backend: &'a str, seconds: u64 },
     BadHost,
     BadMethod,
+    BadPath,
     BadBody { reason: &'a str },
 }
 
@@ -22,7 +23,7 @@ impl Page<'_> {
             Self::NoEndpoint { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken { .. } => StatusCode::BAD_GATEWAY,
             Self::Slow { .. } => StatusCode::GATEWAY_TIMEOUT,
-            Self::BadHost | Self::BadBody { .. } => StatusCode::BAD_REQUEST,
+            Self::BadHost | Self::BadPath | Self::BadBody { .. } => StatusCode::BAD_REQUEST,
             Self::BadMethod => StatusCode::METHOD_NOT_ALLOWED,
         }
     }
@@ -52,6 +53,11 @@ impl Page<'_> {
             Self::BadHost => (
                 "Bad request",
                 "The request has no valid Host header, or more than one.".to_owned(),
+            ),
+            Self::BadPath => (
+                "Bad request",
+                "The request's path has `.` or `..` as a part: whoever resolves it would see another path than the one that was allowed."
+                    .to_owned(),
             ),
             Self::BadMethod => ("Not here", "This is no proxy for other hosts.".to_owned()),
             Self::BadBody { reason } => (

@@ -8,12 +8,16 @@ use herder_base::Diagnostic;
 use herder_object::{kind, name, namespace};
 use rustls::sign::CertifiedKey;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+/// So many hosts may one namespace have: each costs a certificate, and memory of what serves all.
+const MAX_HOSTS: usize = 200;
+
 /// The objects that matter, by namespace and name.
 struct Objects<'a> {
+    may: &'a dyn Fn(&str, IpAddr) -> bool,
     services: BTreeMap<(&'a str, &'a str), &'a Value>,
     slices: BTreeMap<(&'a str, &'a str), Vec<&'a Value>>,
     secrets: BTreeMap<(&'a str, &'a str), &'a Value>,
@@ -47,11 +51,17 @@ pub struct Refusal {
 
 /// Builds the routes from Ingress, Service, EndpointSlice and Secret objects, in any order and mixed with others.
 ///
-/// A host is served for the namespaces whose it is. Rules of one host and path that contradict each other: the older
+/// `may` says whether the services of a namespace may lead to an address: anybody may write an EndpointSlice, and the
+/// edge comes past what guards other namespaces' pods. A host is served for the namespaces whose it is. Rules of one host and path that contradict each other: the older
 /// Ingress wins, then the first by name.
-pub fn build<'a>(objects: impl IntoIterator<Item = &'a Value>, owners: &Owners) -> Built {
+pub fn build<'a>(
+    objects: impl IntoIterator<Item = &'a Value>,
+    owners: &Owners,
+    may: &'a dyn Fn(&str, IpAddr) -> bool,
+) -> Built {
     let mut ingresses = Vec::new();
     let mut found = Objects {
+        may,
         services: BTreeMap::new(),
         slices: BTreeMap::new(),
         secrets: BTreeMap::new(),
@@ -93,6 +103,7 @@ pub fn build<'a>(objects: impl IntoIterator<Item = &'a Value>, owners: &Owners) 
         owners,
         claims: owners.claims(&live),
         refused: BTreeMap::new(),
+        hosts: BTreeMap::new(),
         objects: found,
         routes: Routes::default(),
         diagnostics: Vec::new(),
@@ -122,6 +133,8 @@ struct Builder<'a> {
     owners: &'a Owners,
     claims: BTreeMap<String, Claim>,
     refused: BTreeMap<(String, String), Refusal>,
+    /// The hosts that were found to be a namespace's.
+    hosts: BTreeMap<String, BTreeSet<String>>,
     objects: Objects<'a>,
     routes: Routes,
     diagnostics: Vec<Diagnostic>,
@@ -209,8 +222,21 @@ impl<'a> Builder<'a> {
     /// Whether an Ingress may have a host; if not, the reason is kept with it.
     fn may(&mut self, ingress: &Value, host: &str) -> bool {
         let (namespace, name) = (namespace(ingress), name(ingress));
-        let Err(reason) = self.owners.check(&self.claims, host, namespace) else {
-            return true;
+        let reason = match self.owners.check(&self.claims, host, namespace) {
+            Ok(()) => {
+                let taken = self.hosts.entry(namespace.to_owned()).or_default();
+                if taken.contains(host) {
+                    return true;
+                }
+                if taken.len() < MAX_HOSTS {
+                    taken.insert(host.to_owned());
+                    return true;
+                }
+                format!(
+                    "namespace {namespace} has {MAX_HOSTS} hosts already, and more are not served for one namespace"
+                )
+            }
+            Err(reason) => reason,
         };
         let refusal = self
             .refused
@@ -364,7 +390,7 @@ impl Objects<'_> {
             return backend;
         };
         let port_name = text(port, "/name");
-        let mut waiting = 0usize;
+        let (mut waiting, mut others) = (0usize, 0usize);
         for slice in self.slices.get(&(namespace, service)).into_iter().flatten() {
             let number = list(slice, "/ports")
                 .find(|port| text(port, "/name") == port_name)
@@ -380,6 +406,10 @@ impl Objects<'_> {
                 let live = condition("ready").unwrap_or(true) && !condition("terminating").unwrap_or(false);
                 let address =
                     list(endpoint, "/addresses").find_map(|address| address.as_str()?.parse::<IpAddr>().ok());
+                if address.is_some_and(|address| !(self.may)(namespace, address)) {
+                    others += 1;
+                    continue;
+                }
                 match (live, address, number) {
                     (true, Some(address), Some(number)) => {
                         backend.endpoints.push(SocketAddr::new(address, number))
@@ -397,6 +427,10 @@ impl Objects<'_> {
                 )
             } else if waiting > 0 {
                 format!("service {namespace}/{service} has no ready pod ({waiting} not ready)")
+            } else if others > 0 {
+                format!(
+                    "service {namespace}/{service} leads to {others} addresses that are no pod's of its namespace"
+                )
             } else {
                 format!("service {namespace}/{service} has no pod")
             });
@@ -437,11 +471,13 @@ fn same_path(a: &Route, b: &Route) -> bool {
 fn valid_host(host: &str) -> bool {
     let domain = host.strip_prefix("*.").unwrap_or(host);
     host.is_empty()
-        || domain.split('.').all(|label| {
-            !label.is_empty()
-                && label.len() <= 63
-                && label
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
-        }) && domain.parse::<IpAddr>().is_err()
+        || host.len() <= 253
+            && domain.split('.').all(|label| {
+                !label.is_empty()
+                    && label.len() <= 63
+                    && label
+                        .chars()
+                        .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+            })
+            && domain.parse::<IpAddr>().is_err()
 }

@@ -56,6 +56,9 @@ const RBAC: &str = "rbac.authorization.k8s.io";
 /// What the fleet repository sets for a namespace, and nobody in it may change.
 const FLEETS: [&str; 3] = ["limitranges", "namespaces", "resourcequotas"];
 
+/// What only nodes and the scheduler write: a pod's address and place stand for it in policies and services.
+const NODES: [&str; 5] = ["bindings", "pods/*", "pods/binding", "pods/status", "*/status"];
+
 /// Why a role or binding reaches beyond what the namespace is for.
 fn wide(value: &Value) -> Option<String> {
     let name = herder_object::name(value);
@@ -92,6 +95,9 @@ fn wide(value: &Value) -> Option<String> {
                 "Role `{name}` gives the right to change `{resource}`, and with it what the fleet repository sets for the namespace"
             )),
             _ if gives => Some(format!("Role `{name}` gives the right to give any right")),
+            _ if changes && here => resources.iter().find(|resource| NODES.contains(resource)).map(|resource| {
+                format!("Role `{name}` gives the right to change `{resource}`, which only nodes and the scheduler write")
+            }),
             _ => None,
         }
     })
@@ -99,6 +105,19 @@ fn wide(value: &Value) -> Option<String> {
 
 /// Refuses a Namespace of a config repository that asks for less than its environment has.
 fn opened(raw: &Raw, environment: &Environment, inputs: &Inputs) -> Result<(), Box<Diagnostic>> {
+    if raw
+        .value
+        .pointer("/metadata/annotations/herder.dev~1space")
+        .is_some()
+    {
+        return Err(Diagnostic::error(
+            "space",
+            "only the fleet repository may say how much of the store a namespace may take, and this has the annotation `herder.dev/space`",
+        )
+        .at(raw.at.clone())
+        .hint("remove the annotation; whoever runs the fleet may set it in manifests/ of the fleet repository")
+        .into());
+    }
     let floor = environment.pod_security.as_deref().unwrap_or("baseline");
     let Some(asked) = lowered(&raw.value, floor) else {
         return Ok(());

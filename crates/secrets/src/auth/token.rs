@@ -115,7 +115,7 @@ fn by_accessor(cx: &mut Cx<'_>, request: &Request) -> Result<(String, Arc<Token>
 fn create(cx: &mut Cx<'_>, request: &Request, role: Option<&str>, orphan: bool) -> Result<Response> {
     let data = &request.data;
     let parent = own(cx)?;
-    if parent.token.num_uses > 0 {
+    if parent.token.num_uses != 0 {
         return Err(Error::invalid(
             "restricted use token cannot generate child tokens",
         ));
@@ -398,7 +398,7 @@ fn show(cx: &Cx<'_>, token: &Token, id: &str) -> Response {
                 json!(token.meta)
             },
         ),
-        ("num_uses".to_owned(), json!(token.num_uses)),
+        ("num_uses".to_owned(), json!(token.num_uses.max(0))),
         ("orphan".to_owned(), json!(token.parent.is_none())),
         ("path".to_owned(), json!(token.path)),
         ("policies".to_owned(), json!(token.policies)),

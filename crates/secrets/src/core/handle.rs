@@ -244,7 +244,8 @@ fn evaluate(cx: &mut Cx<'_>, request: &Request, trail: &mut Trail) -> Result<Res
             && !request.path.ends_with("/wrap")
             && !request.path.ends_with("/rewrap"))
     {
-        let wrap = wrapping::wrap(cx, request, &response, ttl)?;
+        // No token outlives what its mount gives.
+        let wrap = wrapping::wrap(cx, request, &response, ttl.min(cx.mount.max_ttl()))?;
         response = Response {
             wrap: Some(wrap),
             warnings: response.warnings,
@@ -317,6 +318,8 @@ fn use_once(cx: &mut Cx<'_>, mut holder: Holder) -> Result<Holder> {
     Arc::make_mut(&mut holder.token).num_uses -= 1;
     if holder.token.num_uses == 0 {
         token::revoke(cx, &holder.hash, false)?;
+        // As in Vault: restricted still, to what asks after this, and not without a bound.
+        Arc::make_mut(&mut holder.token).num_uses = -1;
     } else {
         token::save(&mut cx.txn, &holder.hash, &holder.token)?;
     }

@@ -15,6 +15,10 @@ use zeroize::Zeroizing;
 /// Entries kept parsed: enough for the tokens, policies and names that are in use, in a few megabytes.
 const MOST_CACHED: usize = 16_384;
 
+/// Bytes of one entry, as Vault's own storage has it (`max_entry_size`): one holder of a token must not fill the memory
+/// and the disk of all.
+pub(crate) const MAX_ENTRY: usize = 1 << 20;
+
 type Cached = (u64, Arc<dyn Any + Send + Sync>);
 
 /// Parsed entries by key and revision: a stale one is never returned, so nothing has to be invalidated. Cleared on seal.
@@ -179,6 +183,12 @@ impl<'a> Txn<'a> {
     pub(crate) fn put<T: Serialize>(&mut self, key: &str, value: &T) -> Result<()> {
         let bytes =
             serde_json::to_vec(value).map_err(|_| Error::Internal("a value could not be written as JSON"))?;
+        if bytes.len() > MAX_ENTRY {
+            return Err(Error::invalid(format!(
+                "put failed due to value being too large; got {} bytes, max: {MAX_ENTRY} bytes (max_entry_size)",
+                bytes.len()
+            )));
+        }
         self.writes.insert(key.to_owned(), Some(Zeroizing::new(bytes)));
         Ok(())
     }
@@ -207,6 +217,13 @@ impl<'a> Txn<'a> {
             }
         }
         keys.into_iter().collect()
+    }
+
+    /// Bytes of the stored entries below a prefix, but for one key: about what they hold.
+    pub(crate) fn bytes_below(&self, prefix: &str, but: &str) -> usize {
+        let (entries, _) = self.store.range(prefix);
+        let others = entries.iter().filter(|(key, _)| &**key != but);
+        others.map(|(key, entry)| key.len() + entry.value.len()).sum()
     }
 
     /// The names directly below a prefix; folders end in `/`.

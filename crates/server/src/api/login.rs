@@ -40,7 +40,7 @@ pub(crate) async fn form(Query(wanted): Query<Wanted>) -> Response {
     })
 }
 
-/// `POST /login`: where it comes from and how often it was wrong is looked at before its body.
+/// `POST /login`: where it comes from is looked at before its body, how often it was wrong after what it says.
 pub(crate) async fn submit(State(shared): State<Shared>, request: Request) -> Response {
     let refuse = |status: StatusCode, next: &str, wrong: String| {
         let next = local(next);
@@ -52,14 +52,6 @@ pub(crate) async fn submit(State(shared): State<Shared>, request: Request) -> Re
         return refuse(StatusCode::FORBIDDEN, "", wrong);
     }
     let (address, now) = (auth::address(&parts.extensions), shared.clock.now());
-    if let Some(wait) = shared.throttle.wait(address, now) {
-        let wrong = format!("Too many wrong tries: wait {} s.", wait.as_secs() + 1);
-        let mut response = refuse(StatusCode::TOO_MANY_REQUESTS, "", wrong);
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
-        return response;
-    }
     let Ok(bytes) = to_bytes(body, FORM).await else {
         let wrong = "The form is too long.".to_owned();
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, "", wrong);
@@ -74,7 +66,17 @@ pub(crate) async fn submit(State(shared): State<Shared>, request: Request) -> Re
     let given = wanted.token.trim();
     // Both are looked at, whatever the first says.
     let (by_token, by_code) = (shared.token.is(given), shared.codes.redeem(given, now));
+    // Tokens and codes are too long to be guessed: what wrong tries of others from the same address (a proxy's) wait for
+    // must not keep out who has the right one.
     if !by_token && !by_code {
+        if let Some(wait) = shared.throttle.wait(address, now) {
+            let wrong = format!("Too many wrong tries: wait {} s.", wait.as_secs() + 1);
+            let mut response = refuse(StatusCode::TOO_MANY_REQUESTS, "", wrong);
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
+            return response;
+        }
         shared.throttle.wrong(address, now);
         // The throttle bounds how many of these one address makes.
         let recorded = shared

@@ -8,6 +8,7 @@ mod spdy;
 mod websocket;
 mod words;
 
+use super::alive::Ends;
 use super::answer::Answer;
 use super::dispatch::authorize;
 use super::fairness::Turn;
@@ -116,10 +117,11 @@ fn begin(
     answer
         .headers_mut()
         .insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    let (turn, stop) = (std::mem::take(turn), context.stop.clone());
+    let (turn, stop) = (std::mem::take(turn), context.stop.child_token());
+    answer.extensions_mut().insert(Ends(stop.clone()));
     context.sessions.spawn(async move {
-        // Counted as long as it lasts.
-        let _turn = turn;
+        // Counted as long as it lasts; nobody looks after it when it has ended.
+        let (_turn, _ended) = (turn, stop.clone().drop_guard());
         match upgrade.await {
             Ok(io) => session::run(TokioIo::new(io), dialect, work, stop).await,
             Err(error) => tracing::debug!(%error, "a connection did not become what was asked for"),
