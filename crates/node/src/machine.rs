@@ -28,9 +28,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::Semaphore;
 
-/// How old the list of the machine's secrets may be.
-const MASKED: std::time::Duration = std::time::Duration::from_secs(10);
-
 /// The node, shared by everything that runs on it.
 #[derive(Debug)]
 pub(crate) struct Machine {
@@ -54,8 +51,6 @@ pub(crate) struct Machine {
     pub(crate) exe: PathBuf,
     /// Names of tools the machine has none of: the binary's further names in containers.
     pub(crate) names: Vec<String>,
-    /// Machine files pods must not see, and when they were found.
-    masks: Mutex<(std::time::Instant, Arc<Vec<String>>)>,
     /// Time.
     pub(crate) clock: Arc<dyn Clock>,
     /// Images, shared by all nodes of this machine.
@@ -154,16 +149,9 @@ impl Machine {
         }
     }
 
-    /// Machine files pods must not see. Looked for again when that was a while ago: the machine's people make new ones.
-    pub(crate) fn masks(&self) -> Arc<Vec<String>> {
-        let mut known = self.masks.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.0.elapsed() > MASKED {
-            *known = (
-                std::time::Instant::now(),
-                Arc::new(masks::machine_secrets(&self.config.dir)),
-            );
-        }
-        Arc::clone(&known.1)
+    /// Machine files pods must not see. Looked for at each start: what was made since the last one is to be hidden too.
+    pub(crate) fn masks(&self) -> Vec<String> {
+        masks::machine_secrets(&self.config.dir)
     }
 
     /// A pod that lives here.
@@ -252,10 +240,6 @@ impl Machine {
                 .filter(|name| missing(name))
                 .map(str::to_owned)
                 .collect(),
-            masks: Mutex::new((
-                std::time::Instant::now(),
-                Arc::new(masks::machine_secrets(&config.dir)),
-            )),
             clock: Arc::new(SystemClock),
             images: Store::open(config.dir.join("images")).map_err(|error| chain(&error).to_string())?,
             events,

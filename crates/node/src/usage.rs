@@ -1,4 +1,4 @@
-//! How much a pod's volumes take on the machine's disk. Pods write in them at the same time: nothing is followed out of a
+//! How much a pod's volumes take on the machine's disk, in bytes and in files. Pods write in them at the same time: nothing is followed out of a
 //! volume, and what is too deep to be counted counts as too much.
 
 use nix::errno::Errno;
@@ -13,6 +13,10 @@ use super::mounts::name_of;
 
 /// Directories within directories that are looked into.
 pub(crate) const DEPTH: usize = 200;
+
+/// Files, directories and links that the volumes of one pod may hold on the machine's disk: its file system has only so
+/// many, for everybody.
+pub(crate) const FILES: u64 = 200_000;
 
 /// A volume with a limit.
 #[derive(Debug, Clone)]
@@ -39,10 +43,20 @@ pub(crate) struct Budget {
 impl Budget {
     /// Why the pod must go, if it must. Blocks.
     pub(crate) fn exceeded(&self) -> Option<String> {
+        self.exceeded_with(FILES)
+    }
+
+    fn exceeded_with(&self, most: u64) -> Option<String> {
         let mut whole = 0_u64;
+        let mut files = most;
         for volume in &self.volumes {
-            let used = match bytes(volume.place.as_fd()) {
-                Ok(used) => used,
+            let used = match bytes(volume.place.as_fd(), &mut files) {
+                Ok(Some(used)) => used,
+                Ok(None) => {
+                    return Some(format!(
+                        "Pod's volumes hold more than {most} files, directories and links. "
+                    ));
+                }
                 Err(error) => {
                     tracing::warn!(volume = volume.name, %error, "a volume's size could not be found out");
                     0
@@ -63,8 +77,9 @@ impl Budget {
     }
 }
 
-/// Bytes on disk of a directory and everything in it.
-fn bytes(dir: BorrowedFd<'_>) -> io::Result<u64> {
+/// Bytes on disk of a directory and everything in it. `files` is how many it may hold, and then how many are left; none when
+/// there are more: the rest is not looked at, so that very many cannot make the look itself long.
+fn bytes(dir: BorrowedFd<'_>, files: &mut u64) -> io::Result<Option<u64>> {
     let mut seen = HashSet::new();
     let dir = openat(
         dir,
@@ -72,10 +87,10 @@ fn bytes(dir: BorrowedFd<'_>) -> io::Result<u64> {
         OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
         Mode::empty(),
     )?;
-    count(&dir, DEPTH, &mut seen)
+    count(&dir, DEPTH, &mut seen, files)
 }
 
-fn count(dir: &OwnedFd, depth: usize, seen: &mut HashSet<u64>) -> io::Result<u64> {
+fn count(dir: &OwnedFd, depth: usize, seen: &mut HashSet<u64>, files: &mut u64) -> io::Result<Option<u64>> {
     let mut all = 0_u64;
     for entry in std::fs::read_dir(name_of(dir))? {
         let name = entry?.file_name();
@@ -88,22 +103,29 @@ fn count(dir: &OwnedFd, depth: usize, seen: &mut HashSet<u64>) -> io::Result<u64
         if stat.st_nlink > 1 && !seen.insert(stat.st_ino) {
             continue;
         }
+        let Some(left) = files.checked_sub(1) else {
+            return Ok(None);
+        };
+        *files = left;
         all = all.saturating_add(u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512));
         if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFDIR {
             continue;
         }
         let Some(depth) = depth.checked_sub(1) else {
-            return Ok(u64::MAX);
+            return Ok(Some(u64::MAX));
         };
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         match openat(dir, name.as_os_str(), flags, Mode::empty()) {
-            Ok(inner) => all = all.saturating_add(count(&inner, depth, seen)?),
+            Ok(inner) => match count(&inner, depth, seen, files)? {
+                Some(more) => all = all.saturating_add(more),
+                None => return Ok(None),
+            },
             // Something else by now.
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {}
             Err(errno) => return Err(errno.into()),
         }
     }
-    Ok(all)
+    Ok(Some(all))
 }
 
 #[cfg(test)]
@@ -120,7 +142,7 @@ mod tests {
         std::fs::write(volume.join("a/b/file"), vec![1; 100_000]).unwrap();
         std::fs::hard_link(volume.join("a/b/file"), volume.join("again")).unwrap();
         let place = Arc::new(crate::mounts::place(&volume).unwrap());
-        let used = bytes(place.as_fd()).unwrap();
+        let used = bytes(place.as_fd(), &mut 5).unwrap().unwrap();
         assert!((100_000..200_000).contains(&used), "{used}");
         let budget = |limit, whole| Budget {
             volumes: vec![Watched {
@@ -143,5 +165,34 @@ mod tests {
         let deep: std::path::PathBuf = (0..DEPTH + 2).map(|_| "d").collect();
         std::fs::create_dir_all(volume.join(deep)).unwrap();
         assert!(budget(1 << 30, None).exceeded().is_some());
+    }
+    #[test]
+    fn files_are_counted_over_all_volumes_of_a_pod() {
+        let dir = tempfile::tempdir().unwrap();
+        let volume = |name: &str| {
+            let volume = dir.path().join(name);
+            std::fs::create_dir_all(volume.join("d")).unwrap();
+            for number in 0..4 {
+                std::fs::write(volume.join(format!("d/{number}")), "").unwrap();
+            }
+            // One more name, not one more file.
+            std::fs::hard_link(volume.join("d/0"), volume.join("again")).unwrap();
+            Watched {
+                name: name.to_owned(),
+                place: Arc::new(crate::mounts::place(&volume).unwrap()),
+                limit: 1 << 30,
+                shown: "1Gi".to_owned(),
+            }
+        };
+        let budget = Budget {
+            volumes: vec![volume("a"), volume("b")],
+            whole: None,
+        };
+        assert_eq!(budget.exceeded_with(10), None);
+        assert_eq!(
+            budget.exceeded_with(9).unwrap().trim(),
+            "Pod's volumes hold more than 9 files, directories and links."
+        );
+        assert_eq!(budget.exceeded(), None);
     }
 }

@@ -153,7 +153,7 @@ impl Supervisor {
         let system = own.is_some() && self.pod.sandbox().is_none();
         // An image has no secrets of the machine.
         let masks = if image.is_some() {
-            Arc::default()
+            Vec::new()
         } else {
             machine.masks()
         };
