@@ -13,6 +13,7 @@ use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{self, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -164,9 +165,15 @@ pub(crate) enum Output {
     Taken,
 }
 
-/// Writes `config.json`.
+/// Writes `config.json`: the container's environment is in it, so nobody else may read it.
 pub(crate) fn prepare(bundle: &Path, config: &Value) -> io::Result<()> {
-    fs::write(bundle.join("config.json"), serde_json::to_vec(config)?)
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(bundle.join("config.json"))?;
+    file.write_all(&serde_json::to_vec(config)?)
 }
 
 /// Runs a launcher to its end.
@@ -248,4 +255,18 @@ fn terminal(line: &OwnedFd) -> io::Result<OwnedFd> {
 
 fn from_errno(errno: nix::errno::Errno) -> LaunchError {
     LaunchError::Prepare(errno.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn nobody_else_reads_a_containers_environment() {
+        let dir = tempfile::tempdir().unwrap();
+        prepare(dir.path(), &serde_json::json!({"process": {"env": ["PW=x"]}})).unwrap();
+        let meta = fs::metadata(dir.path().join("config.json")).unwrap();
+        assert_eq!(meta.permissions().mode() & 0o777, 0o600);
+    }
 }

@@ -22,6 +22,7 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -427,7 +428,11 @@ fn begin() -> Result<(AgentConfig, Option<i32>), String> {
     )
     .map_err(mounted("memory for secrets could not be mounted"))?;
     for dir in ["state", "c", "pods"] {
-        fs::create_dir(run.join(dir)).map_err(said("its directories"))?;
+        // The names in them are those of other pods: none of them may list any, wherever it gets to.
+        fs::DirBuilder::new()
+            .mode(0o711)
+            .create(run.join(dir))
+            .map_err(said("its directories"))?;
     }
     let pinned = run.join("herder");
     fs::write(&pinned, "").map_err(said("its directories"))?;

@@ -34,7 +34,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("control", &["apiserver", "node", "object", "base"]),
     (
         "kubelite",
-        &["apiserver", "control", "node", "images", "store", "object", "base"],
+        &[
+            "apiserver",
+            "control",
+            "node",
+            "images",
+            "store",
+            "object",
+            "base",
+        ],
     ),
     ("secrets", &["store", "listen", "base"]),
     ("edge", &["listen", "object", "base"]),
