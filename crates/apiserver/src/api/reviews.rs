@@ -131,7 +131,7 @@ pub(crate) fn answer(context: &Context, request: &Request) -> Result<Answer, Sta
     Ok(with_status(shown, request, status))
 }
 
-/// How long a service account token lives at most, as many clusters have it (`--service-account-max-token-expiration`).
+/// How long a service account token lives at most, as many clusters have it.
 const LONGEST: i64 = 24 * 3600;
 
 /// Issues a service account token.
