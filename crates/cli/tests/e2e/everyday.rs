@@ -104,10 +104,8 @@ fn start(dir: &Dir) -> (Up, PathBuf, PathBuf) {
             ("applications/shop.yaml", "images: [host]\n"),
             ("jobs/hello.yaml", "steps: [{shell: echo hello}]\n"),
             ("jobs/broken.yaml", "steps: [{shell: exit 3}]\n"),
-            (
-                "teams/a.yaml",
-                "members:\n- {group: a, may: [view]}\n- {group: b, may: [view]}\n",
-            ),
+            ("teams/a.yaml", "members: [{group: a}]\n"),
+            ("teams/b.yaml", "members: [{group: b}]\n"),
             (
                 "policies/shop.hcl",
                 "path \"secret/data/shop/*\" { capabilities = [\"read\"] }\n",
@@ -388,11 +386,10 @@ fn jobs_and_findings(up: &mut Up, fleet: &Path, home: &Path) {
     let finding = &status["diagnostics"][0];
     assert_eq!(
         (&finding["code"], &finding["times"]),
-        (&"not-enforced".into(), &2.into()),
+        (&"no-effect".into(), &2.into()),
         "{status}"
     );
-    let known =
-        "findings:\n- {code: not-enforced, at: teams/*, reason: rights come later, until: 2999-12-31}\n";
+    let known = "findings:\n- {code: no-effect, at: teams/*, reason: rights come later, until: 2999-12-31}\n";
     commit(fleet, &[("acknowledged.yaml", known)], "Acknowledge");
     up.until("the acknowledgement", |up| {
         let status = up.status();

@@ -112,7 +112,7 @@ fn every_command_of_the_readme_works() {
             ["herder", "status"] => {
                 assert!(succeeds(&["status"], &demo).contains("shop"));
             }
-            ["herder", "why" | "promote" | "env" | "job", ..] => {
+            ["herder", "why" | "promote" | "env" | "job" | "plan", ..] => {
                 succeeds(&words[1..], &demo);
             }
             ["herder", "cluster", "--dir", "DIR"] => {

@@ -226,7 +226,7 @@ mod tests {
                 service("kubernetes", "10.96.0.1"),
             ],
             &[slice("web"), slice("db")],
-            &HashSet::new(),
+            &HashSet::from([("s".to_owned(), "10.42.1.2".parse().unwrap())]),
         );
         assert!(refused.is_empty());
         let names: Vec<_> = all.services.iter().map(|s| s.name.as_str()).collect();

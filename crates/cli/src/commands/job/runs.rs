@@ -11,6 +11,10 @@ use crate::watching;
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
+use std::time::Duration;
+
+/// Between two looks at a run that is about to end.
+const MOMENT: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -91,7 +95,7 @@ pub(super) async fn run(global: &Global, verb: Verb) -> Result<()> {
                 );
             }
             log(global, &platform, &job, number, true).await?;
-            let run = one(&platform, &job, number).await?;
+            let run = ended(&platform, &job, number).await?;
             let status = run["status"].as_str().unwrap_or_default();
             eprintln!(
                 "{job} #{number}: {status} {}",
@@ -196,6 +200,23 @@ async fn one(platform: &Platform, job: &str, number: u64) -> Result<Value> {
         bail!("`{job}` has no run #{number}");
     }
     Ok(run)
+}
+
+/// A run whose log has ended: that is a moment before how it ended is written down.
+async fn ended(platform: &Platform, job: &str, number: u64) -> Result<Value> {
+    let patience = crate::waiting::patience()?;
+    let ending = async {
+        loop {
+            let run = one(platform, job, number).await?;
+            if !run["finished_at"].is_null() {
+                return Ok(run);
+            }
+            tokio::time::sleep(MOMENT).await;
+        }
+    };
+    tokio::time::timeout(patience, ending).await.with_context(|| {
+        format!("the log of {job} #{number} has ended and the run has not, for {patience:?}")
+    })?
 }
 
 async fn log(global: &Global, platform: &Platform, job: &str, number: u64, follow: bool) -> Result<()> {
