@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio_util::io::StreamReader;
 use tokio_util::sync::CancellationToken;
@@ -65,39 +65,39 @@ pub(super) async fn run<S>(io: S, dialect: Dialect, work: Work, stop: Cancellati
 where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
-    let (read, write) = tokio::io::split(io);
+    let (mut read, write) = tokio::io::split(io);
     let (frames, out) = mpsc::channel(WAITING);
-    let done = CancellationToken::new();
+    let (done, wrote) = (CancellationToken::new(), CancellationToken::new());
     let is_socket = dialect != Dialect::Spdy;
     let writing = write_frames(write, out, done.clone(), is_socket);
     let session = async {
         match (dialect, work) {
             (Dialect::Channels { version }, Work::Remote(node, ask)) => {
                 let (heard, hears) = mpsc::channel(WAITING);
-                let reading = read_socket(read, frames.clone(), Unpacker::Remote(heard, version));
+                let reading = read_socket(&mut read, frames.clone(), Unpacker::Remote(heard, version));
                 let work = remote_by_channels((node, ask), hears, frames, version);
                 until_done(work, reading).await;
             }
             (Dialect::Channels { .. }, Work::Forward(pod, ports)) => {
                 let (heard, hears) = mpsc::channel(WAITING);
-                let reading = read_socket(read, frames.clone(), Unpacker::Plain(heard));
+                let reading = read_socket(&mut read, frames.clone(), Unpacker::Plain(heard));
                 until_done(forward::by_channels(pod, ports, hears, frames), reading).await;
             }
             (Dialect::Spdy, Work::Remote(node, ask)) => {
                 let (events, heard) = mpsc::channel(WAITING);
-                let reading = read_spdy(read, frames.clone(), events);
+                let reading = read_spdy(&mut read, frames.clone(), events);
                 until_done(remote_by_spdy((node, ask), heard, frames), reading).await;
             }
             (Dialect::Spdy, Work::Forward(pod, _)) => {
                 let (events, heard) = mpsc::channel(WAITING);
-                let reading = read_spdy(read, frames.clone(), events);
+                let reading = read_spdy(&mut read, frames.clone(), events);
                 until_done(forward::by_spdy(pod, heard, frames), reading).await;
             }
             (Dialect::Tunnel, Work::Forward(pod, _)) => {
                 let (events, heard) = mpsc::channel(WAITING);
                 let (inner, mut packed) = mpsc::channel::<Vec<u8>>(WAITING);
                 let (bytes, pieces) = mpsc::channel::<Bytes>(WAITING);
-                let unpack = read_socket(read, frames.clone(), Unpacker::Plain(bytes));
+                let unpack = read_socket(&mut read, frames.clone(), Unpacker::Plain(bytes));
                 let pieces = futures::stream::unfold(pieces, |mut pieces| async move {
                     let piece = pieces.recv().await?;
                     Some((Ok::<_, io::Error>(piece), pieces))
@@ -121,18 +121,34 @@ where
             }
             (Dialect::Plain { base64 }, Work::Answer(body)) => {
                 let (heard, _hears) = mpsc::channel(WAITING);
-                let reading = read_socket(read, frames.clone(), Unpacker::Plain(heard));
+                let reading = read_socket(&mut read, frames.clone(), Unpacker::Plain(heard));
                 until_done(show(body, frames, base64), reading).await;
             }
             // The handshake agrees on nothing else.
             _ => {}
         }
         done.cancel();
+        // What nobody wants any more is still taken: the kernel answers what is left unread with a reset, and that takes
+        // from the client what it has not read yet.
+        tokio::select! {
+            () = drain(&mut read) => {}
+            () = async { wrote.cancelled().await; tokio::time::sleep(LINGER).await } => {}
+        }
+    };
+    let writing = async {
+        writing.await;
+        wrote.cancel();
     };
     tokio::select! {
         _ = async { tokio::join!(session, writing) } => {}
         () = stop.cancelled() => {}
     }
+}
+
+/// Reads to the end, for nobody.
+async fn drain(from: &mut (impl AsyncRead + Unpin)) {
+    let mut nobody = vec![0; 16 << 10];
+    while from.read(&mut nobody).await.is_ok_and(|count| count > 0) {}
 }
 
 /// Work ends by itself; when the client has said the last it has a moment to.
