@@ -148,6 +148,16 @@ impl Stream {
         }
     }
 
+    /// Takes what has been said and nobody will read: the kernel answers what is left with a reset, not with the end.
+    pub(crate) fn forget(&self) {
+        let mut said = [0; HEAD];
+        // Whatever comes of it: the connection is given up.
+        let _gone = match &self.kind {
+            Kind::Tcp(stream) => stream.try_read(&mut said),
+            Kind::Unix(stream) => stream.try_read(&mut said),
+        };
+    }
+
     /// Takes a seat, and sets what every connection of ours has. `stall` is how long a client may take nothing.
     pub(crate) fn prepare(&mut self, seat: &Arc<Seat>, stall: Duration) {
         self.seat = Some(Arc::clone(seat));
