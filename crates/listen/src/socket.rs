@@ -6,7 +6,7 @@ use socket2::{SockRef, TcpKeepalive};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -125,11 +125,7 @@ impl Stream {
         let mut so_far = 0;
         let look = || {
             let mut said = [0; HEAD];
-            let fd = match &self.kind {
-                Kind::Tcp(stream) => stream.as_raw_fd(),
-                Kind::Unix(stream) => stream.as_raw_fd(),
-            };
-            let length = recv(fd, &mut said, MsgFlags::MSG_PEEK)?;
+            let length = recv(self.fd(), &mut said, MsgFlags::MSG_PEEK)?;
             let whole = length == 0 || length == HEAD || said.windows(4).any(|four| four == b"\r\n\r\n");
             if whole {
                 return Ok(None);
@@ -151,11 +147,15 @@ impl Stream {
     /// Takes what has been said and nobody will read: the kernel answers what is left with a reset, not with the end.
     pub(crate) fn forget(&self) {
         let mut said = [0; HEAD];
-        // Whatever comes of it: the connection is given up.
-        let _gone = match &self.kind {
-            Kind::Tcp(stream) => stream.try_read(&mut said),
-            Kind::Unix(stream) => stream.try_read(&mut said),
-        };
+        // Not by the runtime, which knows of nothing new. Whatever comes of it: the connection is given up.
+        let _gone = recv(self.fd(), &mut said, MsgFlags::MSG_DONTWAIT);
+    }
+
+    fn fd(&self) -> RawFd {
+        match &self.kind {
+            Kind::Tcp(stream) => stream.as_raw_fd(),
+            Kind::Unix(stream) => stream.as_raw_fd(),
+        }
     }
 
     /// Takes a seat, and sets what every connection of ours has. `stall` is how long a client may take nothing.

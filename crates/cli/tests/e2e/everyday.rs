@@ -517,7 +517,7 @@ fn watched_and_written_down(up: &Up, home: &Path) {
         .collect();
     for action in [
         "config.commit",
-        "policies.synced",
+        "plan.applied",
         "rollback",
         "suspend",
         "resume",
