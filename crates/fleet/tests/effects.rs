@@ -1,4 +1,4 @@
-//! What may be written has an effect, or is refused: every field of every kind of file is tried. A field that nothing acts
+//! Table: What may be written has an effect, or is refused: every field of every kind of file is tried. A field that nothing acts
 //! on has no place in the format.
 #![allow(clippy::unwrap_used, reason = "tests may")]
 
