@@ -56,10 +56,17 @@ pub(crate) fn work(steps: usize) -> Result<()> {
     Ok(())
 }
 
-/// Compiles an expression of somebody's, of bounded size.
-pub(crate) fn expression(pattern: &str) -> Option<Regex> {
-    work(pattern.len().saturating_mul(COMPILE)).ok()?;
-    RegexBuilder::new(pattern).size_limit(EXPRESSION).build().ok()
+/// Compiles an expression of somebody's, of bounded size; none if it is no expression.
+pub(crate) fn expression(pattern: &str) -> Result<Option<Regex>> {
+    work(pattern.len().saturating_mul(COMPILE))?;
+    match RegexBuilder::new(pattern).size_limit(EXPRESSION).build() {
+        Ok(regex) => Ok(Some(regex)),
+        Err(regex::Error::CompiledTooBig(_)) => Err(Error::new(format!(
+            "the regular expression `{pattern}` takes more than {EXPRESSION} bytes when it is compiled"
+        ))
+        .hint("repetitions of repetitions multiply: say it more simply")),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Takes in this many bytes more.
@@ -190,6 +197,15 @@ mod tests {
         let tree = Tree::from_texts(files).unwrap();
         let error = crate::build(&tree, "top", &Options::default(), &NoRemotes).unwrap_err();
         assert!(error.to_string().contains("60 million steps"), "{error}");
+    }
+
+    #[test]
+    fn an_expression_is_bounded_and_says_so() {
+        super::begin();
+        assert!(super::expression("a.*b").unwrap().is_some());
+        assert!(super::expression("(").unwrap().is_none());
+        let large = super::expression("((a{99}){99}){99}").unwrap_err();
+        assert!(large.to_string().contains("when it is compiled"), "{large}");
     }
 
     /// Twelve kilobytes of vars that ask for twenty gigabytes.

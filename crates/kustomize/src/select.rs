@@ -20,7 +20,7 @@ impl Pattern {
         if pattern.is_empty() {
             return Ok(Self(None));
         }
-        budget::expression(&format!("^(?:{pattern})$"))
+        budget::expression(&format!("^(?:{pattern})$"))?
             .map(|regex| Self(Some(regex)))
             .ok_or_else(|| Error::new(format!("`{pattern}` is not a regular expression")))
     }

@@ -68,6 +68,11 @@ impl Socket {
     }
 }
 
+/// Whether there is an empty line: with or without carriage returns, as the parser takes them.
+fn has_end(head: &[u8]) -> bool {
+    head.windows(2).any(|two| two == b"\n\n") || head.windows(3).any(|three| three == b"\n\r\n")
+}
+
 /// A connection, whose seat sees whether its client has sent what we look for.
 #[derive(Debug)]
 pub(crate) struct Stream {
@@ -126,7 +131,7 @@ impl Stream {
         let look = || {
             let mut said = [0; HEAD];
             let length = recv(self.fd(), &mut said, MsgFlags::MSG_PEEK)?;
-            let whole = length == 0 || length == HEAD || said.windows(4).any(|four| four == b"\r\n\r\n");
+            let whole = length == 0 || length == HEAD || has_end(said.get(..length).unwrap_or(&said));
             if whole {
                 return Ok(None);
             }

@@ -184,3 +184,33 @@ async fn idle_ones_give_way_and_busy_ones_do_not() {
     assert!(answered.contains("0 bytes"), "{answered}");
     server.stop().await;
 }
+
+/// Heads wait in the kernel until they are whole, in whatever way that is.
+#[tokio::test]
+async fn a_head_is_a_head_however_it_comes() {
+    let server = Server::start(100).await;
+    let long = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n", "x".repeat(6000));
+    for pieces in [
+        &["GET / HTTP/1.1\nHost: a\nConnection: close\n\n"][..],
+        &["GET / HTTP/1.1\nHost: a\nConnection: close\n\r\n"],
+        &["GET / HT", "TP/1.1\r\nHost: a\r\nConnection: close\r\n\r", "\n"],
+        &[&long, "Connection: close\r\n\r\n"],
+    ] {
+        let mut stream = server.ask("").await;
+        for piece in pieces {
+            stream.write_all(piece.as_bytes()).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let answer = rest(&mut stream).await;
+        assert!(
+            answer.0.starts_with("HTTP/1.1 200 ") && answer.0.contains("0 bytes"),
+            "{answer:?}"
+        );
+    }
+    // Half of one, and then nothing more can come.
+    let mut half = server.ask("GET / HTTP/1.1\r\nHo").await;
+    half.shutdown().await.unwrap();
+    let answer = rest(&mut half).await;
+    assert!(!answer.0.contains("200"), "{answer:?}");
+    server.stop().await;
+}

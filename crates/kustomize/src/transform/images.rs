@@ -14,7 +14,8 @@ pub(crate) fn set(map: &mut ResMap, image: &Image, specs: &[FieldSpec]) -> Resul
     let Some(pattern) = budget::expression(&format!(
         "^{}(:[a-zA-Z0-9_.{{}}-]*)?(@sha256:[a-zA-Z0-9_.{{}}-]*)?$",
         image.name
-    )) else {
+    ))?
+    else {
         return Err(Error::new(format!(
             "the image name `{}` is not a regular expression",
             image.name

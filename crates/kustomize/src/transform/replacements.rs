@@ -267,7 +267,7 @@ fn visit_matching(
     set: &mut Visit<'_>,
 ) -> Result<usize> {
     let (name, value) = path::list_index(part)?;
-    let pattern = budget::expression(value)
+    let pattern = budget::expression(value)?
         .ok_or_else(|| Error::new(format!("`{value}` is not a regular expression")))?;
     let mut count = 0;
     for item in items(node)? {

@@ -1,45 +1,5 @@
-//! Table: What may be written has an effect, or is refused: every field of every kind of file is tried. A field that nothing acts
-//! on has no place in the format.
-#![allow(clippy::unwrap_used, reason = "tests may")]
+//! Table: for each documented field a text in which it has an effect or is refused, and what that is compared with.
 
-use herder_base::{Commit, Diagnostic, Tree, TreeBuilder};
-use herder_fleet::format::{Field, KINDS, Type};
-use herder_fleet::{Fleet, Inputs, SourceRef, read};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// What each row starts from: enough that whatever a field says finds what it is about.
-const BASE: &[(&str, &str)] = &[
-    ("fleet.yaml", "discover: namespaces/*\n"),
-    ("namespaces/one/a.yaml", DEPLOYMENT),
-    ("other/two/a.yaml", CONFIG_MAP),
-    ("teams/retail.yaml", "name: retail\n"),
-    ("teams/audit.yaml", "name: audit\n"),
-    (
-        "environments/testing.yaml",
-        "config: {path: configs/testing}\nteam: retail\n",
-    ),
-    (
-        "environments/dev.yaml",
-        "kind: developer\nconfig: {path: configs/dev}\n",
-    ),
-    ("configs/testing/shop/kustomization.yaml", "resources: [a.yaml]\n"),
-    ("configs/testing/shop/a.yaml", CONFIG_MAP),
-    ("configs/testing/base/kustomization.yaml", "resources: [a.yaml]\n"),
-    ("configs/testing/base/a.yaml", CONFIG_MAP_B),
-    ("configs/dev/shop/kustomization.yaml", "resources: [a.yaml]\n"),
-    ("configs/dev/shop/a.yaml", CONFIG_MAP),
-    ("applications/shop.yaml", "team: retail\nsource: ../shop.git\n"),
-    ("jobs/a.yaml", "steps: [make]\n"),
-    ("jobs/b.yaml", "steps: [make]\n"),
-    (
-        "policies/p.hcl",
-        "path \"secret/data/x\" { capabilities = [\"read\"] }\n",
-    ),
-    (
-        "policies/roles.yaml",
-        "roles: {r: {serviceAccounts: a, namespaces: one, policies: p}}\n",
-    ),
-];
 const CONFIG_MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
 const CONFIG_MAP_B: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\n";
 const DEPLOYMENT: &str = "apiVersion: apps/v1
@@ -53,7 +13,7 @@ spec:
 ";
 
 /// The field, the file, and the file with the field. What is not said in the base is said here.
-const ROWS: &[(&str, &str, &str)] = &[
+pub(crate) const ROWS: &[(&str, &str, &str)] = &[
     ("Fleet.name", "fleet.yaml", "discover: namespaces/*\nname: x\n"),
     (
         "Fleet.discover",
@@ -575,7 +535,7 @@ const ROWS: &[(&str, &str, &str)] = &[
 ];
 
 /// What a field is compared with where the base does not have what it is about.
-const WITHOUT: &[(&str, &str)] = &[
+pub(crate) const WITHOUT: &[(&str, &str)] = &[
     ("Acknowledged.findings", ""),
     (
         "Acknowledged.findings[].code",
@@ -655,8 +615,42 @@ const WITHOUT: &[(&str, &str)] = &[
     ("Job.downstream[].sameCommits", "steps: [make]\ndownstream: [b]\n"),
 ];
 
+/// What each row starts from: enough that whatever a field says finds what it is about.
+pub(crate) const BASE: &[(&str, &str)] = &[
+    ("fleet.yaml", "discover: namespaces/*\n"),
+    ("namespaces/one/a.yaml", DEPLOYMENT),
+    ("other/two/a.yaml", CONFIG_MAP),
+    ("teams/retail.yaml", "name: retail\n"),
+    ("teams/audit.yaml", "name: audit\n"),
+    (
+        "environments/testing.yaml",
+        "config: {path: configs/testing}\nteam: retail\n",
+    ),
+    (
+        "environments/dev.yaml",
+        "kind: developer\nconfig: {path: configs/dev}\n",
+    ),
+    ("configs/testing/shop/kustomization.yaml", "resources: [a.yaml]\n"),
+    ("configs/testing/shop/a.yaml", CONFIG_MAP),
+    ("configs/testing/base/kustomization.yaml", "resources: [a.yaml]\n"),
+    ("configs/testing/base/a.yaml", CONFIG_MAP_B),
+    ("configs/dev/shop/kustomization.yaml", "resources: [a.yaml]\n"),
+    ("configs/dev/shop/a.yaml", CONFIG_MAP),
+    ("applications/shop.yaml", "team: retail\nsource: ../shop.git\n"),
+    ("jobs/a.yaml", "steps: [make]\n"),
+    ("jobs/b.yaml", "steps: [make]\n"),
+    (
+        "policies/p.hcl",
+        "path \"secret/data/x\" { capabilities = [\"read\"] }\n",
+    ),
+    (
+        "policies/roles.yaml",
+        "roles: {r: {serviceAccounts: a, namespaces: one, policies: p}}\n",
+    ),
+];
+
 /// What earlier versions read and nothing acts on.
-const RETIRED: &[(&str, &str)] = &[
+pub(crate) const RETIRED: &[(&str, &str)] = &[
     ("fleet.yaml", "discover: namespaces/*\ndomains: [x.example.org]\n"),
     ("teams/retail.yaml", "members: [{user: ada}]\n"),
     ("teams/retail.yaml", "channel: {slack: '#x'}\n"),
@@ -668,199 +662,3 @@ const RETIRED: &[(&str, &str)] = &[
     ("jobs/a.yaml", "steps: [make]\nimage: maven\n"),
     ("stacks/a/stack.yaml", "description: d\n"),
 ];
-
-fn run(path: &str, text: &str) -> (Fleet, Vec<Diagnostic>) {
-    let mut tree = TreeBuilder::default();
-    for (known, text) in BASE
-        .iter()
-        .filter(|(known, _)| *known != path)
-        .chain(&[(path, text)])
-    {
-        tree.insert(known, text.as_bytes().to_vec()).unwrap();
-    }
-    let mut inputs = Inputs {
-        fleet_url: "/git/fleet.git".into(),
-        root: tree.build(Commit::new("f".repeat(40))),
-        ..Inputs::default()
-    };
-    for (branch, name) in [("", "c"), ("x", "d")] {
-        let text = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n");
-        let files = [
-            ("shop/kustomization.yaml", "resources: [a.yaml]\n"),
-            ("shop/a.yaml", text.as_str()),
-        ];
-        let tree = Tree::from_texts(files).unwrap();
-        inputs
-            .trees
-            .insert(SourceRef::new("/git/config.git", branch), Ok(tree));
-    }
-    let (fleet, found) = read(&inputs);
-    (fleet, found)
-}
-
-fn names(prefix: &str, fields: &[Field], out: &mut BTreeSet<String>) {
-    for field in fields {
-        let name = format!("{prefix}.{}", field.name);
-        out.insert(name.clone());
-        inner(&name, &field.is, out);
-    }
-}
-
-fn inner(name: &str, is: &Type, out: &mut BTreeSet<String>) {
-    match is {
-        Type::Object(fields) => names(name, fields, out),
-        Type::List(element) => inner(&format!("{name}[]"), element, out),
-        Type::Map(element) => inner(&format!("{name}.*"), element, out),
-        Type::Either(types) => types.iter().for_each(|is| inner(name, is, out)),
-        _ => {}
-    }
-}
-
-#[test]
-fn every_field_has_an_effect_or_is_refused() {
-    let mut documented = BTreeSet::new();
-    for kind in KINDS {
-        names(kind.name, kind.fields, &mut documented);
-    }
-    let tried: BTreeSet<String> = ROWS.iter().map(|(field, ..)| (*field).to_owned()).collect();
-    let untried: Vec<_> = documented.difference(&tried).collect();
-    assert!(
-        untried.is_empty(),
-        "documented, but nobody shows what they do: {untried:#?}"
-    );
-    let gone: Vec<_> = tried
-        .difference(&documented)
-        .filter(|field| !field.ends_with(".*"))
-        .collect();
-    assert!(gone.is_empty(), "tried, but not documented: {gone:#?}");
-
-    let without: BTreeMap<&str, &str> = WITHOUT.iter().copied().collect();
-    let mut idle = Vec::new();
-    for (field, path, text) in ROWS {
-        let base = BASE.iter().find(|(known, _)| known == path);
-        let base = base.map_or("", |(_, text)| text);
-        let (before, _) = run(path, without.get(field).copied().unwrap_or(base));
-        let (after, found) = run(path, text);
-        let refused = found.iter().any(|found| {
-            found.severity == herder_base::Severity::Error
-                && found.at.as_ref().is_some_and(|at| at.path == *path)
-        });
-        let same = before == after;
-        // Only what is the same in everything but places is idle.
-        if same && !refused {
-            idle.push((field, found.iter().map(ToString::to_string).collect::<Vec<_>>()));
-        }
-    }
-    assert!(idle.is_empty(), "read, and nothing comes of them: {idle:#?}");
-}
-
-#[test]
-fn what_has_no_effect_is_told() {
-    for (path, text) in RETIRED {
-        let (fleet, found) = run(path, text);
-        let told = found.iter().find(|found| found.code == "no-effect");
-        let told = told.unwrap_or_else(|| panic!("{path} {text}: {found:?}"));
-        assert_eq!(told.at.as_ref().unwrap().path, *path);
-        // A job that would run elsewhere than it says does not run; the others are only told.
-        assert_eq!(fleet.job("a").is_none(), *path == "jobs/a.yaml", "{path} {text}");
-        assert!(
-            fleet.teams.iter().any(|team| team.name == "retail"),
-            "{path} {text}"
-        );
-    }
-    // The one image that there is may be named.
-    let (fleet, _) = run("jobs/a.yaml", "steps: [make]\nimage: host\n");
-    assert!(fleet.job("a").is_some());
-}
-
-/// What is read of jobs that start each other.
-#[test]
-fn jobs_name_each_other() {
-    let (fleet, found) = run(
-        "jobs/f/c.groovy",
-        "job('f/c') {\n  publishers { downstream('d, ../a, b', 'FAILURE') }\n}\njob('f/d') { steps { shell('x') } }\njob('g') {\n\n}\n",
-    );
-    let job = fleet.job("f/c").unwrap();
-    let next: Vec<&str> = job.downstream.iter().map(|next| next.job.as_str()).collect();
-    assert_eq!(next, ["f/d", "a", "b"]);
-    assert_eq!(job.downstream[0].when, herder_job::When::Completed);
-    assert_eq!(job.at.line, 1);
-    // Nothing to do is said at its line, and the job is kept with the reason.
-    let empty = found.iter().find(|found| found.code == "no-steps").unwrap();
-    assert_eq!(empty.at.as_ref().unwrap().line, 5);
-    assert_eq!(
-        fleet.job("g").unwrap().refused,
-        ["jobs/f/c.groovy:5:1: has no step and starts no other job: a run of it would do nothing"]
-    );
-    let (fleet, found) = run("jobs/a.yaml", "steps: [make]\ndownstream: [bb]\n");
-    assert!(!fleet.job("a").unwrap().refused.is_empty());
-    let missing = found
-        .iter()
-        .find(|found| found.code == "missing-reference")
-        .unwrap();
-    assert_eq!(missing.hint.as_deref(), Some("did you mean `b`?"));
-}
-
-/// A seed repository that was put below `jobs/` finds its own files, and knows who reads it.
-#[test]
-fn a_seed_repository_finds_its_files() {
-    let tree = Tree::from_texts([
-        ("fleet.yaml", ""),
-        ("jobs/scripts/build.sh", "make it"),
-        (
-            "jobs/src/main/groovy/Names.groovy",
-            "class Names { static String of(x) { \"made-${x}\" } }",
-        ),
-        (
-            "jobs/seed.groovy",
-            "job(Names.of(SEED_JOB.name)) { steps { shell(readFileFromWorkspace('scripts/build.sh')) } }",
-        ),
-        (
-            "jobs/wrong.groovy",
-            "job('x') { description(SEED_JOB.lastBuild.number) }",
-        ),
-    ]);
-    let inputs = Inputs {
-        fleet_url: "/git/fleet.git".into(),
-        root: tree.unwrap(),
-        ..Inputs::default()
-    };
-    let (fleet, found) = read(&inputs);
-    let job = fleet
-        .job("made-update-jobs")
-        .unwrap_or_else(|| panic!("{found:?}"));
-    assert_eq!(job.steps, [herder_job::Step::shell("make it")]);
-    let wrong = found
-        .iter()
-        .find(|found| found.message.contains("SEED_JOB has no `lastBuild`"));
-    assert_eq!(wrong.unwrap().at.as_ref().unwrap().path, "jobs/wrong.groovy");
-}
-
-/// A developer environment is brought up by a job that does not run in it.
-#[test]
-fn rights_are_for_the_jobs_own() {
-    use herder_job::{Scope, Target};
-    let (fleet, _) = run(
-        "jobs/a.yaml",
-        "steps: [make]\nenvironment: dev\nmay: [env, run]\n",
-    );
-    let job = fleet.job("a").unwrap();
-    assert_eq!(job.target, Target::None);
-    assert_eq!(job.may.env, Some(Scope::These(vec!["dev".to_owned()])));
-    assert_eq!(job.may.run, Some(Scope::Own));
-    let (fleet, _) = run(
-        "jobs/a.yaml",
-        "steps: [make]\nenvironment: testing\nmay: [promote]\n",
-    );
-    let job = fleet.job("a").unwrap();
-    assert_eq!(
-        (&job.target, &job.may.promote),
-        (&Target::Fixed("testing".to_owned()), &Some(Scope::Own))
-    );
-    let (_, found) = run("jobs/a.yaml", "steps: [make]\nmay: [everything]\n");
-    assert!(
-        found
-            .iter()
-            .any(|found| found.message.contains("none of env, promote, run"))
-    );
-}
