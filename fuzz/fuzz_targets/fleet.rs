@@ -10,7 +10,7 @@ fuzz_target!(|text: &str| {
         return;
     };
     let inputs = Inputs {
-        fleet_url: "https://git.example/org/fleet".to_owned(),
+        fleet_url: "https://git.example/org/fleet".into(),
         root,
         ..Inputs::default()
     };
