@@ -141,7 +141,7 @@ pub(crate) async fn connection<H: Handler>(
             biased;
             () = stream.spoken_to() => {}
             // Whatever is told, nothing was asked yet.
-            () = seat.told() => return stream.forget(),
+            () = seat.told() => return,
         }
         return Box::pin(exchange(stream, entry, protocol, make(peer), settings, refused)).await;
     };

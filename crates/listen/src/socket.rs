@@ -1,25 +1,21 @@
 //! Sockets: TCP and unix behind one type, with the options that bound what the kernel keeps for a client.
 
 use crate::seat::Seat;
-use nix::sys::socket::{MsgFlags, recv};
 use socket2::{SockRef, TcpKeepalive};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// What the kernel takes of an answer that is not sent yet.
 const UNSENT: u32 = 128 << 10;
 /// Clients that the kernel lets wait to be accepted, where the machine allows it.
 const WAITING: i32 = 4096;
-/// As long as heads usually are, bytes: a longer one is read as it comes.
-const HEAD: usize = 4096;
 /// When a silent client is asked whether it is there, how often, and how many times.
 const ALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(20), 3);
 
@@ -68,11 +64,6 @@ impl Socket {
     }
 }
 
-/// Whether there is an empty line: with or without carriage returns, as the parser takes them.
-fn has_end(head: &[u8]) -> bool {
-    head.windows(2).any(|two| two == b"\n\n") || head.windows(3).any(|three| three == b"\n\r\n")
-}
-
 /// A connection, whose seat sees whether its client has sent what we look for.
 #[derive(Debug)]
 pub(crate) struct Stream {
@@ -91,76 +82,20 @@ impl Stream {
         Self { kind, seat: None }
     }
 
-    /// Waits until the client has said all of a request's head, or more than one should be long, or has gone. What it says
-    /// stays in the kernel, so that who says it slowly takes no room for it here.
+    /// Waits until the client has said something, or has gone; without a buffer for it.
     pub(crate) async fn spoken_to(&self) {
-        let mut before = None;
-        loop {
-            poll_fn(|cx| {
-                let ready = match &self.kind {
-                    Kind::Tcp(stream) => stream.poll_read_ready(cx),
-                    Kind::Unix(stream) => stream.poll_read_ready(cx),
-                };
-                if let (Poll::Pending, Some(seat)) = (&ready, &self.seat) {
-                    seat.ran_dry();
-                }
-                // What is wrong with the socket is told again by reading it.
-                ready.map(drop)
-            })
-            .await;
-            let so_far = match self.look() {
-                Ok(Some(so_far)) => so_far,
-                Ok(None) => return,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                Err(_) => return,
+        poll_fn(|cx| {
+            let ready = match &self.kind {
+                Kind::Tcp(stream) => stream.poll_read_ready(cx),
+                Kind::Unix(stream) => stream.poll_read_ready(cx),
             };
-            // Woken without a word more: nothing more will come.
-            if before == Some(so_far) {
-                return;
+            if let (Poll::Pending, Some(seat)) = (&ready, &self.seat) {
+                seat.ran_dry();
             }
-            before = Some(so_far);
-            if let Some(seat) = &self.seat {
-                seat.flowed();
-            }
-        }
-    }
-
-    /// Looks at what has come: how much, if it is only the beginning of a head.
-    fn look(&self) -> io::Result<Option<usize>> {
-        let mut so_far = 0;
-        let look = || {
-            let mut said = [0; HEAD];
-            let length = recv(self.fd(), &mut said, MsgFlags::MSG_PEEK)?;
-            let whole = length == 0 || length == HEAD || has_end(said.get(..length).unwrap_or(&said));
-            if whole {
-                return Ok(None);
-            }
-            so_far = length;
-            // To be woken by more, and not by what is there.
-            Err(io::ErrorKind::WouldBlock.into())
-        };
-        let looked = match &self.kind {
-            Kind::Tcp(stream) => stream.try_io(Interest::READABLE, look),
-            Kind::Unix(stream) => stream.try_io(Interest::READABLE, look),
-        };
-        match looked {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && so_far > 0 => Ok(Some(so_far)),
-            other => other,
-        }
-    }
-
-    /// Takes what has been said and nobody will read: the kernel answers what is left with a reset, not with the end.
-    pub(crate) fn forget(&self) {
-        let mut said = [0; HEAD];
-        // Not by the runtime, which knows of nothing new. Whatever comes of it: the connection is given up.
-        let _gone = recv(self.fd(), &mut said, MsgFlags::MSG_DONTWAIT);
-    }
-
-    fn fd(&self) -> RawFd {
-        match &self.kind {
-            Kind::Tcp(stream) => stream.as_raw_fd(),
-            Kind::Unix(stream) => stream.as_raw_fd(),
-        }
+            // What is wrong with the socket is told again by reading it.
+            ready.map(drop)
+        })
+        .await;
     }
 
     /// Takes a seat, and sets what every connection of ours has. `stall` is how long a client may take nothing.

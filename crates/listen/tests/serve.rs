@@ -185,7 +185,7 @@ async fn idle_ones_give_way_and_busy_ones_do_not() {
     server.stop().await;
 }
 
-/// Heads wait in the kernel until they are whole, in whatever way that is.
+/// With and without carriage returns, in pieces, long.
 #[tokio::test]
 async fn a_head_is_a_head_however_it_comes() {
     let server = Server::start(100).await;
